@@ -1,0 +1,139 @@
+"""Balancer: who may be picked (health, ejection, panic), and whom P2C picks among them.
+
+Why one object: the three beliefs meet in one list of candidates. It is made anew when something
+changed, not on each pick, so a pick costs what P2C costs.
+Source: the order is Envoy's: unhealthy and ejected hosts leave together, panic looks at what is
+left.
+Not handled: sending checks; connections; anything asynchronous.
+
+Switches (``mode`` is asked at most every ``REFRESH_S``): ``checks`` on believes checks and broken
+connections; ``outlier`` on believes ejections; ``panic`` on overrules both when too few are left.
+In shadow each goes on learning and counting, and moves nobody.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from lb.policy.health import CheckedHealth
+from lb.policy.outlier import OutlierEjection
+from lb.policy.p2c import P2C
+from lb.policy.panic import DEFAULT_PANIC_THRESHOLD, is_panicking
+from resilience.policy.contract import Mode, Outcome, Request, Snapshot
+
+REFRESH_S = 0.1  # how late a switch, an end of ejection or a recheck may be noticed
+
+
+class Balancer:
+    """A Picker over endpoints that come, go, fail and return.
+
+    Args:
+        rng: Source of chance.
+        mode: Position of a policy's switch by name (``checks``, ``outlier``, ``panic``).
+        health: Who is up; by default left after 3 misses, back after 2 good checks.
+        outlier: Who is ejected.
+        panic_threshold: Share of usable endpoints below which all are used.
+    """
+
+    name = "balancer"
+
+    def __init__(
+        self,
+        rng: random.Random,
+        mode: Callable[[str], Mode],
+        *,
+        health: CheckedHealth | None = None,
+        outlier: OutlierEjection | None = None,
+        panic_threshold: float = DEFAULT_PANIC_THRESHOLD,
+    ) -> None:
+        self._mode = mode
+        self._p2c = P2C(rng)
+        self._health = health or CheckedHealth()
+        self._outlier = outlier or OutlierEjection()
+        self._panic_threshold = panic_threshold
+        self._endpoints: tuple[str, ...] = ()
+        self._candidates: tuple[str, ...] = ()
+        self._refresh_at_s = float("-inf")
+        self._is_panicking = False
+        self._panics = 0
+
+    def set_endpoints(self, endpoints: Iterable[str] | Mapping[str, float], now_s: float) -> None:
+        """Know these endpoints (or name to weight) from now on; what stays keeps its state."""
+        weights = (
+            dict(endpoints) if isinstance(endpoints, Mapping) else dict.fromkeys(endpoints, 1.0)
+        )
+        self._endpoints = tuple(weights)
+        self._p2c.set_endpoints(weights)
+        self._health.set_endpoints(weights)
+        self._outlier.set_endpoints(weights)
+        self._refresh(now_s)
+
+    def pick(self, request: Request, exclude: Sequence[str], now_s: float) -> str | None:
+        """Name an endpoint; None when every candidate is excluded or there is none."""
+        if now_s >= self._refresh_at_s:
+            self._refresh(now_s)
+        return self._p2c.pick(request, exclude, now_s)
+
+    def on_start(self, endpoint: str, now_s: float) -> None:
+        """Count one more request in flight there."""
+        self._p2c.on_start(endpoint, now_s)
+
+    def on_finish(self, endpoint: str, outcome: Outcome, now_s: float) -> None:
+        """Count one less, and learn from how it ended."""
+        self._p2c.on_finish(endpoint, outcome, now_s)
+        if self._outlier.on_result(endpoint, outcome, now_s):
+            self._refresh(now_s)
+
+    def on_check(self, endpoint: str, ok: bool, now_s: float) -> None:
+        """Take one check's answer."""
+        if self._health.on_check(endpoint, ok, now_s):
+            self._refresh(now_s)
+
+    def on_unreachable(self, endpoint: str, now_s: float) -> None:
+        """Take a refused or reset connection: the endpoint is left at once."""
+        if self._health.on_unreachable(endpoint, now_s):
+            self._refresh(now_s)
+
+    def reset(self, now_s: float) -> None:
+        """Forget what was learned; what is in flight stays counted."""
+        self._health.set_endpoints(())
+        self._health.set_endpoints(self._endpoints)
+        self._outlier.reset()
+        self._refresh(now_s)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Endpoints that may be picked, as of the last change."""
+        return self._candidates
+
+    def snapshot(self) -> Snapshot:
+        """Counts, the panic flag, and by endpoint in flight and whether it may be picked."""
+        facts: dict[str, float | int | str | bool | None] = {
+            "endpoints": len(self._endpoints),
+            "candidates": len(self._candidates),
+            "panicking": self._is_panicking,
+            "panics": self._panics,
+            "ejections": self._outlier.snapshot()["ejections"],
+        }
+        for name in self._endpoints:
+            facts[f"{name}.active"] = self._p2c.active(name)
+            facts[f"{name}.usable"] = name in self._candidates
+        return facts
+
+    def _refresh(self, now_s: float) -> None:
+        self._refresh_at_s = now_s + REFRESH_S
+        usable: Sequence[str] = self._endpoints
+        if self._mode("checks") is Mode.ON:
+            usable = self._health.up(usable, now_s)
+        if self._mode("outlier") is Mode.ON:
+            usable = [name for name in usable if not self._outlier.is_ejected(name, now_s)]
+        self._candidates = tuple(self._after_panic(usable))
+        self._p2c.set_candidates(self._candidates)
+
+    def _after_panic(self, usable: Sequence[str]) -> Sequence[str]:
+        mode = self._mode("panic")
+        was_panicking = self._is_panicking
+        self._is_panicking = mode is not Mode.OFF and is_panicking(
+            len(usable), len(self._endpoints), self._panic_threshold
+        )
+        self._panics += self._is_panicking and not was_panicking
+        return self._endpoints if self._is_panicking and mode is Mode.ON else usable

@@ -1,0 +1,107 @@
+"""Outlier ejection: leave an endpoint whose answers keep failing while its checks are green.
+
+Why: a check asks an easy question. What an endpoint does to real requests is seen only there.
+Source: Envoy, outlier.rst and outlier_detection.proto: 5 consecutive 5xx or gateway failures;
+ejected for 30 s x times ejected, at most 300 s; at most 10 % of the cluster, but at least one; the
+multiplier shrinks by one for each 10 s without an ejection.
+Differs on purpose: an answer that says "overloaded" counts neither way. All endpoints are
+overloaded together, and ejecting one would turn overload into an outage.
+Not handled: success rate and failure percentage (they need five endpoints and many requests).
+"""
+
+from collections.abc import Iterable
+
+from resilience.policy.contract import Outcome, Snapshot
+
+DEFAULT_CONSECUTIVE_FAILURES = 5  # Envoy: consecutive_5xx
+DEFAULT_EJECTION_S = 30.0  # Envoy: base_ejection_time
+DEFAULT_MAX_EJECTION_S = 300.0  # Envoy: max_ejection_time
+DEFAULT_MAX_EJECTED_RATIO = 0.1  # Envoy: max_ejection_percent
+DEFAULT_INTERVAL_S = 10.0  # Envoy: interval, after which the multiplier shrinks by one
+
+
+class _Record:
+    __slots__ = ("ejected_until_s", "failures", "times")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.times = 0
+        self.ejected_until_s = float("-inf")
+
+
+class OutlierEjection:
+    """Count failures in a row by endpoint and eject. Each result is O(1), an ejection O(n).
+
+    Args:
+        consecutive_failures: Failures in a row that eject, >= 1.
+        ejection_s: Length of the first ejection.
+        max_ejection_s: Longest ejection.
+        max_ejected_ratio: Share of endpoints that may be out at once, 0..1; always at least one.
+        interval_s: Time without ejection that takes one from the multiplier.
+    """
+
+    def __init__(
+        self,
+        *,
+        consecutive_failures: int = DEFAULT_CONSECUTIVE_FAILURES,
+        ejection_s: float = DEFAULT_EJECTION_S,
+        max_ejection_s: float = DEFAULT_MAX_EJECTION_S,
+        max_ejected_ratio: float = DEFAULT_MAX_EJECTED_RATIO,
+        interval_s: float = DEFAULT_INTERVAL_S,
+    ) -> None:
+        self._consecutive = consecutive_failures
+        self._ejection_s = ejection_s
+        self._max_ejection_s = max_ejection_s
+        self._max_ratio = max_ejected_ratio
+        self._interval_s = interval_s
+        self._records: dict[str, _Record] = {}
+        self._ejections = 0
+
+    def set_endpoints(self, names: Iterable[str]) -> None:
+        """Know these; those that stay keep their record, those that left are forgotten."""
+        self._records = {name: self._records.get(name) or _Record() for name in names}
+
+    def on_result(self, endpoint: str, outcome: Outcome, now_s: float) -> bool:
+        """Take one request's outcome; True when it ejected the endpoint."""
+        record = self._records.get(endpoint)
+        if record is None:
+            return False
+        if outcome is Outcome.OK:
+            record.failures = 0
+            return False
+        if outcome is not Outcome.FAILED:
+            return False
+        record.failures += 1
+        if record.failures < self._consecutive or not self._has_room(record, now_s):
+            return False
+        self._eject(record, now_s)
+        return True
+
+    def is_ejected(self, endpoint: str, now_s: float) -> bool:
+        """Whether the endpoint is out now."""
+        record = self._records.get(endpoint)
+        return record is not None and now_s < record.ejected_until_s
+
+    def reset(self) -> None:
+        """Forget every failure and end every ejection."""
+        self._records = {name: _Record() for name in self._records}
+
+    def snapshot(self) -> Snapshot:
+        """Failures in a row by endpoint, and all ejections so far."""
+        return {"ejections": self._ejections} | {
+            name: record.failures for name, record in self._records.items()
+        }
+
+    def _has_room(self, record: _Record, now_s: float) -> bool:
+        if now_s < record.ejected_until_s:
+            return False  # out already; a panic still sends it requests
+        out = sum(now_s < other.ejected_until_s for other in self._records.values())
+        return out < max(1, int(self._max_ratio * len(self._records)))
+
+    def _eject(self, record: _Record, now_s: float) -> None:
+        quiet_s = now_s - record.ejected_until_s
+        forgiven = record.times if quiet_s == float("inf") else int(quiet_s / self._interval_s)
+        record.times = max(0, record.times - forgiven) + 1
+        record.failures = 0
+        record.ejected_until_s = now_s + min(self._ejection_s * record.times, self._max_ejection_s)
+        self._ejections += 1
