@@ -1,0 +1,98 @@
+"""What each kind of request looks like on the wire.
+
+The bytes are built here and nowhere else: an open-loop generator must cost little, and formatting
+one string is the cheapest thing that is still readable.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from loadtests.plan import Plan
+from loadtests.schedule import Arrival
+
+LIST_LIMIT = 20  # one screen of videos
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A kind of request.
+
+    Args:
+        method: The HTTP method.
+        path: With ``{video}`` where the arrival's video belongs.
+        writes: Needs a session, carries a body and an idempotency key.
+    """
+
+    method: str
+    path: str
+    writes: bool = False
+
+
+ROUTES: Mapping[str, Route] = {
+    "home": Route("GET", "/v1/home"),
+    "list": Route("GET", f"/v1/videos?limit={LIST_LIMIT}"),
+    "page": Route("GET", "/v1/videos/{video}"),
+    "comments": Route("GET", "/v1/videos/{video}/comments"),
+    "like": Route("POST", "/v1/videos/{video}/likes", writes=True),
+    "comment": Route("POST", "/v1/videos/{video}/comments", writes=True),
+}
+
+
+class RequestWriter:
+    """Turn arrivals into bytes.
+
+    Args:
+        host: The Host header's value.
+        plan: Deadline, tenant, criticality and the prefix of the ids.
+        token: A session's, for routes that write; "" when there are none.
+    """
+
+    def __init__(self, host: str, plan: Plan, token: str = "") -> None:
+        self._token = token
+        self._run_id = plan.run_id
+        self._common = "".join(f"{name}: {value}\r\n" for name, value in _headers(host, plan))
+
+    def request_id(self, arrival: Arrival) -> str:
+        """Name a request so that `squall explain` finds it."""
+        return f"{self._run_id}-{arrival.number}"
+
+    def write(self, arrival: Arrival) -> bytes:
+        """Return the request's head and body."""
+        route = ROUTES[arrival.route]
+        path = route.path.replace("{video}", str(arrival.video))
+        request_id = self.request_id(arrival)
+        head = f"{route.method} {path} HTTP/1.1\r\n{self._common}x-request-id: {request_id}\r\n"
+        if not route.writes:
+            return f"{head}\r\n".encode("latin-1")
+        body = json.dumps({"text": f"seen by {request_id}"} if arrival.route == "comment" else {})
+        return (
+            f"{head}authorization: Bearer {self._token}\r\nidempotency-key: {request_id}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+        ).encode("latin-1")
+
+
+def session_request(host: str, name: str) -> bytes:
+    """Return the request that opens a session for an account of this name."""
+    body = json.dumps({"name": name})
+    return (
+        f"POST /v1/sessions HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n\r\n{body}"
+    ).encode("latin-1")
+
+
+def _headers(host: str, plan: Plan) -> list[tuple[str, str]]:
+    headers = [("host", host), ("user-agent", "squall-load"), ("accept", "application/json")]
+    if plan.deadline_ms is not None:
+        headers.append(("x-envoy-expected-rq-timeout-ms", str(plan.deadline_ms)))
+    baggage = [
+        f"{key}={value}"
+        for key, value in (
+            ("squall.criticality", plan.criticality),
+            ("squall.tenant", plan.tenant),
+        )
+        if value
+    ]
+    if baggage:
+        headers.append(("baggage", ",".join(baggage)))
+    return headers
