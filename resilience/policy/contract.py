@@ -177,6 +177,9 @@ class Queue(Protocol):
     def next_deadline_s(self) -> float | None:
         """When ``on_tick`` has something to do; None when only a settle can change anything."""
 
+    def reset(self, now_s: float) -> None:
+        """Forget what was learned; who is in or waits stays."""
+
     def snapshot(self) -> Snapshot: ...
 
 
@@ -207,19 +210,24 @@ class AttemptResult(NamedTuple):
         started: Whether the other side may have begun work; False allows a retry elsewhere
             even for a call that isn't idempotent.
         retry_after_s: Push-back from the other side; None when it said nothing.
+        deeper: Whether the failure happened further down than the endpoint. Only the hop directly
+            above a failure retries: else three tiers of three tries make twenty-seven.
     """
 
     endpoint: str
     outcome: Outcome
     started: bool = True
     retry_after_s: float | None = None
+    deeper: bool = False
 
 
 class Plan(Protocol):
-    """What to try next for one call; a new plan per call."""
+    """What to try next for one call; a new plan per call, closed at its end."""
 
     def next(self, now_s: float) -> Try | WaitUntil | GiveUp: ...
     def on_result(self, result: AttemptResult, now_s: float) -> None: ...
+    def close(self) -> None:
+        """End the call and give back what it holds of a budget; a second time does nothing."""
 
 
 class Picker(Protocol):

@@ -1,0 +1,155 @@
+"""BBR limiter: under pressure, admit no more than the service has shown it can carry.
+
+Why: a queue longer than the deadline serves nobody. Little's law gives the number in flight that
+keeps every worker busy with nothing waiting: the best throughput seen times the shortest round
+trip seen. Above it, and only while a signal says the machine is under pressure, refuse.
+
+    limit = floor(max passes a second × min round trip + 0.5)
+    refuse when in flight > 1 and in flight > limit, and the pressure is at least 0.8
+    or fell below that less than 1 s after the first refusal ("cold": else the limiter flaps)
+
+Source: aegis:ratelimit/bbr/bbr.go, after TCP BBR. Differences, each for a reason:
+
+- The windows scale with the rate. At 20 a second a bucket of 100 ms holds two passes and its
+  maximum is chance; so below 200 a second the buckets are 1 s long.
+- Pressure is any signal in 0..1, not the CPU alone: a service that waits burns none.
+- Only an OK teaches. A handler that fails at once would teach a round trip no real answer can
+  have, and one cut by our own deadline (OVERLOADED) one that says nothing.
+
+Not handled: costs other than 1; priorities (a gate in front of this one).
+"""
+
+from collections.abc import Callable
+from math import floor, inf
+
+from resilience.policy.contract import Outcome, Permit, Rejection, Request, Snapshot
+from resilience.policy.window import RollingWindow
+
+WINDOW_S = 10.0  # aegis: Window 10 s
+FINE_BUCKETS = 100  # aegis: Bucket 100, so 100 ms each
+COARSE_BUCKETS = 10  # below COARSE_BELOW_RPS: 1 s each
+COARSE_BELOW_RPS = 200.0  # 20 passes to a fine bucket: under that a maximum is mostly chance
+PRESSURE_THRESHOLD = 0.8  # aegis: CPUThreshold 800 of 1000
+COLD_S = 1.0  # aegis: time.Second after the first drop
+MIN_RTT_S = 0.001  # aegis: round trips count in whole milliseconds, at least one
+RETRY_AFTER_S = 1.0  # one coarse bucket: the soonest at which the limit is another
+
+
+class BbrLimiter:
+    """A Gate on the number in flight, learned from throughput and round trip.
+
+    Each call is O(1), but the first after a bucket ends reads the window, O(buckets).
+
+    Args:
+        pressure: Asked at each admission; 1.0 means the machine has nothing left to give.
+        threshold: Pressure at which the limit begins to bind, 0..1.
+    """
+
+    name = "limiter"
+
+    __slots__ = (
+        "_coarse",
+        "_fine",
+        "_first_drop_s",
+        "_generation",
+        "_learned_bucket",
+        "_max_rps",
+        "_min_rtt_s",
+        "_pressure",
+        "_rejected",
+        "in_flight",
+        "threshold",
+    )
+
+    def __init__(
+        self, pressure: Callable[[], float], *, threshold: float = PRESSURE_THRESHOLD
+    ) -> None:
+        self._pressure = pressure
+        self.threshold = threshold
+        self.in_flight = 0
+        self._fine = RollingWindow(FINE_BUCKETS, WINDOW_S / FINE_BUCKETS)
+        self._coarse = RollingWindow(COARSE_BUCKETS, WINDOW_S / COARSE_BUCKETS)
+        self._generation = 0
+        self._first_drop_s: float | None = None
+        self._learned_bucket: int | None = None
+        self._max_rps = 0.0
+        self._min_rtt_s = MIN_RTT_S
+        self._rejected = 0
+
+    def admit(self, request: Request, now_s: float) -> Permit | Rejection:
+        if self._must_drop(now_s):
+            self._rejected += 1
+            return Rejection(
+                self.name, "LIMIT_EXCEEDED", RETRY_AFTER_S, self.in_flight, self.limit(now_s)
+            )
+        self.in_flight += 1
+        return Permit(self._generation, now_s, request.cost)
+
+    def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
+        permit.mark_settled()
+        self.in_flight -= 1
+        if outcome is Outcome.OK and permit.generation == self._generation:
+            rtt_s = now_s - permit.issued_s
+            self._fine.add(1, rtt_s, now_s)
+            self._coarse.add(1, rtt_s, now_s)
+
+    def limit(self, now_s: float) -> int:
+        """How many may be in flight; the buckets being filled do not speak yet."""
+        bucket = self._fine.advance(now_s)
+        if bucket != self._learned_bucket:
+            self._learned_bucket = bucket
+            self._learn(now_s)
+        return floor(self._max_rps * self._min_rtt_s + 0.5)
+
+    def reset(self, now_s: float) -> None:
+        self._generation += 1
+        self._fine.reset()
+        self._coarse.reset()
+        self._first_drop_s = None
+        self._learned_bucket = None
+        self._max_rps = 0.0
+        self._min_rtt_s = MIN_RTT_S
+        self._rejected = 0
+
+    def snapshot(self) -> Snapshot:
+        return {
+            "in_flight": self.in_flight,
+            "limit": floor(self._max_rps * self._min_rtt_s + 0.5),
+            "max_rps": round(self._max_rps, 2),
+            "min_rtt_ms": round(self._min_rtt_s * 1000, 3),
+            "pressure": round(self._pressure(), 3),
+            "dropping": self._first_drop_s is not None,
+            "rejected": self._rejected,
+        }
+
+    def _must_drop(self, now_s: float) -> bool:
+        if self._pressure() < self.threshold:
+            if self._first_drop_s is None:
+                return False
+            if now_s - self._first_drop_s > COLD_S:
+                self._first_drop_s = None
+                return False
+            return self._is_over(now_s)
+        if not self._is_over(now_s):
+            return False
+        if self._first_drop_s is None:
+            self._first_drop_s = now_s
+        return True
+
+    def _is_over(self, now_s: float) -> bool:
+        return self.in_flight > 1 and self.in_flight > self.limit(now_s)
+
+    def _learn(self, now_s: float) -> None:
+        self._coarse.advance(now_s)
+        is_sparse = self._fine.count < COARSE_BELOW_RPS * WINDOW_S
+        window = self._coarse if is_sparse else self._fine
+        most, shortest_s = 1, inf  # aegis: maxPASS is at least 1
+        for count, total_s in window.finished():
+            if count:
+                most = max(most, count)
+                shortest_s = min(shortest_s, total_s / count)
+        self._max_rps = most / window.bucket_s
+        self._min_rtt_s = MIN_RTT_S if shortest_s == inf else max(MIN_RTT_S, shortest_s)
+
+    def __repr__(self) -> str:
+        return f"<BbrLimiter {self.in_flight} in flight, rejected {self._rejected}>"

@@ -1,0 +1,139 @@
+"""Switch: put any gate or queue on, in shadow or off, live, without losing count.
+
+Shadow is how a limit is tried in production: it decides and counts, and refuses nothing. Off costs
+one comparison and leaves the policy alone. The switch may move while permits are out: each permit
+remembers whether the policy gave it, so it goes back where it came from and nothing drifts.
+Source: resilience4j's DISABLED and METRICS_ONLY states, made the same for every policy.
+Not handled: plans and pickers, which refuse nothing (the pipeline reads their mode itself).
+"""
+
+from collections.abc import Callable
+
+from resilience.policy.contract import (
+    Gate,
+    Mode,
+    Outcome,
+    Permit,
+    Queue,
+    QueueTurn,
+    Rejection,
+    Request,
+    Snapshot,
+    Ticket,
+)
+
+NO_GENERATION = -1  # of a permit that no policy gave
+NOTHING = QueueTurn((), ())
+
+
+class PassPermit(Permit):
+    """Leave given by a switch, not by the policy behind it.
+
+    Args:
+        shadowed: What the policy would have refused with; None when it was not asked.
+    """
+
+    __slots__ = ("shadowed",)
+
+    def __init__(self, now_s: float, shadowed: Rejection | None = None) -> None:
+        super().__init__(NO_GENERATION, now_s)
+        self.shadowed = shadowed
+
+
+class SwitchedGate:
+    """A Gate that obeys a switch.
+
+    Args:
+        gate: The policy behind it.
+        mode_fn: Asked at each admission.
+    """
+
+    __slots__ = ("_mode_fn", "gate", "name", "would_reject")
+
+    def __init__(self, gate: Gate, mode_fn: Callable[[], Mode]) -> None:
+        self.gate = gate
+        self.name = gate.name
+        self._mode_fn = mode_fn
+        self.would_reject = 0
+
+    def admit(self, request: Request, now_s: float) -> Permit | Rejection:
+        mode = self._mode_fn()
+        if mode is Mode.OFF:
+            return PassPermit(now_s)
+        decision = self.gate.admit(request, now_s)
+        if mode is Mode.ON or not isinstance(decision, Rejection):
+            return decision
+        self.would_reject += 1
+        return PassPermit(now_s, decision)
+
+    def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
+        if isinstance(permit, PassPermit):
+            permit.mark_settled()
+        else:
+            self.gate.settle(permit, outcome, now_s)
+
+    def reset(self, now_s: float) -> None:
+        self.would_reject = 0
+        self.gate.reset(now_s)
+
+    def snapshot(self) -> Snapshot:
+        return {
+            **self.gate.snapshot(),
+            "mode": self._mode_fn().value,
+            "would_reject": self.would_reject,
+        }
+
+
+class SwitchedQueue:
+    """A Queue that obeys a switch; in shadow nobody waits, and who would have is counted."""
+
+    __slots__ = ("_mode_fn", "name", "queue", "would_reject", "would_wait")
+
+    def __init__(self, queue: Queue, mode_fn: Callable[[], Mode]) -> None:
+        self.queue = queue
+        self.name = queue.name
+        self._mode_fn = mode_fn
+        self.would_reject = 0
+        self.would_wait = 0
+
+    def offer(self, request: Request, now_s: float) -> Permit | Rejection | Ticket:
+        mode = self._mode_fn()
+        if mode is Mode.OFF:
+            return PassPermit(now_s)
+        decision = self.queue.offer(request, now_s)
+        if mode is Mode.ON or isinstance(decision, Permit):
+            return decision
+        if isinstance(decision, Ticket):
+            self.queue.cancel(decision, now_s)  # takes no slot, so it grants nobody one
+            self.would_wait += 1
+            return PassPermit(now_s)
+        self.would_reject += 1
+        return PassPermit(now_s, decision)
+
+    def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> QueueTurn:
+        if isinstance(permit, PassPermit):
+            permit.mark_settled()
+            return NOTHING
+        return self.queue.settle(permit, outcome, now_s)
+
+    def cancel(self, ticket: Ticket, now_s: float) -> QueueTurn:
+        return self.queue.cancel(ticket, now_s)
+
+    def on_tick(self, now_s: float) -> QueueTurn:
+        return self.queue.on_tick(now_s)
+
+    def next_deadline_s(self) -> float | None:
+        return self.queue.next_deadline_s()
+
+    def reset(self, now_s: float) -> None:
+        self.would_reject = 0
+        self.would_wait = 0
+        self.queue.reset(now_s)
+
+    def snapshot(self) -> Snapshot:
+        return {
+            **self.queue.snapshot(),
+            "mode": self._mode_fn().value,
+            "would_reject": self.would_reject,
+            "would_wait": self.would_wait,
+        }
