@@ -1,0 +1,177 @@
+"""The lab that runs here: how it was started, where its ports are, and who drives it.
+
+Why: every command must find the same lab whichever way it runs. ``squall up`` writes
+``.squall/lab.json``; a lab started by plain ``docker compose up`` has none and is found by its
+ports.
+Source: design.md, "One topology, two ways to run it".
+Not handled: two labs of one working tree.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from chaos.drivers.contract import Driver
+from kit.errors import ConfigError, LabEnvironmentError
+
+Mode = Literal["processes", "containers"]
+
+ROOT = Path(__file__).resolve().parents[1]
+STATE_FOLDER = ".squall"
+LAB_FILE = "lab.json"
+COMPOSE_FILE = "docker-compose.yml"
+
+DEFAULT_PORT = 8080
+CONTROL_OFFSET = -1
+LOCUST_OFFSET = 9
+CONSOLE_OFFSET = 10
+PING_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LabPorts:
+    """The published ports of a lab, all on 127.0.0.1."""
+
+    front: int
+    control: int
+    locust: int
+    console: int
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that say so to the compose file and to every command."""
+        return {
+            "SQUALL_PORT": str(self.front),
+            "SQUALL_CONTROL_PORT": str(self.control),
+            "SQUALL_LOCUST_PORT": str(self.locust),
+            "SQUALL_CONSOLE_PORT": str(self.console),
+        }
+
+
+def read_ports(environ: Mapping[str, str] = os.environ) -> LabPorts:
+    """Work out the ports: each has a variable; those not set lie beside ``SQUALL_PORT``.
+
+    Raises:
+        ConfigError: A variable is no port number.
+    """
+    front = _port(environ, "SQUALL_PORT", DEFAULT_PORT)
+    return LabPorts(
+        front,
+        _port(environ, "SQUALL_CONTROL_PORT", front + CONTROL_OFFSET),
+        _port(environ, "SQUALL_LOCUST_PORT", front + LOCUST_OFFSET),
+        _port(environ, "SQUALL_CONSOLE_PORT", front + CONSOLE_OFFSET),
+    )
+
+
+def _port(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name) or str(default)
+    if not text.isdigit() or not 1 <= int(text) <= 65_535:
+        raise ConfigError(
+            f"{name} is {text!r}: set it to a port from 1 to 65535, such as {default}"
+        )
+    return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """One lab; `find_lab` checks that it runs."""
+
+    root: Path
+    mode: Mode
+    ports: LabPorts
+
+    @property
+    def base_url(self) -> str:
+        """The front door."""
+        return f"http://127.0.0.1:{self.ports.front}"
+
+    @property
+    def control(self) -> tuple[str, int]:
+        """Host and port of the control plane."""
+        return "127.0.0.1", self.ports.control
+
+    @property
+    def state_folder(self) -> Path:
+        """Where its state lies on this machine."""
+        return self.root / STATE_FOLDER
+
+    def driver(self) -> Driver:
+        """Return who starts and stops its instances.
+
+        Raises:
+            LabEnvironmentError: No supervisor or no engine answers.
+        """
+        if self.mode == "processes":
+            from chaos.drivers.processes import ProcessDriver
+
+            return ProcessDriver(self.root)
+        from chaos.drivers.containers import ContainerDriver
+
+        return ContainerDriver()
+
+    def run_inside(self, service: str, argv: Sequence[str]) -> int:
+        """Run a command where a service's first replica runs, with its environment.
+
+        Args:
+            service: E.g. ``account``.
+            argv: E.g. ``["python", "-m", "squall.seed"]``; its output goes to ours.
+
+        Returns:
+            The command's exit code.
+        """
+        return self.driver().run_inside(service, argv)
+
+    def save(self) -> None:
+        """Write down that this lab was started from here."""
+        self.state_folder.mkdir(parents=True, exist_ok=True)
+        data = {"mode": self.mode, "ports": asdict(self.ports)}
+        (self.state_folder / LAB_FILE).write_text(json.dumps(data) + "\n", encoding="utf-8")
+
+    def is_answering(self) -> bool:
+        """Ask control for a PONG, for at most 1 s."""
+        try:
+            with socket.create_connection(self.control, PING_TIMEOUT_S) as client:
+                client.settimeout(PING_TIMEOUT_S)
+                client.sendall(b"PING\r\n")
+                return client.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def load_lab(root: Path | None = None, environ: Mapping[str, str] = os.environ) -> Lab:
+    """Return the lab of a working tree, running or not.
+
+    Without ``lab.json`` it is one that plain ``docker compose up`` would start, on the ports that
+    the environment says.
+    """
+    root = root or ROOT
+    try:
+        data = json.loads((root / STATE_FOLDER / LAB_FILE).read_text(encoding="utf-8"))
+        return Lab(root, data["mode"], LabPorts(**data["ports"]))
+    except FileNotFoundError:
+        return Lab(root, "containers", read_ports(environ))
+    except (ValueError, KeyError, TypeError) as error:
+        raise LabEnvironmentError(
+            f"{root / STATE_FOLDER / LAB_FILE} is damaged ({error}): make down, then make up"
+        ) from error
+
+
+def find_lab(root: Path | None = None) -> Lab:
+    """Return the lab that runs here.
+
+    Args:
+        root: The working tree; None for the one this code lies in.
+
+    Raises:
+        LabEnvironmentError: Control doesn't answer.
+    """
+    lab = load_lab(root)
+    if not lab.is_answering():
+        raise LabEnvironmentError(
+            f"the lab is not running (no control plane at 127.0.0.1:{lab.ports.control}): make up"
+        )
+    return lab

@@ -1,0 +1,92 @@
+"""Start the supervisor as a daemon, find it again, and end it.
+
+Why: ``squall up`` returns while the lab goes on; the supervisor must not end with the terminal
+that started it.
+Not handled: systemd units, and a start at boot.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from chaos.supervisor.channel import ask
+from chaos.supervisor.logs import open_log, tail
+from kit.errors import LabEnvironmentError
+
+PID_FILE = "supervisor.pid"
+LOG_FILE = "supervisor.log"
+START_LIMIT_S = 20.0
+END_LIMIT_S = 40.0  # longer than two grace periods of 15 s
+POLL_S = 0.05
+
+
+def find_supervisor(folder: Path) -> int | None:
+    """Return the process id of the supervisor of a state folder, None when none lives.
+
+    The lock decides, not the file: a file outlives a kill -9, a lock doesn't.
+    """
+    try:
+        with (folder / PID_FILE).open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return int(file.read() or 0) or None
+            return None
+    except FileNotFoundError:
+        return None
+
+
+def start_supervisor(root: Path, folder: Path) -> int:
+    """Start the daemon and return its process id once it answers.
+
+    Raises:
+        LabEnvironmentError: It ended at once, or doesn't answer in 20 s; with the last lines it
+            wrote.
+    """
+    folder.mkdir(exist_ok=True)
+    log_path = folder / "logs" / LOG_FILE
+    log = open_log(log_path)
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", "chaos.supervisor", str(root)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "cli")])},
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+    limit_s = time.monotonic() + START_LIMIT_S
+    while process.poll() is None and time.monotonic() < limit_s:
+        try:
+            ask(folder, "status", timeout_s=1.0)
+            return process.pid
+        except LabEnvironmentError:
+            time.sleep(POLL_S)
+    if process.poll() is None:
+        process.kill()
+    raise LabEnvironmentError("\n".join(tail(log_path, 5)) or "the supervisor did not start")
+
+
+def end_supervisor(folder: Path) -> bool:
+    """End the daemon and with it every process; returns whether there was one.
+
+    Raises:
+        LabEnvironmentError: It is still there after 40 s.
+    """
+    pid = find_supervisor(folder)
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    limit_s = time.monotonic() + END_LIMIT_S
+    while find_supervisor(folder) is not None:
+        if time.monotonic() > limit_s:
+            raise LabEnvironmentError(f"the supervisor (process {pid}) doesn't end: kill -9 {pid}")
+        time.sleep(POLL_S)
+    return True

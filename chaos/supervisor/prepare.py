@@ -1,0 +1,45 @@
+"""What process mode needs to know before anything starts: programs, environment, plans.
+
+Why: the supervisor, and a command that runs inside the lab (`Lab.run_inside`), must agree on every
+value.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from chaos.compose import read_topology
+from chaos.lab import COMPOSE_FILE, STATE_FOLDER, load_lab
+from chaos.server_binary import PROGRAM, find_server
+from chaos.supervisor.plan import ProcessPlan, plan_processes
+
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+
+
+def plan_lab(root: Path) -> list[ProcessPlan]:
+    """Work out every process of a working tree's lab, on the ports it was started with.
+
+    Raises:
+        ConfigError: The compose file is wrong.
+        LabEnvironmentError: No valkey-server is new enough.
+    """
+    return plan_processes(
+        read_topology(root / COMPOSE_FILE),
+        data=root / STATE_FOLDER / "data",
+        programs={"python": sys.executable, PROGRAM: str(find_server().path)},
+        environment={**os.environ, **load_lab(root).ports.environment},
+    )
+
+
+def child_environment(root: Path) -> dict[str, str]:
+    """Return what every process gets: a few variables of ours, our programs first, our packages.
+
+    Not the whole of ours: a container doesn't get it either.
+    """
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    folders = [str(Path(sys.executable).parent), passed.get("PATH", os.defpath)]
+    return passed | {
+        "PATH": os.pathsep.join(folders),
+        "PYTHONPATH": os.pathsep.join([str(root), str(root / "cli")]),
+        "PYTHONUNBUFFERED": "1",
+    }
