@@ -1,0 +1,176 @@
+"""What lies in the control plane: one field per thing said, each with a type of its own.
+
+Why: everybody reads and writes the same hash, so its shapes stand in one place. Writers are checked
+(a wrong entry never gets in), readers are lenient (an unknown one is skipped, so that a newer
+``squall`` doesn't stop an older process).
+
+    policy/<target>/<name>   {"mode": "on|shadow|off"}
+    fault/<id>               a FaultRule; ends ``ttl_s`` after it was written
+    station/<target>         {"workers": 8, "mean_ms": 5, "cv": 0.25}
+    setting/<target>/<name>  {"value": 256}
+    drain/<target>           {"drained": true}
+    reset                    {"epoch": 3}
+    overlay                  what a drill's arm wants, wholly, while its lease lives
+
+Targets: ``*``, ``video``, ``video.2``; the more specific one wins.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from faults.rule import FaultRule, check_rule, parse_rule
+from kit.errors import ConfigError
+from resilience.policy.contract import Mode
+
+OVERLAY_TTL_S = 3.0  # drills.md R8: a lease of 3 s, renewed each second by the engine
+OVERLAY_FIELD = "overlay"
+RESET_FIELD = "reset"
+
+_TARGET = re.compile(r"\*|[a-z][a-z0-9-]*(\.[1-9][0-9]*)?")
+
+
+class PolicyEntry(msgspec.Struct, frozen=True):
+    """A policy's switch for a target."""
+
+    mode: Mode
+
+
+class StationEntry(msgspec.Struct, frozen=True):
+    """A target's station; None leaves that figure to a less specific entry."""
+
+    workers: int | None = None
+    mean_ms: float | None = None
+    cv: float | None = None
+
+
+class SettingEntry(msgspec.Struct, frozen=True):
+    """A number that a service reads by name, e.g. the gateway's ``cap``."""
+
+    value: float
+
+
+class DrainEntry(msgspec.Struct, frozen=True):
+    """Whether a target gets no new requests."""
+
+    drained: bool
+
+
+class ResetEntry(msgspec.Struct, frozen=True):
+    """Counts up; each change makes policies forget and stations empty."""
+
+    epoch: int
+
+
+class Overlay(msgspec.Struct, frozen=True):
+    """What one arm of a drill wants; it lies over everything else while its lease lives.
+
+    Args:
+        id: The arm's name.
+        holder: Who wrote it, for people.
+        ttl_s: Lease; each writing renews it.
+        created_ms: When it was written, by control's clock.
+        renewed: Counts the renewals.
+        policies: Target to policy to mode.
+        policy_default: What every policy not named is (drills.md R5: ``off``); None leaves them.
+        stations: Target to station.
+        settings: Target to name to number.
+        drains: Targets that get no new requests.
+        faults: Rules; they live exactly as long as they stand here.
+        reset_epoch: Added to the ``reset`` entry's.
+    """
+
+    id: str
+    holder: str = ""
+    ttl_s: float = OVERLAY_TTL_S
+    created_ms: int = 0
+    renewed: int = 0
+    policies: dict[str, dict[str, Mode]] = {}
+    policy_default: Mode | None = None
+    stations: dict[str, StationEntry] = {}
+    settings: dict[str, dict[str, float]] = {}
+    drains: list[str] = []
+    faults: list[FaultRule] = []
+    reset_epoch: int = 0
+
+
+Entry: TypeAlias = (
+    PolicyEntry | StationEntry | SettingEntry | DrainEntry | ResetEntry | FaultRule | Overlay
+)
+
+_TYPES: Mapping[str, type[Any]] = {
+    "policy": PolicyEntry,
+    "station": StationEntry,
+    "setting": SettingEntry,
+    "drain": DrainEntry,
+    "fault": FaultRule,
+    RESET_FIELD: ResetEntry,
+    OVERLAY_FIELD: Overlay,
+}
+_PARTS = {"policy": 3, "setting": 3, "station": 2, "drain": 2, "fault": 2, "reset": 1, "overlay": 1}
+
+
+def ttl_s(entry: object) -> float | None:
+    """Return how long an entry lives after it was written; None means until it is deleted."""
+    return entry.ttl_s if isinstance(entry, FaultRule | Overlay) else None
+
+
+def decode_entry(field: str, data: bytes | str) -> Entry | None:
+    """Read one stored entry; None when it is of a kind or shape we don't know."""
+    kind = _TYPES.get(field.split("/", 1)[0])
+    if kind is None:
+        return None
+    try:
+        entry: Entry = msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+    return entry
+
+
+def check_entry(field: str, value: object) -> Entry:
+    """Check what is about to be written.
+
+    Raises:
+        ConfigError: Names the field or figure, its value and what to do.
+    """
+    parts = field.split("/")
+    kind = _TYPES.get(parts[0])
+    if kind is None or len(parts) != _PARTS[parts[0]]:
+        raise ConfigError(f"control entry {field!r} is unknown: see docs/control.md for the fields")
+    if parts[0] in ("policy", "setting", "station", "drain"):
+        _check_target(parts[1])
+    if kind is FaultRule:
+        return parse_rule(value)  # type: ignore[arg-type]
+    try:
+        entry: Entry = value if isinstance(value, kind) else msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"control entry {field!r}: {error}") from error
+    _check_values(field, entry)
+    return entry
+
+
+def _check_values(field: str, entry: Entry) -> None:
+    if isinstance(entry, StationEntry):
+        _check_station(field, entry)
+    elif isinstance(entry, Overlay):
+        for target in (*entry.policies, *entry.stations, *entry.settings, *entry.drains):
+            _check_target(target)
+        for target, station in entry.stations.items():
+            _check_station(f"overlay station {target}", station)
+        for rule in entry.faults:
+            check_rule(rule)
+        if entry.ttl_s <= 0:
+            raise ConfigError(f"overlay ttl_s is {entry.ttl_s}: give more than 0")
+
+
+def _check_station(field: str, entry: StationEntry) -> None:
+    for name, value in (("workers", entry.workers), ("mean_ms", entry.mean_ms), ("cv", entry.cv)):
+        if value is not None and value < 0:
+            raise ConfigError(f"{field}: {name} is {value}: give 0 or more")
+
+
+def _check_target(target: str) -> None:
+    if not _TARGET.fullmatch(target):
+        raise ConfigError(f"target {target!r} is not one: give *, a service (video) or video.2")
