@@ -9,6 +9,7 @@ import re
 import secrets
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
+from enum import Enum
 
 from resilience.policy.contract import Criticality
 
@@ -18,6 +19,13 @@ BAGGAGE_HEADER = "baggage"
 BAGGAGE_CRITICALITY = "squall.criticality"
 BAGGAGE_TENANT = "squall.tenant"
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class Cut(Enum):
+    """Who cut a request short; written before the work is cancelled, since asyncio can't say."""
+
+    DEADLINE = "deadline"
+    CALLER = "caller"
 
 
 @dataclass(slots=True)
@@ -50,6 +58,8 @@ class Context:
         criticality: Who is shed first.
         tenant: "" when unknown.
         notes: Decisions taken on this hop, in order.
+        cut: Who cut it short; None when nobody did.
+        parent_span_id: The caller's span; "" when it sent none.
     """
 
     request_id: str
@@ -60,6 +70,8 @@ class Context:
     criticality: Criticality = Criticality.CRITICAL
     tenant: str = ""
     notes: list[Note] = field(default_factory=list)
+    cut: Cut | None = None
+    parent_span_id: str = ""
 
     def remaining_s(self, now_s: float) -> float | None:
         """Seconds left, possibly negative; None without a deadline."""

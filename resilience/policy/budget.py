@@ -74,6 +74,11 @@ class RetryBudget:
         assert self.retries > 0, "more retries ended than began"
         self.retries -= 1
 
+    def reset(self, now_s: float) -> None:
+        """Forget the counters; what is under way stays counted."""
+        self.spent = 0
+        self.refused = 0
+
     def snapshot(self) -> Snapshot:
         """Return the figures for a page."""
         return {

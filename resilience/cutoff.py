@@ -1,0 +1,57 @@
+"""Cut-off: end the current task's work at a time, and tell that from anyone else's cancelling.
+
+asyncio shows a timeout and a caller who left as the same ``CancelledError``. The cut-off remembers
+whether it was the one who cancelled. Why not ``asyncio.timeout``: it costs 6 to 8 µs a request,
+this one ``call_later`` and two comparisons.
+"""
+
+import asyncio
+
+
+class CutOff:
+    """Cancel the current task after ``timeout_s``; use with ``try``, ``except`` and ``finally``::
+
+    cut = CutOff(0.25)
+    try:
+        return await work()
+    except asyncio.CancelledError:
+        if cut.claim():  # the time ran out, and nobody else cancelled
+            raise TimeoutError from None
+        raise
+    finally:
+        cut.close()
+    """
+
+    __slots__ = ("_cancelling", "_handle", "_owed", "_task", "fired")
+
+    def __init__(self, timeout_s: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a cut-off needs a task to cancel"
+        self._task = task
+        self._cancelling = task.cancelling()
+        self.fired = False
+        self._owed = False  # a cancellation we made and have not taken back
+        loop = asyncio.get_running_loop()
+        self._handle = loop.call_later(max(0.0, timeout_s), self.fire)
+
+    def fire(self) -> None:
+        """Cancel the work now; the time does so by itself."""
+        if not self.fired:
+            self.fired = True
+            self._owed = True
+            self._task.cancel()
+
+    def claim(self) -> bool:
+        """Take our cancellation back; True when nobody else cancelled, so it ends here."""
+        self._handle.cancel()
+        if not self._owed:
+            return False
+        self._owed = False
+        return self._task.uncancel() <= self._cancelling
+
+    def close(self) -> None:
+        """Stop the clock; call it once the work has ended, however it did."""
+        self._handle.cancel()
+        if self._owed:  # the work ended without letting our cancellation through
+            self._owed = False
+            self._task.uncancel()
