@@ -162,7 +162,9 @@ class ClientPipeline:
                     return await attempt.run(send, step.exclude)
                 except Exception as error:
                     if attempt.refused:
-                        raise error from last
+                        if last is not None:
+                            raise error from last
+                        raise
                     last = error
                     plan.on_result(attempt.result(error), self._clock())
                 step = await self._next(plan, context, mode)
@@ -190,154 +192,6 @@ class ClientPipeline:
         return earliest_s(request.deadline_s, context.deadline_s if context else None)
 
     def _tell(self, what: str, reason: str, context: Context | None) -> None:
-        if context is not None:
-            context.note("retry", what, self._clock(), upstream=self.name, reason=reason)
-        self._observer.on_decision("retry", what, self._guards.scope, {"reason": reason})
-
-    def snapshot(self) -> Snapshot: ...
-
-
-class ClientPipeline:
-    """Calls to one dependency. Make one per dependency and keep it.
-
-    The switches asked on each call: ``deadline``, ``retry``, ``breaker``, ``bulkhead``.
-
-    Args:
-        name: The dependency, e.g. ``video``.
-        picker: Chooses the endpoint; ejection lives in it.
-        switches: Say which policies are on.
-        breaker: Guards each attempt; None for none.
-        bulkhead: Bounds how many attempts are under way; None for none.
-        budget: Retries allowed in all calls together; None makes Envoy's (20 %, at least 3).
-        retry: How often and how soon.
-        per_try_timeout_s: Longest one attempt may take; None leaves it to the deadline.
-        scope: What decisions are reported under; None takes the name.
-        rng: Draws the jitter; None seeds one from the system.
-        clock: Monotonic seconds.
-        observer: Hears of every decision.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        picker: Picker,
-        switches: Switches,
-        *,
-        breaker: Gate | None = None,
-        bulkhead: Queue | None = None,
-        budget: RetryBudget | None = None,
-        retry: RetrySettings | None = None,
-        per_try_timeout_s: float | None = None,
-        scope: str | None = None,
-        rng: random.Random | None = None,
-        clock: Clock = time.monotonic,
-        observer: Observer = SILENT,
-    ) -> None:
-        self.name = name
-        self._switches = switches
-        self._budget = budget or RetryBudget()
-        self._retry = retry or RetrySettings()
-        self._rng = rng or random.Random()
-        self._clock = clock
-        self._observer = observer
-        gate = SwitchedGate(breaker, lambda: switches.mode("breaker")) if breaker else None
-        queue = SwitchedQueue(bulkhead, lambda: switches.mode("bulkhead")) if bulkhead else None
-        self._guards = Guards(
-            name,
-            scope or name,
-            picker,
-            breaker=gate,
-            bulkhead=Admission(queue, clock) if queue else None,
-            per_try_timeout_s=per_try_timeout_s,
-            clock=clock,
-            observer=observer,
-        )
-        self.policies: Mapping[str, Visible] = {
-            key: policy
-            for key, policy in (("breaker", gate), ("bulkhead", queue), ("retry", self._budget))
-            if policy is not None
-        }
-
-    async def call(self, send: Send[T], request: Request | None = None, *, idempotent: bool) -> T:
-        """Send the call, as often as the plan allows, and return the answer.
-
-        The deadline is the earlier of the request's and the current Context's.
-
-        Args:
-            send: Sends one attempt; cancelled when its time is up.
-            request: What policies may know; None is taken from the current Context.
-            idempotent: Whether sending twice does no harm.
-
-        Raises:
-            Rejected: A guard refused; nothing was sent by that attempt.
-            DeadlineExpired: The time ran out.
-            Exception: What the last attempt ended with.
-        """
-        context = current()
-        request = request or _request_of(context)
-        deadline_s = self._deadline_s(request, context)
-        mode = self._switches.mode("retry")
-        plan = RetryPlan(
-            ONE_ATTEMPT if mode is Mode.OFF else self._retry,
-            self._budget,
-            self._rng,
-            idempotent=idempotent,
-            deadline_s=deadline_s,
-        )
-        bounded = _with_deadline(request, deadline_s)
-        try:
-            return await self._attempts(plan, send, bounded, context, mode)
-        except ServiceError as error:
-            error.metadata.setdefault(UPSTREAM_KEY, self.name)
-            raise
-        finally:
-            plan.close()
-
-    async def _attempts(
-        self, plan: Plan, send: Send[T], request: Request, context: Context | None, mode: Mode
-    ) -> T:
-        last: Exception | None = None
-        try:
-            step = plan.next(self._clock())
-            while isinstance(step, Try):
-                attempt = Attempt(self._guards, request, request.deadline_s, context)
-                try:
-                    return await attempt.run(send, step.exclude)
-                except Exception as error:
-                    if attempt.refused:
-                        raise error from last
-                    last = error
-                    plan.on_result(attempt.result(error), self._clock())
-                step = await self._next(plan, context, mode)
-            raise last or deadline_expired(self.name, started=False)
-        finally:
-            last = None  # an error that holds its own frame would wait for the garbage collector
-
-    async def _next(self, plan: Plan, context: Context | None, mode: Mode) -> Try | GiveUp:
-        """Ask what follows a failure, tell of it, and wait for it."""
-        step = plan.next(self._clock())
-        if mode is Mode.SHADOW and not isinstance(step, GiveUp):
-            self._tell("shadow-retried", "", context)
-            return GiveUp("SHADOW")
-        if mode is not Mode.OFF:
-            reason = step.reason if isinstance(step, GiveUp) else ""
-            self._tell("gave-up" if reason else "retries", reason, context)
-        while isinstance(step, WaitUntil):
-            await asyncio.sleep(max(0.0, step.t_s - self._clock()))
-            step = plan.next(self._clock())
-        return step
-
-    def _deadline_s(self, request: Request, context: Context | None) -> float | None:
-        if self._switches.mode("deadline") is not Mode.ON:
-            return None
-        return earliest_s(request.deadline_s, context.deadline_s if context else None)
-
-    def _tell(self, step: Try | WaitUntil | GiveUp, context: Context | None, shadow: bool) -> None:
-        """Keep for ``squall explain`` what the plan decided after a failure."""
-        if isinstance(step, Try) and not shadow:
-            return  # the wait before it was told, and the attempt tells of itself
-        reason = step.reason if isinstance(step, GiveUp) else ""
-        what = "gave-up" if reason else "shadow-retried" if shadow else "retries"
         if context is not None:
             context.note("retry", what, self._clock(), upstream=self.name, reason=reason)
         self._observer.on_decision("retry", what, self._guards.scope, {"reason": reason})
