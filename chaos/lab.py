@@ -109,9 +109,10 @@ class Lab:
             from chaos.drivers.processes import ProcessDriver
 
             return ProcessDriver(self.root)
+        from chaos.compose import read_topology
         from chaos.drivers.containers import ContainerDriver
 
-        return ContainerDriver()
+        return ContainerDriver(read_topology(self.root / COMPOSE_FILE))
 
     def run_inside(self, service: str, argv: Sequence[str]) -> int:
         """Run a command where a service's first replica runs, with its environment.

@@ -38,7 +38,6 @@ class InstanceStatus:
         state: running, paused, waiting, done, stopped or failed.
         host: Its address; empty while it has none.
         up_s: Seconds since it was started; None unless it runs.
-        memory_bytes: What it costs; None when unknown.
         exit_code: Of its last end; None if it never ended.
         restarts: Times it was started again by its restart rule.
     """
@@ -48,7 +47,6 @@ class InstanceStatus:
     state: str
     host: str
     up_s: float | None
-    memory_bytes: int | None
     exit_code: int | None
     restarts: int
 

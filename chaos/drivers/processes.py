@@ -60,11 +60,8 @@ class ProcessDriver:
 
     def memory(self) -> Mapping[str, int]:
         """Proportional set sizes: they add up to what the whole lab costs."""
-        return {
-            status.instance: status.memory_bytes
-            for status in self.instances()
-            if status.memory_bytes is not None
-        }
+        sizes = ask(self._folder, "memory")
+        return {str(name): int(size) for name, size in sizes.items()}
 
     def logs(self, target: str, lines: int) -> Mapping[str, Sequence[str]]:
         """See `Driver.logs`."""
@@ -97,7 +94,6 @@ def _status(entry: Mapping[str, Any]) -> InstanceStatus:
         state=entry["state"],
         host=entry["host"],
         up_s=entry["up_s"],
-        memory_bytes=entry["memory_bytes"],
         exit_code=entry["exit_code"],
         restarts=entry["restarts"],
     )

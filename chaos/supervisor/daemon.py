@@ -61,6 +61,7 @@ class Supervisor:
         self._forwarders = [Forwarder(forward) for plan in plans for forward in plan.forwards]
         self._commands: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "status": self._status,
+            "memory": self._memory,
             "start": self._start,
             "stop": self._stop,
             "kill": self._kill,
@@ -161,6 +162,14 @@ class Supervisor:
     async def _status(self, request: dict[str, Any]) -> object:
         return [describe(child) for child in self._children.values()]
 
+    async def _memory(self, request: dict[str, Any]) -> object:
+        sizes = {
+            name: proportional_bytes(child.pid)
+            for name, child in self._children.items()
+            if child.pid is not None
+        }
+        return {name: size for name, size in sizes.items() if size is not None}
+
     async def _start(self, request: dict[str, Any]) -> object:
         targets = self._targets(request)
         for child in targets:
@@ -210,7 +219,6 @@ def describe(child: Child) -> dict[str, object]:
         "exit_code": child.exit_code,
         "restarts": child.restarts,
         "up_s": time.monotonic() - child.started_s if is_alive else None,
-        "memory_bytes": proportional_bytes(child.pid) if child.pid else None,
     }
 
 

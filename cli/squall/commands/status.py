@@ -1,0 +1,83 @@
+"""``squall status``: every process, as its driver and as control see it."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from squall.output import JsonFlag, emit, table
+
+if TYPE_CHECKING:
+    from chaos.drivers.contract import InstanceStatus
+    from kit.members import Member
+
+
+def status(as_json: JsonFlag = False) -> None:
+    """Show every process: state, ready, rps, p99, memory; exit code 1 when one isn't ready."""
+    from chaos.compose import read_topology
+    from chaos.lab import COMPOSE_FILE, load_lab
+    from chaos.readiness import missing_instances, read_members
+    from kit.errors import LabEnvironmentError
+
+    lab = load_lab()
+    driver = lab.driver()
+    statuses = driver.instances()
+    if not statuses:
+        raise LabEnvironmentError("the lab is not running: make up")
+    members = asyncio.run(read_members(lab.control))
+    memory = driver.memory()
+    missing = missing_instances(read_topology(lab.root / COMPOSE_FILE), statuses, members)
+    rows = [describe(one, members.get(one.instance), memory, missing) for one in statuses]
+    data = {
+        "mode": lab.mode,
+        "url": lab.base_url,
+        "control_answers": lab.is_answering(),
+        "is_ready": not missing,
+        "memory_mib": round(sum(memory.values()) / 2**20),
+        "instances": rows,
+    }
+    emit("squall.status/1", data, as_json=as_json, text=as_text(data))
+    raise typer.Exit(1 if missing else 0)
+
+
+def describe(
+    status: "InstanceStatus",
+    member: "Member | None",
+    memory: Mapping[str, int],
+    missing: list[str],
+) -> dict[str, Any]:
+    """Join what the driver and the lease say about one instance."""
+    size = memory.get(status.instance)
+    return {
+        "instance": status.instance,
+        "state": status.state,
+        "ready": status.instance not in missing,
+        "up_s": None if status.up_s is None else round(status.up_s),
+        "restarts": status.restarts,
+        "host": status.host,
+        "port": member.port if member else None,
+        "rps": round(member.digest.rps, 1) if member else None,
+        "p99_ms": round(member.digest.p99_ms, 1) if member else None,
+        "memory_mib": None if size is None else round(size / 2**20, 1),
+        "version_seen": member.version_seen if member else None,
+    }
+
+
+def as_text(data: Mapping[str, Any]) -> str:
+    """Lay the status out for people."""
+    head = ["instance", "state", "ready", "up s", "restarts", "rps", "p99 ms", "MiB", "version"]
+    keys = ("up_s", "restarts", "rps", "p99_ms", "memory_mib", "version_seen")
+    rows = [
+        [
+            row["instance"],
+            row["state"],
+            "yes" if row["ready"] else "no",
+            *(row[key] for key in keys),
+        ]
+        for row in data["instances"]
+    ]
+    control = "" if data["control_answers"] else ", control doesn't answer"
+    state = "ready" if data["is_ready"] else "not ready"
+    title = f"{data['mode']} at {data['url']}: {state}, {data['memory_mib']} MiB{control}"
+    return f"{title}\n\n{table(head, rows)}"

@@ -1,0 +1,143 @@
+"""``squall up``: start the lab, wait until it is ready, and say what to do with it."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from squall.output import JsonFlag, emit, say
+
+if TYPE_CHECKING:
+    from chaos.lab import Lab, Mode
+
+# The lines a user pastes; the port is the only thing that may differ.
+TRY_LINES = """\ curl -s 127.0.0.1:8080/v1/videos/1                          # l4, l7, gateway, four services,
+the store ./squall status                                             # every process: up, ready,
+rps, p99, memory ./squall fault add latency --on comment --ms 500 --ttl 60s  # the same page now
+answers 200 in under 450 ms, curl -s 127.0.0.1:8080/v1/videos/1                          #   with
+"degraded": ["comments"] ./squall drill run overload                                 # open-loop
+Locust, fault, verdict, control make down                                                   #
+leaves no process, container, network, volume or port"""  # noqa: E501 - as the README has them
+
+
+def up(
+    mode: Annotated[
+        str,
+        typer.Option(help="containers, processes, or auto: containers where an engine answers."),
+    ] = "auto",
+    as_json: JsonFlag = False,
+) -> None:
+    """Start the lab and wait until it is ready; does nothing when it runs already."""
+    began_s = time.monotonic()
+    lab = _running_lab()
+    is_new = lab is None
+    if lab is None:
+        lab = _start(mode)
+    _wait(lab)
+    data = _describe(lab, time.monotonic() - began_s, is_new=is_new)
+    emit("squall.up/1", data, as_json=as_json, text=banner(data))
+
+
+def banner(data: dict[str, object]) -> str:
+    """Return what a person reads when the lab is ready."""
+    front = str(data["port"])
+    state = f"ready after {data['seconds']} s" if data["started"] else "already up"
+    return "\n".join(
+        [
+            f"squall is {state}: {data['instances']} {data['mode']}, {data['memory_mib']} MiB",
+            "",
+            f"  front door  http://127.0.0.1:{front}/  (pages: /docs)",
+            f"  control     127.0.0.1:{data['control_port']}",
+            f"  locust      http://127.0.0.1:{data['locust_port']}/  (after make load)",
+            "",
+            *(f"    {line}" for line in TRY_LINES.replace(":8080/", f":{front}/").splitlines()),
+        ]
+    )
+
+
+def _running_lab() -> "Lab | None":
+    """Return the lab if it was started already; asks who drives it, since control may be down."""
+    from chaos.lab import LAB_FILE, load_lab
+    from chaos.supervisor.launch import find_supervisor
+
+    lab = load_lab()
+    if lab.mode == "processes":
+        return lab if find_supervisor(lab.state_folder) else None
+    is_ours = (lab.state_folder / LAB_FILE).exists()
+    return lab if is_ours and lab.is_answering() else None
+
+
+def _start(wanted: str) -> "Lab":
+    from chaos.checks import check_machine, require
+    from chaos.lab import ROOT, Lab, read_ports
+
+    ports = read_ports()
+    mode, base = _choose(wanted)
+    lab = Lab(ROOT, mode, ports)
+    require(check_machine(lab, mode))
+    say(f"squall: starting {mode}")
+    if mode == "processes":
+        from chaos.supervisor.launch import start_supervisor
+
+        lab.save()
+        start_supervisor(lab.root, lab.state_folder)
+    else:
+        from chaos.drivers.engine import run_compose
+
+        environment = {**ports.environment, "BASE_IMAGE": base}
+        run_compose(lab.root, ["up", "--detach", "--build"], environment)
+        lab.save()
+    return lab
+
+
+def _choose(wanted: str) -> tuple["Mode", str]:
+    """Return the mode, and for containers the base image."""
+    from chaos.drivers.engine import compose_command, engine_version, ensure_base
+    from chaos.lab import ROOT
+    from kit.errors import ConfigError, LabEnvironmentError
+
+    if wanted == "processes":
+        return "processes", ""
+    if wanted == "containers":
+        return "containers", ensure_base(ROOT) if engine_version() else ""
+    if wanted != "auto":
+        raise ConfigError(f"--mode {wanted!r} is none of containers, processes, auto")
+    if engine_version() is None or compose_command() is None:
+        return "processes", ""
+    try:
+        return "containers", ensure_base(ROOT)
+    except LabEnvironmentError as error:
+        say(f"squall: a Docker engine answers, but {error}\nsquall: going on with processes")
+        return "processes", ""
+
+
+def _wait(lab: "Lab") -> None:
+    from chaos.compose import read_topology
+    from chaos.lab import COMPOSE_FILE
+    from chaos.readiness import wait_ready
+
+    topology = read_topology(lab.root / COMPOSE_FILE)
+    asyncio.run(
+        wait_ready(
+            topology,
+            lab.driver(),
+            lab.control,
+            on_missing=lambda missing: say(f"squall: waiting for {', '.join(missing)}"),
+        )
+    )
+
+
+def _describe(lab: "Lab", seconds: float, *, is_new: bool) -> dict[str, object]:
+    driver = lab.driver()
+    return {
+        "mode": lab.mode,
+        "started": is_new,
+        "seconds": round(seconds, 1),
+        "instances": sum(status.state == "running" for status in driver.instances()),
+        "memory_mib": round(sum(driver.memory().values()) / 2**20),
+        "url": lab.base_url,
+        "port": lab.ports.front,
+        "control_port": lab.ports.control,
+        "locust_port": lab.ports.locust,
+    }
