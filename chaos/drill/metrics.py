@@ -1,0 +1,221 @@
+"""Figures of an arm, each with its standard deviation: pure, from the arrivals alone.
+
+Shares are binomial: k of n are put at (k+2)/(n+4) for the deviation (Agresti & Coull, "Approximate
+is Better than Exact", 1998), so that 400 of 400 isn't claimed to be certain. Rates are means of
+one-second batches. A time is known to the gap between two arrivals.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from chaos.drill.records import REJECTIONS, Record, Window, select_route
+from chaos.drill.schema import RECOVER, STEADY, Drill, Hypothesis
+
+NORMAL_SHARE = 0.9  # of the steady state's share in time: a window with less is not yet normal
+RECOVERY_WINDOW_S = 1.0
+RECOVERY_STEP_S = 0.1
+MIN_TIME_SD_S = 0.1  # a time is never known better than the step it is searched with
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A figure.
+
+    Args:
+        value: None when there was nothing to observe, or it didn't happen.
+        sd: Standard deviation of ``value``; None when it can't be said.
+        samples: What it rests on.
+    """
+
+    value: float | None
+    sd: float | None = None
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """An arm's arrivals and what is needed to judge them.
+
+    Args:
+        records: In the order of the schedule.
+        windows: By phase.
+        budget_s: In time means within this.
+        capacity_rps: Declared; None when the drill has none.
+    """
+
+    records: Sequence[Record]
+    windows: Mapping[str, Window]
+    budget_s: float
+    capacity_rps: float | None = None
+
+    def of(self, phase: str, route: str = "") -> Sequence[Record]:
+        """Return the arrivals due in a phase."""
+        window = self.windows.get(phase)
+        return select_route(window.of(self.records), route) if window else ()
+
+
+def phase_windows(drill: Drill) -> dict[str, Window]:
+    """Return when each phase begins and ends."""
+    windows: dict[str, Window] = {}
+    start_s = 0.0
+    for phase in drill.load.phases:
+        windows[phase.name] = Window(start_s, start_s + phase.seconds)
+        start_s += phase.seconds
+    return windows
+
+
+def observe(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    """Compute a hypothesis' figure.
+
+    Raises:
+        KeyError: The metric is unknown; a checked drill has none such.
+    """
+    return METRICS[hypothesis.metric](hypothesis, arrivals)
+
+
+def share(hits: int, total: int) -> Observation:
+    """Return hits over total as a share with its binomial deviation."""
+    if total == 0:
+        return Observation(None)
+    smoothed = (hits + 2) / (total + 4)
+    return Observation(hits / total, math.sqrt(smoothed * (1 - smoothed) / (total + 4)), total)
+
+
+def seconds_to_recover(arrivals: Arrivals) -> Observation:
+    """Return the seconds after the fault from which on everything is normal; None for never.
+
+    Normal: in each window of one second at least 0.9 of the steady state's share of arrivals is
+    answered in time; a window without arrivals is normal.
+    """
+    steady = _in_time_share(arrivals.of(STEADY), arrivals.budget_s)
+    if steady is None or RECOVER not in arrivals.windows:
+        return Observation(None)
+    phase = arrivals.windows[RECOVER]
+    records = arrivals.of(RECOVER)
+    steps = max(0, round((phase.seconds - RECOVERY_WINDOW_S) / RECOVERY_STEP_S))
+    first_good = 0
+    for step in range(steps + 1):
+        from_s = phase.from_s + step * RECOVERY_STEP_S
+        due = Window(from_s, from_s + RECOVERY_WINDOW_S).of(records)
+        now = _in_time_share(due, arrivals.budget_s)
+        if now is not None and now < NORMAL_SHARE * steady:
+            first_good = step + 1
+    if first_good > steps:
+        return Observation(None, None, len(records))
+    sd = max(MIN_TIME_SD_S, phase.seconds / max(1, len(records)))
+    return Observation(round(first_good * RECOVERY_STEP_S, 3), sd, len(records))
+
+
+def goodput_rps(arrivals: Arrivals, phase: str, route: str = "") -> Observation:
+    """Return answers in time per second, by the second in which they were due."""
+    window = arrivals.windows[phase]
+    seconds = max(1, round(window.seconds))
+    counts = [0] * seconds
+    records = arrivals.of(phase, route)
+    for record in records:
+        if record.is_within(arrivals.budget_s):
+            second = int((record.scheduled_s - window.from_s) / window.seconds * seconds)
+            counts[min(second, seconds - 1)] += 1
+    length_s = window.seconds / seconds
+    spread = stdev(counts) if seconds > 1 else 0.0
+    # Poisson's root of n is the least that a count of independent arrivals can spread.
+    sd = max(spread / math.sqrt(seconds), math.sqrt(sum(counts) + 1) / seconds / 2) / length_s
+    return Observation(fmean(counts) / length_s, sd, len(records))
+
+
+def _in_time_share(records: Sequence[Record], budget_s: float) -> float | None:
+    if not records:
+        return None
+    return sum(record.is_within(budget_s) for record in records) / len(records)
+
+
+def _base(hypothesis: Hypothesis, arrivals: Arrivals) -> Sequence[Record]:
+    """What a share is a share of."""
+    records = arrivals.of(hypothesis.phase, hypothesis.route)
+    if hypothesis.of == "answered":
+        return [record for record in records if record.is_success]
+    return [record for record in records if record.is_sent]
+
+
+def _count_where(
+    hypothesis: Hypothesis, arrivals: Arrivals, test: Callable[[Record], bool]
+) -> Observation:
+    hits = sum(test(record) for record in _base(hypothesis, arrivals))
+    return Observation(float(hits), math.sqrt(hits + 1), hits)
+
+
+def _share_where(
+    hypothesis: Hypothesis, arrivals: Arrivals, test: Callable[[Record], bool]
+) -> Observation:
+    records = _base(hypothesis, arrivals)
+    return share(sum(test(record) for record in records), len(records))
+
+
+def _goodput_rps(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return goodput_rps(arrivals, hypothesis.phase, hypothesis.route)
+
+
+def _goodput_of_capacity(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    rate = _goodput_rps(hypothesis, arrivals)
+    capacity = arrivals.capacity_rps
+    if rate.value is None or rate.sd is None or not capacity:
+        return Observation(None)
+    return Observation(rate.value / capacity, rate.sd / capacity, rate.samples)
+
+
+def _share_within(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    limit_s = (hypothesis.within_ms or 0.0) / 1000
+    return _share_where(hypothesis, arrivals, lambda record: record.is_within(limit_s))
+
+
+def _in_time(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return _share_where(hypothesis, arrivals, lambda record: record.is_within(arrivals.budget_s))
+
+
+def _degraded(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return _share_where(hypothesis, arrivals, lambda record: bool(record.degraded))
+
+
+def _rejected_share(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return _share_where(hypothesis, arrivals, _is_rejected)
+
+
+def _rejected_count(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return _count_where(hypothesis, arrivals, _is_rejected)
+
+
+def _failed_share(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return _share_where(hypothesis, arrivals, _is_failed)
+
+
+def _failed_count(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return _count_where(hypothesis, arrivals, _is_failed)
+
+
+def _recovery(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return seconds_to_recover(arrivals)
+
+
+def _is_rejected(record: Record) -> bool:
+    return record.status in REJECTIONS
+
+
+def _is_failed(record: Record) -> bool:
+    return record.is_sent and not record.is_success
+
+
+METRICS: Mapping[str, Callable[[Hypothesis, Arrivals], Observation]] = {
+    "goodput_rps": _goodput_rps,
+    "goodput_of_capacity": _goodput_of_capacity,
+    "in_time_share": _in_time,
+    "share_within": _share_within,
+    "degraded_share": _degraded,
+    "rejected_share": _rejected_share,
+    "rejected_count": _rejected_count,
+    "failed_share": _failed_share,
+    "failed_count": _failed_count,
+    "seconds_to_recover": _recovery,
+}
+"""By name; ``failed`` counts every sent arrival without a 2xx, rejections included."""

@@ -1,0 +1,276 @@
+"""What a drill is: one value, read from YAML, checked before anything is touched.
+
+Why: a scenario that is a value can be listed, shown, overridden, replayed and judged by code that
+knows nothing of it (Maelstrom's lesson). Everything that decides the outcome stands in it:
+capacity, the whole policy set, settings, load, faults, bounds, and what must fail without the
+protection.
+Source: drills.md, rules R1 to R9 and "Schema, sketched".
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from resilience.policy.contract import Mode
+
+WARM, STEADY, FAULT, RECOVER = "warm", "steady", "fault", "recover"
+PHASE_ORDER = (WARM, STEADY, FAULT, RECOVER)  # R1
+ROUTES = ("home", "list", "page", "comments", "like", "comment")  # what loadtests can send
+
+DEFAULT_SEED = 17
+DEFAULT_BUDGET_MS = 1000.0  # the gateway's default route budget
+DEFAULT_GIVE_UP_S = 5.0
+DEFAULT_MAX_IN_FLIGHT = 1024
+DEFAULT_STEADY_SHARE = 0.95  # of what is sent before the fault, answered in time: else no verdict
+DEFAULT_CV = 0.25  # R2
+
+PhaseName = Literal["warm", "steady", "fault", "recover"]
+PolicySwitch: TypeAlias = Mode | dict[str, Mode]
+"""One position everywhere, or one per target (``{video: on}``; other targets: off)."""
+
+
+class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Values of a drill file: an unknown key is an error."""
+
+
+class Needs(_Struct, frozen=True):
+    """What the machine must give.
+
+    Args:
+        seconds: Wall time of all arms.
+        cores: At peak.
+        faults: Capabilities of the driver, for faults of the host; none for the others.
+    """
+
+    seconds: float
+    cores: float
+    faults: tuple[str, ...] = ()
+
+
+class Station(_Struct, frozen=True):
+    """A service's declared capacity: workers, mean in ms, coefficient of variation."""
+
+    workers: int
+    mean_ms: float
+    cv: float = DEFAULT_CV
+
+
+class Setup(_Struct, frozen=True):
+    """What is set in every arm.
+
+    Args:
+        stations: By target.
+        settings: Target to name to number, e.g. the gateway's ``cap``.
+        drains: Targets that get no requests.
+    """
+
+    stations: dict[str, Station] = {}
+    settings: dict[str, dict[str, float]] = {}
+    drains: tuple[str, ...] = ()
+
+
+class Capacity(_Struct, frozen=True):
+    """Declared, and what goodput is held against (R2): of which service, how many a second."""
+
+    of: str
+    rps: float
+
+
+class LoadPhase(_Struct, frozen=True):
+    """One of warm, steady, fault, recover: how long, and how many a second of each route."""
+
+    name: PhaseName
+    seconds: float
+    rates: dict[str, float]
+
+
+class Load(_Struct, frozen=True):
+    """The arrivals, open-loop.
+
+    Args:
+        phases: All four, in order.
+        gaps: ``poisson`` or ``constant``.
+        zipf: Exponent of the choice of videos.
+        budget_ms: An answer later than this after it was due isn't in time.
+        give_up_s: When a client leaves.
+        max_in_flight: Beyond it an arrival counts as unsent.
+    """
+
+    phases: tuple[LoadPhase, ...]
+    gaps: Literal["poisson", "constant"] = "poisson"
+    zipf: float = 1.0
+    budget_ms: float = DEFAULT_BUDGET_MS
+    give_up_s: float = DEFAULT_GIVE_UP_S
+    max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+
+
+class Fault(_Struct, frozen=True):
+    """A fault rule in its window.
+
+    Args:
+        kind: One that `squall fault add` knows.
+        on: A service, a replica or ``*``.
+        seconds: How long (``for`` in the file).
+        at: Seconds since the fault phase began.
+        route: Only this one; "" for all.
+        tenant: Only this one's; "" for all.
+        share: Of the requests that match, 0..1.
+        ms: Latency, or length of a block.
+        jitter_ms: Of a latency.
+        every_ms: Of a block.
+        code: Of an error.
+    """
+
+    kind: str
+    on: str
+    seconds: float = msgspec.field(name="for")
+    at: float = 0.0
+    route: str = ""
+    tenant: str = ""
+    share: float = 1.0
+    ms: float | None = None
+    jitter_ms: float | None = None
+    every_ms: float | None = None
+    code: str | int | None = None
+
+    def params(self) -> dict[str, float | int | str]:
+        """Return what the rule of this kind takes."""
+        given = {
+            "ms": self.ms,
+            "jitter_ms": self.jitter_ms,
+            "every_ms": self.every_ms,
+            "code": self.code,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+class AbortIf(_Struct, frozen=True):
+    """End early, inconclusive, when a figure of the running load breaks its bound.
+
+    Args:
+        metric: ``sent_share``, ``lag_p99_ms`` or ``failed_share``.
+        bound: What ends the run, e.g. ``>= 0.5``.
+    """
+
+    metric: Literal["sent_share", "lag_p99_ms", "failed_share"]
+    bound: str
+
+
+class Hypothesis(_Struct, frozen=True):
+    """What must hold with the protection.
+
+    Args:
+        name: Short, for people; names it in ``control.refutes``.
+        metric: One of ``chaos.drill.metrics.METRICS``.
+        bound: E.g. ``>= 0.85``.
+        phase: In which phase; by arrivals, not by answers.
+        unit: For people.
+        route: Only this one; "" for all.
+        within_ms: For ``share_within``: counted from the scheduled time.
+        of: Shares of what was ``sent``, or of what was ``answered`` with success.
+    """
+
+    name: str
+    metric: str
+    bound: str
+    phase: PhaseName = "fault"
+    unit: str = ""
+    route: str = ""
+    within_ms: float | None = None
+    of: Literal["sent", "answered"] = "sent"
+
+
+class Refutation(_Struct, frozen=True):
+    """What must fail in the control arm, and how badly.
+
+    Args:
+        name: A hypothesis.
+        bound: What the control must show, e.g. ``<= 0.30``; "" is content with any failure.
+    """
+
+    name: str
+    bound: str = ""
+
+
+class Ablation(_Struct, frozen=True):
+    """Short arms with one of ``control.off`` off at a time: which of them would do alone.
+
+    Args:
+        warm_seconds: In front.
+        fault_seconds: Under the fault; there is nothing after it.
+    """
+
+    warm_seconds: float = 2.0
+    fault_seconds: float = 6.0
+
+
+class Control(_Struct, frozen=True):
+    """The same without the protection.
+
+    Args:
+        off: Policies that are off here.
+        refutes: Hypotheses that must fail here.
+        ablation: Where several policies are off; None for none.
+    """
+
+    off: tuple[str, ...]
+    refutes: tuple[str | Refutation, ...]
+    ablation: Ablation | None = None
+
+    def refutations(self) -> Sequence[Refutation]:
+        """Return ``refutes`` in its long form."""
+        return [
+            item if isinstance(item, Refutation) else Refutation(name=item) for item in self.refutes
+        ]
+
+
+class Drill(_Struct, frozen=True):
+    """One drill.
+
+    Args:
+        drill: Its name, as on the command line.
+        chapter: Where the lesson belongs.
+        incident: What really happened once.
+        lesson: One sentence.
+        title: What is done, in a few words, for the first line on a terminal.
+        needs: Of the machine.
+        policies: The whole set of the main arm; what isn't named is off (R5).
+        setup: ``set`` in the file.
+        capacity: None when no hypothesis needs one.
+        load: The arrivals.
+        faults: In the fault phase; none when the load itself is the fault.
+        abort_if: Any of them ends the run.
+        hypotheses: All must hold.
+        control: The arm without the protection.
+        steady_share: Share of arrivals answered in time before the fault, or there is no verdict.
+    """
+
+    drill: str
+    chapter: str
+    incident: str
+    lesson: str
+    title: str
+    needs: Needs
+    policies: dict[str, PolicySwitch]
+    load: Load
+    hypotheses: tuple[Hypothesis, ...]
+    control: Control
+    setup: Setup = msgspec.field(name="set", default_factory=Setup)
+    capacity: Capacity | None = None
+    faults: tuple[Fault, ...] = ()
+    abort_if: tuple[AbortIf, ...] = ()
+    steady_share: float = DEFAULT_STEADY_SHARE
+
+    def phase(self, name: str) -> LoadPhase:
+        """Return a phase by name."""
+        return next(phase for phase in self.load.phases if phase.name == name)
+
+    def control_policies(self) -> Mapping[str, PolicySwitch]:
+        """Return the control arm's whole set."""
+        return without(self.policies, self.control.off)
+
+
+def without(policies: Mapping[str, PolicySwitch], off: Sequence[str]) -> Mapping[str, PolicySwitch]:
+    """Return a policy set with some of them off everywhere."""
+    return {name: Mode.OFF if name in off else switch for name, switch in policies.items()}
