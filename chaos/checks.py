@@ -20,7 +20,7 @@ from typing import Literal
 from chaos.drivers.engine import compose_command, engine_version
 from chaos.lab import Lab, Mode
 from chaos.server_binary import find_server, read_version
-from chaos.supervisor.plan import NETWORK
+from chaos.supervisor.plan import DEFAULT_NETWORK, NETWORKS
 from kit.errors import LabEnvironmentError
 
 Level = Literal["ok", "warning", "missing"]
@@ -168,7 +168,7 @@ def check_redis() -> list[Check]:
         Check(
             "redis-server",
             "ok",
-            f"{path} {version}, not used: its failover during a slot move loses what valkey 8 keeps",
+            f"{path} {version}, not used: a failover in a slot move loses what valkey 8 keeps",
         )
     ]
 
@@ -197,10 +197,17 @@ def check_inner_ports(lab: Lab) -> list[Check]:
     if lab.is_answering():
         return []
     checks = [
-        _port_check(f"{NETWORK}.1", port, "end what listens there, or MODE=containers", "inner")
+        _port_check(f"{lab.network}.1", port, "end what listens there, or MODE=containers", "inner")
         for port in INNER_PORTS
     ]
     return [check for check in checks if check.level != "ok"]
+
+
+def choose_network() -> str:
+    """Return the first network of addresses whose control port nobody holds; one lab uses one."""
+    port = INNER_PORTS[0]
+    free = (network for network in NETWORKS if is_free(f"{network}.1", port))
+    return next(free, DEFAULT_NETWORK)
 
 
 def _port_check(host: str, port: int, mend: str, use: str) -> Check:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from chaos.drivers.contract import Driver
+from chaos.supervisor.plan import DEFAULT_NETWORK
 from kit.errors import ConfigError, LabEnvironmentError
 
 Mode = Literal["processes", "containers"]
@@ -83,6 +84,7 @@ class Lab:
     root: Path
     mode: Mode
     ports: LabPorts
+    network: str = DEFAULT_NETWORK  # of process mode
 
     @property
     def base_url(self) -> str:
@@ -129,7 +131,7 @@ class Lab:
     def save(self) -> None:
         """Write down that this lab was started from here."""
         self.state_folder.mkdir(parents=True, exist_ok=True)
-        data = {"mode": self.mode, "ports": asdict(self.ports)}
+        data = {"mode": self.mode, "ports": asdict(self.ports), "network": self.network}
         (self.state_folder / LAB_FILE).write_text(json.dumps(data) + "\n", encoding="utf-8")
 
     def is_answering(self) -> bool:
@@ -152,7 +154,7 @@ def load_lab(root: Path | None = None, environ: Mapping[str, str] = os.environ) 
     root = root or ROOT
     try:
         data = json.loads((root / STATE_FOLDER / LAB_FILE).read_text(encoding="utf-8"))
-        return Lab(root, data["mode"], LabPorts(**data["ports"]))
+        return Lab(root, data["mode"], LabPorts(**data["ports"]), data["network"])
     except FileNotFoundError:
         return Lab(root, "containers", read_ports(environ))
     except (ValueError, KeyError, TypeError) as error:

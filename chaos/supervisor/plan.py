@@ -15,9 +15,10 @@ from pathlib import Path
 from chaos.compose import Restart, Service, Topology
 from chaos.interpolation import interpolate
 
-NETWORK = (
-    "127.77.0"  # replica N of the file listens on 127.77.0.N; Linux routes all of 127/8 to itself
-)
+# Replica N of the file listens on 127.77.0.N: Linux routes all of 127/8 to itself. The others are for
+# more labs on one machine, each of a working tree of its own.
+NETWORKS = tuple(f"127.77.{number}" for number in range(10))
+DEFAULT_NETWORK = NETWORKS[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ def plan_processes(
     data: Path,
     programs: Mapping[str, str],
     environment: Mapping[str, str],
+    network: str = DEFAULT_NETWORK,
 ) -> list[ProcessPlan]:
     """Work out every process of the lab, in the order of the file.
 
@@ -62,11 +64,12 @@ def plan_processes(
         programs: Absolute path of each program named first in a command, e.g. ``python``.
         environment: Variables of the user (``SQUALL_PORT``, ``SQUALL_LOG_LEVEL``), for
             interpolation.
+        network: First three numbers of every address.
 
     Raises:
         KeyError: A command begins with a program that isn't in ``programs``.
     """
-    addresses = assign_addresses(topology)
+    addresses = assign_addresses(topology, network)
     variables = dict(environment) | service_variables(topology, addresses)
     plans = []
     for service in topology.services.values():
@@ -80,11 +83,11 @@ def plan_processes(
     return plans
 
 
-def assign_addresses(topology: Topology) -> dict[str, str]:
+def assign_addresses(topology: Topology, network: str = DEFAULT_NETWORK) -> dict[str, str]:
     """Give each instance the loopback address of its place in the file."""
     names = topology.instances
     assert len(names) < 255, "one network of loopback addresses holds 254 instances"
-    return {name: f"{NETWORK}.{number}" for number, name in enumerate(names, start=1)}
+    return {name: f"{network}.{number}" for number, name in enumerate(names, start=1)}
 
 
 def service_variables(topology: Topology, addresses: Mapping[str, str]) -> dict[str, str]:

@@ -23,11 +23,13 @@ def plan_lab(root: Path) -> list[ProcessPlan]:
         ConfigError: The compose file is wrong.
         LabEnvironmentError: No valkey-server is new enough.
     """
+    lab = load_lab(root)
     return plan_processes(
         read_topology(root / COMPOSE_FILE),
         data=root / STATE_FOLDER / "data",
         programs={"python": sys.executable, PROGRAM: str(find_server().path)},
-        environment={**os.environ, **load_lab(root).ports.environment},
+        environment={**os.environ, **lab.ports.environment},
+        network=lab.network,
     )
 
 

@@ -69,12 +69,12 @@ def _running_lab() -> "Lab | None":
 
 
 def _start(wanted: str) -> "Lab":
-    from chaos.checks import check_machine, require
+    from chaos.checks import check_machine, choose_network, require
     from chaos.lab import ROOT, Lab, read_ports
 
     ports = read_ports()
     mode, base = _choose(wanted)
-    lab = Lab(ROOT, mode, ports)
+    lab = Lab(ROOT, mode, ports, choose_network())
     require(check_machine(lab, mode))
     say(f"squall: starting {mode}")
     if mode == "processes":
