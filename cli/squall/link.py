@@ -12,7 +12,9 @@ from kit.errors import ConfigError
 from squall.output import nearest
 
 if TYPE_CHECKING:
-    from kit.control import ControlClient, LiveReport
+    from kit.control import ControlClient, ControlSnapshot
+    from kit.entries import Entry
+    from kit.members import LiveReport
 
 LIVE_LIMIT_S = 2.0  # design.md: with control dead a change gives up within 2 s
 
@@ -49,6 +51,23 @@ async def resolve_target(client: "ControlClient", target: str) -> list[str]:
             f"{nearest(target, services | set(instances))}"
         )
     return meant
+
+
+def live_entries(snapshot: "ControlSnapshot") -> dict[str, tuple["Entry", float | None]]:
+    """Everything in force: field to entry and the seconds it has left (None: until deleted)."""
+    from kit.entries import check_entry, ttl_s
+
+    found: dict[str, tuple[Entry, float | None]] = {}
+    for field, value in snapshot.entries.items():
+        entry = check_entry(field, value)
+        lifetime_s = ttl_s(entry)
+        if lifetime_s is None:
+            found[field] = (entry, None)
+            continue
+        left_s = lifetime_s - (snapshot.now_ms - value["created_ms"]) / 1000
+        if left_s > 0:
+            found[field] = (entry, left_s)
+    return found
 
 
 async def change(

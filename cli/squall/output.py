@@ -1,7 +1,7 @@
 """What a command prints: data on stdout, talk on stderr, one shape for both audiences.
 
-With ``--json`` stdout is exactly one JSON object that names its schema and version, so that a script
-can pipe it; without, stdout is text for people. Talk (progress, warnings) always goes to stderr.
+With ``--json`` stdout is exactly one JSON object that names its schema and version, so that a
+script can pipe it; without, stdout is text for people. Talk always goes to stderr.
 """
 
 import json

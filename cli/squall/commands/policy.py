@@ -8,11 +8,13 @@ import typer
 from squall.output import JsonFlag, emit, nearest, table
 
 if TYPE_CHECKING:
-    from kit.control import LiveReport
+    from kit.members import LiveReport
 
 app = typer.Typer(help="See and switch the protections: on, shadow or off.", no_args_is_help=True)
 
-OnOption = Annotated[str, typer.Option("--on", help="A service, a replica (video.2), or * for all.")]
+OnOption = Annotated[
+    str, typer.Option("--on", help="A service, a replica (video.2), or * for all.")
+]
 
 
 @app.command("set")
@@ -84,12 +86,13 @@ def _emit_switch(report: "LiveReport", name: str, mode: str, on: str, *, as_json
 
 async def _modes(on: str) -> dict[str, dict[str, str]]:
     from kit.state import DEFAULT_MODES, LabState
-    from squall.link import control, resolve_target
+    from squall.link import control, live_entries, resolve_target
 
     async with control() as client:
         targets = await resolve_target(client, on)
         snapshot = await client.read()
-    state = LabState.from_snapshot(snapshot, now_s=0.0)
+    entries = {field: entry for field, (entry, _) in live_entries(snapshot).items()}
+    state = LabState(snapshot.version, entries)
     rows: dict[str, dict[str, str]] = {}
     for instance in targets:
         service, _, replica = instance.rpartition(".")

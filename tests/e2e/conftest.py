@@ -1,0 +1,70 @@
+"""The lab itself, started once by the command that users type, and ended with nothing left."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.http import Answer, ask
+
+ROOT = Path(__file__).resolve().parents[2]
+PORT = 18080  # beside a developer's own lab on 8080
+UP_LIMIT_S = 300.0
+COMMAND_LIMIT_S = 240.0
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running lab and the two ways into it: HTTP and the command."""
+
+    mode: str
+    environ: dict[str, str]
+
+    def get(self, path: str, **headers: str) -> Answer:
+        """GET from the front door; header names with _ for -."""
+        return ask(PORT, "GET", path, headers=_dashed(headers))
+
+    def post(self, path: str, body: object, **headers: str) -> Answer:
+        """POST JSON (or bytes as they are) to the front door."""
+        return ask(PORT, "POST", path, body=body, headers=_dashed(headers))
+
+    def run(self, *argv: str, limit_s: float = COMMAND_LIMIT_S) -> subprocess.CompletedProcess[str]:
+        """Run ``./squall`` with arguments, from the repository root."""
+        return subprocess.run(
+            [str(ROOT / "squall"), *argv],
+            cwd=ROOT,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=limit_s,
+            check=False,
+        )
+
+    def json(self, *argv: str, code: int = 0, limit_s: float = COMMAND_LIMIT_S) -> dict[str, Any]:
+        """Run ``./squall … --json``, check its exit code, and return its object."""
+        done = self.run(*argv, "--json", limit_s=limit_s)
+        assert done.returncode == code, f"{argv}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+
+def _dashed(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Start the lab in the mode asked for, and take it down with its data."""
+    mode = str(request.config.getoption("--e2e"))
+    found = Lab(mode, {**os.environ, "SQUALL_PORT": str(PORT), "MODE": mode})
+    up = found.run("up", "--mode", mode, limit_s=UP_LIMIT_S)
+    assert up.returncode == 0, f"squall up: {up.returncode}\n{up.stdout}\n{up.stderr}"
+    try:
+        yield found
+    finally:
+        subprocess.run(["make", "down"], cwd=ROOT, env=found.environ, check=True, timeout=120)
