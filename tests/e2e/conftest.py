@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,3 +68,16 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         yield found
     finally:
         subprocess.run(["make", "down"], cwd=ROOT, env=found.environ, check=True, timeout=120)
+
+
+@pytest.fixture
+def driver(lab: Lab) -> Callable[[str, str], None]:
+    """Return ``(verb, instance)``: kill, pause, resume, stop or start one of the lab's processes."""
+    from chaos.lab import load_lab
+
+    hands = load_lab().driver()
+
+    def act(verb: str, instance: str) -> None:
+        getattr(hands, verb)(instance)
+
+    return act

@@ -1,0 +1,104 @@
+"""What may die, and what a client sees of it."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.conftest import PORT, Lab
+from tests.e2e.http import ask
+from tests.e2e.wait import wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+RATE_RPS = 50
+FAILED_LIMIT = 3  # issue 2, lb: at most 3 failed GETs, none after the first second
+
+
+class Traffic:
+    """Open-loop GETs at a fixed rate; each answer with the time it was due."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        self._path = path
+        self._seconds = seconds
+        self.began_s = 0.0
+        self.answers: list[tuple[float, int]] = []
+        self._thread = threading.Thread(target=self._walk, daemon=True)
+
+    def __enter__(self) -> "Traffic":
+        self.began_s = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+
+    def failed_after(self, since_s: float) -> list[tuple[float, int]]:
+        """Requests due after a moment that got no 200, as (seconds since it, status)."""
+        return [
+            (round(due - since_s, 2), status)
+            for due, status in sorted(self.answers)
+            if due >= since_s - 0.02 and status != 200
+        ]
+
+    def _walk(self) -> None:
+        threads = []
+        for number in range(int(self._seconds * RATE_RPS)):
+            due = self.began_s + number / RATE_RPS
+            time.sleep(max(0.0, due - time.monotonic()))
+            thread = threading.Thread(target=self._send, args=(due,), daemon=True)
+            thread.start()
+            threads.append(thread)
+        for thread in threads:
+            thread.join()
+
+    def _send(self, due: float) -> None:
+        try:
+            status = ask(PORT, "GET", self._path, limit_s=5).status
+        except OSError:
+            status = 0
+        self.answers.append((due, status))
+
+
+def _gateways_ready(lab: Lab) -> bool:
+    rows = lab.json("status")["processes"]
+    return sum(bool(row["ready"]) for row in rows if row["instance"].startswith("gateway.")) == 2
+
+
+@pytest.mark.parametrize("verb", ["kill", "pause"])
+def test_losing_one_gateway_fails_at_most_three_requests(
+    lab: Lab, driver: Callable[[str, str], None], verb: str
+) -> None:
+    """Kill -9 or SIGSTOP of one of two gateways: at most 3 failed GETs, none after 1 s."""
+    wait_until(lambda: _gateways_ready(lab), limit_s=30)
+    with Traffic("/v1/videos", seconds=6) as traffic:
+        wait_until(lambda: len(traffic.answers) > RATE_RPS, limit_s=10)
+        hit_s = time.monotonic()
+        driver(verb, "gateway.1")
+    if verb == "pause":
+        driver("resume", "gateway.1")
+    failed = traffic.failed_after(hit_s)
+    assert len(failed) <= FAILED_LIMIT, failed
+    assert [one for one in failed if one[0] > 1.0] == []
+    wait_until(lambda: _gateways_ready(lab), limit_s=60)
+
+
+def test_without_control_the_lab_goes_on_and_faults_end(
+    lab: Lab, driver: Callable[[str, str], None]
+) -> None:
+    """Control stopped under load: no error, a fault ends on time, switches stay as they were."""
+    lab.json("policy", "set", "breaker", "off", "--on", "gateway")
+    lab.json("fault", "add", "latency", "--on", "comment", "--ms", "500", "--ttl", "10s")
+    with Traffic("/v1/videos", seconds=15) as traffic:
+        driver("stop", "control.1")
+        wait_until(lambda: lab.get("/v1/videos/1").json["degraded"] == [], limit_s=14)
+    assert traffic.failed_after(traffic.began_s) == []
+    refused = lab.run("policy", "set", "limiter", "off", limit_s=20)
+    assert refused.returncode == 3, refused.stderr
+
+    driver("start", "control.1")
+    wait_until(lambda: lab.run("status").returncode == 0, limit_s=30)
+    wait_until(lambda: _gateways_ready(lab), limit_s=30)
+    assert lab.json("policy", "list")["policies"]["gateway.1"]["breaker"] == "off"
+    lab.json("policy", "reset", "breaker", "--on", "gateway")
