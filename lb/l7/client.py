@@ -1,0 +1,284 @@
+"""One connection from a client: parses requests, keeps their order, answers one at a time.
+
+Pipelined requests wait in line; while one waits behind another, nothing more is read. The end of
+the client's stream, half a close included, means that nobody waits for the answer: TCP can't tell
+"I have said all" from "I am gone", and nginx reads it the same way.
+"""
+
+import asyncio
+import time
+from collections import deque
+from typing import Protocol, cast
+
+import httptools
+
+from lb.l7.errors import Problem, bad_request
+from lb.l7.exchange import Exchange
+from lb.l7.headers import Headers
+from lb.l7.proxy import Proxy
+from lb.l7.settings import (
+    BUFFER_BYTES,
+    CLIENT_HEAD_S,
+    CLIENT_IDLE_S,
+    LINGER_S,
+    MAX_HEAD_BYTES,
+)
+
+_WAITING_LINE, _BODY, _ENDING = 1, 2, 4  # why nothing is read
+
+
+class Listener(Protocol):
+    """The server, as its connections see it."""
+
+    def admit(self, client: "ClientConnection") -> bool: ...
+    def forget(self, client: "ClientConnection") -> None: ...
+
+
+class ClientConnection(asyncio.Protocol):
+    """Serve one client.
+
+    Args:
+        proxy: What all share.
+        listener: Counts connections.
+    """
+
+    transport: asyncio.Transport
+    _target: bytes
+    _headers: Headers
+    _head_bytes: int  # of a head, or of trailers, that is not complete yet
+
+    def __init__(self, proxy: Proxy, listener: Listener) -> None:
+        self._proxy = proxy
+        self._listener = listener
+        self._parser = httptools.HttpRequestParser(self)
+        self._line: deque[Exchange | Problem] = deque()
+        self._receiving: Exchange | None = None  # whose body is being read
+        self._not_reading = 0
+        self._is_deaf = False  # what still comes is thrown away
+        self._was_refused = False
+        self._is_ending = False
+        self._is_closed = False
+        self.has_room = True
+        self._peer = b""
+        self._idle_since_s = time.monotonic()
+        self._has_completed = False  # a message, in this turn
+        self._turn_bytes = 0
+        self._begin_message()
+
+    # The server
+
+    def close_if_idle(self, now_s: float | None = None) -> None:
+        """Close when nothing is under way and, given a time, when that has lasted too long."""
+        if self._line or self._is_ending:
+            return
+        limit_s = CLIENT_HEAD_S if self._head_bytes else CLIENT_IDLE_S
+        if now_s is None or now_s - self._idle_since_s >= limit_s:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        self.transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(BUFFER_BYTES)
+        self._peer = str((transport.get_extra_info("peername") or ("unknown",))[0]).encode()
+        if not self._listener.admit(self):
+            self._is_deaf = True
+            self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_deaf:
+            return
+        if not self._head_bytes:
+            self._idle_since_s = time.monotonic()
+        self._has_completed = False
+        self._turn_bytes = len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if isinstance(cause, Problem):
+                self._refuse(cause)
+            elif not self._is_deaf:  # after the last request: data that has no business here
+                self._refuse(bad_request("MALFORMED_REQUEST", f"not valid HTTP/1.1: {error}"))
+        self._count_head(len(data))
+        self._serve_line()
+
+    def eof_received(self) -> None:
+        self._lose_client()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_closed = True
+        self._listener.forget(self)
+        self._lose_client()
+
+    def pause_writing(self) -> None:
+        self.has_room = False
+        if self._line and isinstance(self._line[0], Exchange):
+            self._line[0].on_client_room(False)
+
+    def resume_writing(self) -> None:
+        self.has_room = True
+        if self._line and isinstance(self._line[0], Exchange):
+            self._line[0].on_client_room(True)
+        self._serve_line()
+
+    # httptools
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._is_deaf:
+            return
+        parser = self._parser
+        if self._head_bytes + self._turn_bytes > MAX_HEAD_BYTES:  # maybe: the turn may hold more
+            self._check_size()
+        head = self._proxy.heads.read(
+            parser.get_method(),
+            self._target,
+            parser.get_http_version(),
+            self._headers,
+            peer=self._peer,
+            keep_alive=parser.should_keep_alive(),
+            arrived_s=time.monotonic(),
+        )
+        self._headers = []  # from here on: trailers
+        self._receiving = Exchange(self._proxy, self, head)
+        self._line.append(self._receiving)
+
+    def on_body(self, body: bytes) -> None:
+        if self._receiving is not None:
+            self._receiving.body.add(body)
+
+    def on_message_complete(self) -> None:
+        exchange = self._receiving
+        if exchange is None:
+            return
+        exchange.body.end(self._headers)
+        self._receiving = None
+        self._has_completed = True
+        self._begin_message()
+        if not exchange.head.keep_alive:
+            self._is_deaf = True
+
+    # The exchange
+
+    def write(self, data: bytes) -> None:
+        """Send to the client."""
+        if not self._is_closed:
+            self.transport.write(data)
+
+    def set_body_reading(self, wanted: bool) -> None:
+        """Let the client send its body, or let it wait."""
+        self._set_reading(_BODY, wanted)
+
+    def on_exchange_done(self, *, keep_alive: bool, broken: bool) -> None:
+        """The first in line is done: serve the next, or end the connection."""
+        if self._line:
+            self._line.popleft()
+        if self._is_closed:
+            return
+        if broken:
+            self._is_deaf = True
+            self.transport.abort()
+        elif keep_alive:
+            self._set_reading(_BODY, True)
+            self._idle_since_s = time.monotonic()
+            if self._line:
+                asyncio.get_running_loop().call_soon(self._serve_line)
+        else:
+            self._end(lingers=self._receiving is not None or self._was_refused)
+
+    # Private
+
+    def _begin_message(self) -> None:
+        self._target = b""
+        self._headers = []
+        self._head_bytes = 0
+
+    def _check_size(self) -> None:
+        size = len(self._target) + sum(len(name) + len(value) for name, value in self._headers)
+        if size > MAX_HEAD_BYTES:
+            raise _head_too_large()
+
+    def _count_head(self, size: int) -> None:
+        """Bound what is kept of a head or of trailers that don't end."""
+        is_in_body = self._receiving is not None and not self._headers
+        if self._is_deaf or self._has_completed or is_in_body:
+            return
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(_head_too_large())
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer what can't be understood when its turn comes, and listen no more."""
+        self._is_deaf = self._was_refused = True
+        exchange, self._receiving = self._receiving, None
+        if exchange is None:
+            self._line.append(problem)
+        elif exchange.is_started:
+            exchange.refuse(problem)
+        else:
+            self._line[-1] = problem  # no backend has seen a byte of it
+
+    def _serve_line(self) -> None:
+        if not self._line or self._is_closed:
+            return
+        first = self._line[0]
+        if isinstance(first, Problem):
+            self._line.clear()
+            self._answer(first)
+        elif not first.is_started and self.has_room:
+            first.start()
+        self._set_reading(_WAITING_LINE, len(self._line) <= 1)
+
+    def _answer(self, problem: Problem) -> None:
+        request_id = self._proxy.heads.ids.request_id()
+        self.write(problem.render(request_id, duration_ms=0.0, keep_alive=False, head=False))
+        self._proxy.record_refusal(request_id, problem)
+        self._end(lingers=True)
+
+    def _end(self, *, lingers: bool) -> None:
+        """Close behind the last answer.
+
+        Closing with unread bytes in the kernel sends a reset, which may overtake the answer; so
+        when the client still sends, read on for a while and throw it away.
+        """
+        self._is_ending = self._is_deaf = True
+        if not lingers or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self._set_reading(_BODY | _WAITING_LINE, True)
+        self.transport.write_eof()
+        asyncio.get_running_loop().call_later(LINGER_S, self.transport.abort)
+
+    def _lose_client(self) -> None:
+        self._is_deaf = True
+        if self._line:
+            first = self._line[0]
+            self._line.clear()
+            if isinstance(first, Exchange) and first.is_started:
+                first.on_client_gone()
+
+    def _set_reading(self, reasons: int, wanted: bool) -> None:
+        before = self._not_reading
+        self._not_reading = before & ~reasons if wanted else before | reasons
+        if self._is_closed or bool(before) is bool(self._not_reading):
+            return
+        if self._not_reading:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+
+def _head_too_large() -> Problem:
+    return Problem(
+        431, "HEAD_TOO_LARGE", f"the head is larger than {MAX_HEAD_BYTES} bytes", closes=True
+    )

@@ -1,0 +1,115 @@
+"""The proxy's own answers: problem+json (RFC 9457), ready to be written."""
+
+import msgspec
+
+from resilience.errors import Code
+
+STATUS_LINES = {
+    code: f"HTTP/1.1 {code} {phrase}\r\n".encode()
+    for code, phrase in (
+        (200, "OK"), (201, "Created"), (202, "Accepted"), (204, "No Content"),
+        (206, "Partial Content"), (301, "Moved Permanently"), (302, "Found"), (303, "See Other"),
+        (304, "Not Modified"), (307, "Temporary Redirect"), (308, "Permanent Redirect"),
+        (400, "Bad Request"), (401, "Unauthorized"), (403, "Forbidden"), (404, "Not Found"),
+        (405, "Method Not Allowed"), (406, "Not Acceptable"), (408, "Request Timeout"),
+        (409, "Conflict"), (410, "Gone"), (411, "Length Required"), (412, "Precondition Failed"),
+        (413, "Content Too Large"), (414, "URI Too Long"), (415, "Unsupported Media Type"),
+        (416, "Range Not Satisfiable"), (417, "Expectation Failed"),
+        (422, "Unprocessable Content"), (429, "Too Many Requests"),
+        (431, "Request Header Fields Too Large"), (499, "Client Closed Request"),
+        (500, "Internal Server Error"), (501, "Not Implemented"), (502, "Bad Gateway"),
+        (503, "Service Unavailable"), (504, "Gateway Timeout"),
+    )
+}  # fmt: skip
+
+
+def status_line(status: int) -> bytes:
+    """Return the status line; an unknown status gets an empty phrase."""
+    return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+
+
+class Problem(Exception):
+    """Why the proxy answers itself.
+
+    Args:
+        status: HTTP status.
+        reason: UPPER_SNAKE, for programs.
+        message: What happened, the values, what to do; for people.
+        retry_after_s: Whole seconds after which another try may pass; None when nobody can say.
+        closes: The connection's framing can't be trusted any more, so it ends after this answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        *,
+        retry_after_s: int | None = None,
+        closes: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after_s = retry_after_s
+        self.closes = closes
+
+    def render(self, request_id: str, *, duration_ms: float, keep_alive: bool, head: bool) -> bytes:
+        """Return the whole answer; without its body for a HEAD request."""
+        title = STATUS_LINES[self.status][13:-2].decode()
+        facts: dict[str, object] = {
+            "type": "about:blank",
+            "title": title,
+            "status": self.status,
+            "detail": self.message,
+            "code": _CODE_NAMES.get(self.status, "UNKNOWN"),
+            "reason": self.reason,
+            "request_id": request_id,
+        }
+        if self.retry_after_s is not None:
+            facts["retry_after_s"] = self.retry_after_s
+        body = msgspec.json.encode(facts)
+        lines = [
+            STATUS_LINES[self.status],
+            b"content-type: application/problem+json\r\n",
+            b"content-length: %d\r\n" % len(body),
+            b"x-request-id: %b\r\n" % request_id.encode(),
+            b"server-timing: l7;dur=%.2f\r\n" % duration_ms,
+            b"" if self.retry_after_s is None else b"retry-after: %d\r\n" % self.retry_after_s,
+            b"" if keep_alive else b"connection: close\r\n",
+            b"\r\n",
+            b"" if head else body,
+        ]
+        return b"".join(lines)
+
+
+_CODE_NAMES = {code.http_status: code.name for code in Code} | {431: "RESOURCE_EXHAUSTED"}
+
+
+def bad_request(reason: str, message: str) -> Problem:
+    """400: what was sent is not a request this proxy understands without doubt."""
+    return Problem(400, reason, message, closes=True)
+
+
+def no_backend(service: str) -> Problem:
+    """503: nobody to send it to, so nothing was started."""
+    return Problem(
+        503, "NO_BACKEND", f"no {service} can be reached now; try again", retry_after_s=1
+    )
+
+
+def deadline_exceeded(budget_ms: float, *, started: bool) -> Problem:
+    """504: the request's time ran out."""
+    where = "while a backend worked on it" if started else "before it was sent to a backend"
+    return Problem(504, "DEADLINE_EXCEEDED", f"the budget of {budget_ms:.0f} ms ran out {where}")
+
+
+def upstream_reset(endpoint: str) -> Problem:
+    """502: the connection broke before an answer came."""
+    return Problem(502, "UPSTREAM_RESET", f"{endpoint} closed the connection before it answered")
+
+
+def bad_answer(endpoint: str) -> Problem:
+    """502: what came back was not HTTP."""
+    return Problem(502, "UPSTREAM_BAD_ANSWER", f"{endpoint} answered with what is not valid HTTP")

@@ -1,0 +1,124 @@
+"""Header names a proxy must know, and the ids it makes."""
+
+import random
+import re
+from enum import IntEnum
+
+Header = tuple[bytes, bytes]
+Headers = list[Header]
+
+
+class Kind(IntEnum):
+    """What to do with a request header; any other is passed on as it came."""
+
+    DROP = 0  # hop-by-hop, or ours to write anew
+    HOST = 1
+    CONNECTION = 2
+    TRANSFER_ENCODING = 3
+    CONTENT_LENGTH = 4
+    UPGRADE = 5
+    EXPECT = 6
+    FORWARDED_FOR = 7
+    FORWARDED_PROTO = 8
+    REQUEST_ID = 9
+    TRACEPARENT = 10
+    EXPECTED_TIMEOUT = 11
+    GRPC_TIMEOUT = 12
+
+
+REQUEST_KINDS = {
+    b"host": Kind.HOST,
+    b"connection": Kind.CONNECTION,
+    b"keep-alive": Kind.DROP,
+    b"proxy-connection": Kind.DROP,
+    b"proxy-authenticate": Kind.DROP,
+    b"proxy-authorization": Kind.DROP,
+    b"te": Kind.DROP,
+    b"transfer-encoding": Kind.TRANSFER_ENCODING,
+    b"content-length": Kind.CONTENT_LENGTH,
+    b"upgrade": Kind.UPGRADE,
+    b"http2-settings": Kind.DROP,
+    b"expect": Kind.EXPECT,
+    b"x-forwarded-for": Kind.FORWARDED_FOR,
+    b"x-forwarded-proto": Kind.FORWARDED_PROTO,
+    b"x-request-id": Kind.REQUEST_ID,
+    b"traceparent": Kind.TRACEPARENT,
+    b"x-envoy-expected-rq-timeout-ms": Kind.EXPECTED_TIMEOUT,
+    b"grpc-timeout": Kind.GRPC_TIMEOUT,
+}
+
+# RFC 9110 7.6.1; framing is written anew, and the request id is what the request was given here.
+RESPONSE_DROPS = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"te",
+        b"transfer-encoding",
+        b"content-length",
+        b"upgrade",
+        b"x-request-id",
+    }
+)
+
+# RFC 9110 6.5.1: what steers framing, routing or authentication has no place in a trailer.
+TRAILER_DROPS = frozenset(REQUEST_KINDS) | RESPONSE_DROPS | {
+    b"authorization", b"cookie", b"set-cookie", b"content-type", b"content-encoding",
+    b"content-range", b"trailer", b"cache-control", b"range", b"if-match", b"if-none-match",
+}  # fmt: skip
+
+_ORDINARY_TOKENS = frozenset({b"close", b"keep-alive", b""})
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+;=:\[\]]*")  # no comma, slash, at sign or blank
+
+
+def connection_tokens(value: bytes) -> set[bytes]:
+    """Split a Connection header into lower-case tokens."""
+    return {token.strip() for token in value.lower().split(b",")}
+
+
+def without_nominated(connection: bytes, parts: list[bytes]) -> list[bytes]:
+    """Drop the headers that a Connection header names (RFC 9110 7.6.1).
+
+    Args:
+        connection: The header's value.
+        parts: Only headers passed on as they came (name, colon, value, line end each): nobody may
+            name framing, host or deadline away.
+    """
+    nominated = connection_tokens(connection) - _ORDINARY_TOKENS
+    if not nominated:
+        return parts
+    kept: list[bytes] = []
+    for index in range(0, len(parts), 4):
+        if parts[index].lower() not in nominated:
+            kept += parts[index : index + 4]
+    return kept
+
+
+def render_trailers(trailers: Headers) -> bytes:
+    """Return the trailer lines that may be passed on."""
+    return b"".join(
+        b"%b: %b\r\n" % header for header in trailers if header[0].lower() not in TRAILER_DROPS
+    )
+
+
+class Ids:
+    """Make request, trace and span ids; not secrets, so no system call for each."""
+
+    __slots__ = ("_bits",)
+
+    def __init__(self, rng: random.Random) -> None:
+        self._bits = rng.getrandbits
+
+    def request_id(self) -> str:
+        """Return 16 hex digits."""
+        return f"{self._bits(64):016x}"
+
+    def trace_id(self) -> str:
+        """Return 32 hex digits, never all zero (W3C trace context 3.2.2.3)."""
+        return f"{self._bits(128) | 1:032x}"
+
+    def span_id(self) -> str:
+        """Return 16 hex digits, never all zero."""
+        return f"{self._bits(64) | 1:016x}"

@@ -1,0 +1,82 @@
+"""The request's body on its way to a backend: held until a connection is there, then streamed."""
+
+from collections.abc import Callable
+
+from lb.l7.headers import Headers, render_trailers
+from lb.l7.settings import BUFFER_BYTES
+from lb.l7.upstream import UpstreamConnection
+
+
+class OutboundBody:
+    """Pass a body on in the framing it came in, and make the client wait when it must.
+
+    Args:
+        is_chunked: Framed in chunks; otherwise the bytes go as they are.
+        set_client_reading: Lets the client send, or lets it wait.
+
+    Invariant: at most ``BUFFER_BYTES`` and one read are held while there is no connection.
+    """
+
+    __slots__ = (
+        "_conn",
+        "_held",
+        "_held_bytes",
+        "_is_chunked",
+        "_is_unwanted",
+        "_set_reading",
+        "is_complete",
+    )
+
+    def __init__(self, is_chunked: bool, set_client_reading: Callable[[bool], None]) -> None:
+        self._is_chunked = is_chunked
+        self._set_reading = set_client_reading
+        self._conn: UpstreamConnection | None = None
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._is_unwanted = False
+        self.is_complete = False
+
+    def add(self, data: bytes) -> None:
+        """Take a piece."""
+        if self._is_chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._pass_on(data)
+
+    def end(self, trailers: Headers) -> None:
+        """The body is complete."""
+        self.is_complete = True
+        if self._is_chunked:
+            self._pass_on(b"0\r\n%b\r\n" % render_trailers(trailers))
+        if self._conn is not None:
+            self._conn.request_is_sent = True
+
+    def attach(self, conn: UpstreamConnection) -> None:
+        """Send what is held, and what is still to come, through this connection."""
+        self._conn = conn
+        if self._held:
+            conn.write(b"".join(self._held))
+            self._held.clear()
+            self._held_bytes = 0
+            self._set_reading(True)
+        conn.request_is_sent = self.is_complete
+
+    def detach(self) -> None:
+        """Pass nothing on any more."""
+        self._conn = None
+        self._is_unwanted = True
+        self._held.clear()
+
+    def on_room(self, has_room: bool) -> None:
+        """The backend can take more, or can't."""
+        self._set_reading(has_room)
+
+    def _pass_on(self, data: bytes) -> None:
+        if self._conn is not None:
+            self._conn.write(data)
+            return
+        if self._is_unwanted:
+            return
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > BUFFER_BYTES:
+            self._set_reading(False)

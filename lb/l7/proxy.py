@@ -1,0 +1,101 @@
+"""What all connections of one L7 proxy share: backends, switches, budget, counts.
+
+The balancer decides, the pools hold connections; both follow the registry. An endpoint that leaves
+it gets no new request, and finishes what it has.
+"""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from kit.recorder import RequestSummary
+from lb.endpoints import Endpoint
+from lb.l7.errors import Problem
+from lb.l7.headers import Ids
+from lb.l7.pool import Pool
+from lb.l7.request import HeadReader
+from lb.l7.settings import BACKEND_SERVICE, ProxySettings
+from lb.policy.balancer import Balancer
+from resilience.policy.budget import RetryBudget
+from resilience.policy.contract import Mode, Request
+from resilience.switches import Switches
+
+_ANY_REQUEST = Request()
+
+
+class Proxy:
+    """Shared by every client connection.
+
+    Args:
+        switches: Positions of ``deadline``, ``retry``, ``checks``, ``outlier`` and ``panic``.
+        record: Takes the summary of each finished request.
+        instance: Own name in summaries, e.g. ``l7.1``.
+        service: Whose endpoints these are, for messages.
+        rng: Source of chance.
+    """
+
+    def __init__(
+        self,
+        switches: Switches,
+        record: Callable[[RequestSummary], None],
+        *,
+        instance: str = "l7.1",
+        service: str = BACKEND_SERVICE,
+        rng: random.Random | None = None,
+    ) -> None:
+        rng = rng or random.Random()
+        self.mode: Callable[[str], Mode] = switches.mode
+        self.record = record
+        self.instance = instance
+        self.service = service
+        self.settings = ProxySettings()
+        self.balancer = Balancer(rng, switches.mode)
+        self.budget = RetryBudget()
+        self.heads = HeadReader(Ids(rng))
+        self.is_draining = False
+        self.shadow_retries = 0
+        self._pools: dict[str, Pool] = {}
+
+    def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
+        """Follow the registry: keep, add, retire."""
+        wanted = {one.instance: (one.host, one.port) for one in endpoints}
+        for name, pool in tuple(self._pools.items()):
+            if wanted.get(name) != (pool.host, pool.port):
+                self._pools.pop(name).retire()
+        for name, address in wanted.items():
+            if name not in self._pools:
+                self._pools[name] = Pool(*address)
+        self.balancer.set_endpoints(list(wanted), time.monotonic())
+
+    def pick(self, exclude: Sequence[str], now_s: float) -> tuple[str, Pool] | None:
+        """Choose a backend and count a request in; None when there is none left to try."""
+        name = self.balancer.pick(_ANY_REQUEST, exclude, now_s)
+        if name is None:
+            return None
+        self.balancer.on_start(name, now_s)
+        return name, self._pools[name]
+
+    def record_refusal(self, request_id: str, problem: Problem) -> None:
+        """Keep a summary of what was no request."""
+        self.record(
+            RequestSummary(
+                request_id=request_id,
+                trace_id=self.heads.ids.trace_id(),
+                instance=self.instance,
+                route="-",
+                started_unix_s=time.time(),
+                duration_ms=0.0,
+                status=problem.reason,
+                code=problem.status,
+            )
+        )
+
+    def sweep(self, now_s: float) -> None:
+        """Close backend connections that have been idle too long."""
+        for pool in self._pools.values():
+            pool.close_idle(now_s)
+
+    def close(self) -> None:
+        """Close every backend connection."""
+        for pool in self._pools.values():
+            pool.close()

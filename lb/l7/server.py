@@ -1,0 +1,92 @@
+"""The listening side of the L7 proxy: accept, bound, sweep, drain."""
+
+import asyncio
+import time
+
+from lb.l7.client import ClientConnection
+from lb.l7.proxy import Proxy
+from lb.l7.settings import MAX_CONNECTIONS, SWEEP_S
+
+BACKLOG = 2048  # the kernel cuts it to net.core.somaxconn
+
+
+class L7Server:
+    """Serve a proxy on one address.
+
+    Args:
+        proxy: What all connections share.
+        max_connections: Beyond it a new connection is closed at once.
+    """
+
+    def __init__(self, proxy: Proxy, *, max_connections: int = MAX_CONNECTIONS) -> None:
+        self._proxy = proxy
+        self._max_connections = max_connections
+        self._clients: set[ClientConnection] = set()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self.refused_connections = 0
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen; OSError when the address is taken."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: ClientConnection(self._proxy, self), host, port, backlog=BACKLOG
+        )
+        self._sweep()
+
+    def begin_drain(self) -> None:
+        """From now on each answer ends its connection; new connections are still served."""
+        self._proxy.is_draining = True
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Stop accepting, close what is idle, let what is under way finish; False when cut off."""
+        self.begin_drain()
+        if self._server is not None:
+            self._server.close()
+        for client in tuple(self._clients):
+            client.close_if_idle()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._is_empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close everything now."""
+        if self._server is not None:
+            self._server.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for client in tuple(self._clients):
+            client.abort()
+        self._proxy.close()
+
+    def admit(self, client: ClientConnection) -> bool:
+        """Count a connection in; False when there are too many."""
+        if len(self._clients) >= self._max_connections:
+            self.refused_connections += 1
+            return False
+        self._clients.add(client)
+        self._is_empty.clear()
+        return True
+
+    def forget(self, client: ClientConnection) -> None:
+        """Count a connection out."""
+        self._clients.discard(client)
+        if not self._clients:
+            self._is_empty.set()
+
+    @property
+    def connections(self) -> int:
+        """Clients connected now."""
+        return len(self._clients)
+
+    def _sweep(self) -> None:
+        now_s = time.monotonic()
+        for client in tuple(self._clients):
+            client.close_if_idle(now_s)
+        self._proxy.sweep(now_s)
+        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)

@@ -1,0 +1,221 @@
+"""The tries of one request: where it is sent, when again, and until when.
+
+One timer holds the next of two times: the deadline, and the moment when a try has used up its share
+of what is left and another starts beside it.
+"""
+
+import asyncio
+import time
+from typing import Protocol
+
+from lb.l7.pool import Pool
+from lb.l7.proxy import Proxy
+from lb.l7.settings import ProxySettings
+from lb.l7.upstream import UpstreamConnection
+from lb.policy.attempts import Failure, may_try_again, per_try_timeout_s
+from resilience.context import Note
+from resilience.policy.contract import Mode, Outcome
+
+_TIMER_SLACK_S = 0.0005  # the loop's clock counts milliseconds, ours doesn't
+_NEVER_S = float("inf")
+
+
+class Sender(Protocol):
+    """The exchange, as its tries see it."""
+
+    def send(self, conn: UpstreamConnection) -> None:
+        """Write the request to this connection."""
+
+    def on_all_failed(self, endpoint: str, failure: Failure | None) -> None:
+        """No try is left; ``failure`` is the last one's, None when nothing could be tried."""
+
+    def on_deadline(self) -> None:
+        """Time has run out."""
+
+
+class Attempt:
+    """One try: where, since when, and on which connection once there is one."""
+
+    __slots__ = ("conn", "endpoint", "holds_retry", "started_s")
+
+    def __init__(self, endpoint: str, started_s: float, holds_retry: bool) -> None:
+        self.endpoint = endpoint
+        self.started_s = started_s
+        self.holds_retry = holds_retry
+        self.conn: UpstreamConnection | None = None
+
+
+class Tries:
+    """Run attempts for one request, at most ``max_attempts``, within the retry budget.
+
+    Args:
+        proxy: Balancer, pools, budget and switches.
+        sender: Who writes the request and answers the client.
+        is_safe: Sending twice does no harm (GET or HEAD without a body).
+        arrived_s: When the request arrived; notes count from here.
+        deadline_s: Absolute; None means no limit, and no second try beside a slow one.
+
+    Invariant: every attempt that ``pick`` counted in is settled once, in ``_end``.
+    """
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        sender: Sender,
+        *,
+        is_safe: bool,
+        arrived_s: float,
+        deadline_s: float | None,
+    ) -> None:
+        self._proxy = proxy
+        self._settings: ProxySettings = proxy.settings
+        self._sender = sender
+        self._is_safe = is_safe
+        self._arrived_s = arrived_s
+        self._deadline_s = _NEVER_S if deadline_s is None else deadline_s
+        self._slow_at_s = _NEVER_S
+        self._timer: asyncio.TimerHandle | None = None
+        self._live: list[Attempt] = []
+        self._tried: list[str] = []
+        self._count = 0
+        self.notes: list[Note] = []
+
+    def start(self, now_s: float) -> None:
+        """Make the first try."""
+        if not self._try(now_s, holds_retry=False):
+            self._sender.on_all_failed("", None)
+
+    def choose(self, conn: UpstreamConnection, now_s: float) -> Attempt:
+        """Name the attempt whose answer begins, and close the others: they are outrun."""
+        winner = self._on(conn)
+        if len(self._live) > 1:
+            for other in tuple(self._live):
+                if other is not winner:
+                    self._end(other, "outrun", Outcome.IGNORED, now_s)
+        self._slow_at_s = _NEVER_S
+        return winner
+
+    def finish(self, attempt: Attempt, what: str, outcome: Outcome, now_s: float) -> None:
+        """The chosen attempt has ended; its connection is no longer ours."""
+        attempt.conn = None
+        self._end(attempt, what, outcome, now_s)
+
+    def on_lost(self, conn: UpstreamConnection, failure: Failure, now_s: float) -> None:
+        """A connection broke before its answer began."""
+        attempt = self._on(conn)
+        attempt.conn = None
+        self._fail(attempt, failure, now_s)
+
+    def close(self, what: str, outcome: Outcome, now_s: float) -> None:
+        """End everything: towards the backends, closing cancels their work."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for attempt in tuple(self._live):
+            self._end(attempt, what, outcome, now_s)
+
+    def _try(self, now_s: float, *, holds_retry: bool) -> bool:
+        picked = self._proxy.pick(self._tried, now_s)
+        if picked is None:
+            return False
+        endpoint, pool = picked
+        attempt = Attempt(endpoint, now_s, holds_retry)
+        self._live.append(attempt)
+        self._tried.append(endpoint)
+        self._count += 1
+        self._arm(now_s)
+        conn = pool.take_idle()
+        if conn is not None:
+            self._send(attempt, conn)
+        else:
+            pool.connect(lambda conn: self._on_connected(attempt, pool, conn))
+        return True
+
+    def _send(self, attempt: Attempt, conn: UpstreamConnection) -> None:
+        attempt.conn = conn
+        self._sender.send(conn)
+
+    def _on_connected(self, attempt: Attempt, pool: Pool, conn: UpstreamConnection | None) -> None:
+        if attempt not in self._live:  # given up meanwhile: somebody else may use the connection
+            if conn is not None:
+                pool.take_back(conn)
+        elif conn is None:
+            self._fail(attempt, Failure.NOT_CONNECTED, time.monotonic())
+        else:
+            self._send(attempt, conn)
+
+    def _fail(self, attempt: Attempt, failure: Failure, now_s: float) -> None:
+        if failure in (Failure.NOT_CONNECTED, Failure.RESET):
+            self._proxy.balancer.on_unreachable(attempt.endpoint, now_s)
+        if failure is Failure.STALE:
+            self._tried.remove(attempt.endpoint)  # it only closed an idle connection
+        self._end(attempt, failure.value, Outcome.FAILED, now_s)
+        if not self._try_again(failure, now_s) and not self._live:
+            self._sender.on_all_failed(attempt.endpoint, failure)
+
+    def _try_again(self, failure: Failure, now_s: float) -> bool:
+        limit = self._settings.max_attempts
+        if not may_try_again(failure, attempts=self._count, is_safe=self._is_safe, limit=limit):
+            return False
+        mode = self._proxy.mode("retry")
+        if mode is not Mode.ON:
+            self._proxy.shadow_retries += mode is Mode.SHADOW
+            return False
+        budget = self._proxy.budget
+        if not budget.try_start_retry():
+            return False
+        if not self._try(now_s, holds_retry=True):
+            budget.on_retry_end()
+            return False
+        return True
+
+    def _end(self, attempt: Attempt, what: str, outcome: Outcome, now_s: float) -> None:
+        """Settle one attempt, close its connection if it is still ours, keep a note."""
+        self._live.remove(attempt)
+        if attempt.conn is not None:
+            attempt.conn.abandon()
+            attempt.conn = None
+        self._proxy.balancer.on_finish(attempt.endpoint, outcome, now_s)
+        if attempt.holds_retry:
+            self._proxy.budget.on_retry_end()
+        took_ms = round((now_s - attempt.started_s) * 1000, 3)
+        self.notes.append(
+            Note(
+                "retry",
+                "attempt",
+                attempt.started_s - self._arrived_s,
+                {"endpoint": attempt.endpoint, "ms": took_ms, "outcome": what},
+            )
+        )
+
+    def _on(self, conn: UpstreamConnection) -> Attempt:
+        for attempt in self._live:
+            if attempt.conn is conn:
+                return attempt
+        raise AssertionError("a connection reported to tries that don't use it")
+
+    def _arm(self, now_s: float) -> None:
+        if self._deadline_s == _NEVER_S:
+            return
+        next_s = self._deadline_s
+        if self._is_safe and self._count < self._settings.max_attempts:
+            self._slow_at_s = now_s + per_try_timeout_s(self._deadline_s - now_s)
+            next_s = self._slow_at_s
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.0, next_s - now_s), self._on_timer)
+
+    def _on_timer(self) -> None:
+        now_s = time.monotonic()
+        self._timer = None
+        if now_s + _TIMER_SLACK_S >= self._deadline_s:
+            self._sender.on_deadline()
+            return
+        if now_s + _TIMER_SLACK_S >= self._slow_at_s:
+            self._slow_at_s = _NEVER_S
+            if self._try_again(Failure.TOO_SLOW, now_s):
+                return  # which has armed the timer
+        next_s = min(self._deadline_s, self._slow_at_s)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.001, next_s - now_s), self._on_timer)

@@ -1,0 +1,263 @@
+"""One connection to a backend: writes a request, parses the answer, hands it to the exchange.
+
+States: idle in its pool, or carrying one attempt. Whatever the parser reports is acted on after
+the parser has returned, where the same connection might be used again at once.
+"""
+
+import asyncio
+from typing import Protocol, cast
+
+import httptools
+
+from lb.l7.headers import Headers
+from lb.l7.settings import BUFFER_BYTES, MAX_HEAD_BYTES
+from lb.policy.attempts import Failure
+
+_NO_CONTENT_BEFORE = 200  # below it an answer is interim
+_SWITCHING_PROTOCOLS = 101
+
+
+class Carrier(Protocol):
+    """The exchange, as a connection sees it; ``conn`` tells which of its attempts it is about."""
+
+    def on_interim(self, conn: "UpstreamConnection", status: int, headers: Headers) -> None: ...
+    def on_head(
+        self, conn: "UpstreamConnection", status: int, headers: Headers, *, is_chunked: bool
+    ) -> None: ...
+    def on_body(self, data: bytes) -> None: ...
+    def on_turn_end(self) -> None: ...
+    def on_answer_end(self, conn: "UpstreamConnection", trailers: Headers) -> None: ...
+    def on_lost(self, conn: "UpstreamConnection", failure: Failure) -> None: ...
+    def on_upstream_room(self, has_room: bool) -> None: ...
+
+
+class Home(Protocol):
+    """The pool, as its connections see it."""
+
+    def take_back(self, conn: "UpstreamConnection") -> None: ...
+    def forget(self, conn: "UpstreamConnection") -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Carry one attempt at a time.
+
+    ``is_reused`` says that the connection has answered before, so that its end may be an idle close
+    that crossed our request; ``request_is_sent`` that nothing more will be written for this one.
+    """
+
+    transport: asyncio.Transport
+    _headers: Headers
+    _trailers: Headers
+    _head_bytes: int  # of a head, or of trailers, that is not complete yet
+    _head_is_complete: bool
+    _answer_is_complete: bool
+    _is_interim: bool
+    _ends_at_eof: bool
+    _keeps_alive: bool
+    _is_spoiled: bool
+    _needs_new_parser: bool
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._carrier: Carrier | None = None
+        self._is_head_request = False
+        self.is_reused = False
+        self.request_is_sent = False
+        self.idle_since_s = 0.0
+        self.is_closed = False
+        self._is_reading = True
+        self._reset_answer()
+        self._parser = httptools.HttpResponseParser(self)
+
+    # What the pool and the exchange call.
+
+    def begin(self, carrier: Carrier, head: bytes, *, is_head_request: bool) -> None:
+        """Send a request head; the answer goes to ``carrier``."""
+        assert self._carrier is None, "the connection carries an attempt already"
+        self._carrier = carrier
+        self._is_head_request = is_head_request
+        self.request_is_sent = False
+        self._reset_answer()
+        self.transport.write(head)
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the request's body."""
+        self.transport.write(data)
+
+    def set_reading(self, wanted: bool) -> None:
+        """Let the backend send, or let it wait."""
+        if wanted is not self._is_reading and not self.is_closed:
+            self._is_reading = wanted
+            if wanted:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def abandon(self) -> None:
+        """Drop the attempt; closing tells the backend that nobody waits any more."""
+        self._carrier = None
+        self.close()
+
+    def close(self) -> None:
+        """Close now; what is still buffered is not worth waiting for."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._home.forget(self)
+            self.transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(BUFFER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        carrier = self._carrier
+        if carrier is None:
+            self.close()  # an answer nobody asked for
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            if not self._answer_is_complete:
+                self._fail(Failure.BAD_ANSWER)
+                return
+            self._is_spoiled = True
+        if self._carrier is not carrier:
+            return  # abandoned by what it was told
+        if self._answer_is_complete:
+            self._end_answer(carrier)
+            return
+        if self._head_is_complete:
+            carrier.on_turn_end()
+        if not self._head_is_complete or self._trailers:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._fail(Failure.BAD_ANSWER)
+
+    def eof_received(self) -> None:
+        if self._carrier is not None:
+            self._on_end(Failure.STALE if self.is_reused else Failure.RESET)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            self._home.forget(self)
+        if self._carrier is not None:
+            self._on_end(Failure.RESET)
+
+    def pause_writing(self) -> None:
+        if self._carrier is not None:
+            self._carrier.on_upstream_room(False)
+
+    def resume_writing(self) -> None:
+        if self._carrier is not None:
+            self._carrier.on_upstream_room(True)
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        if self._answer_is_complete:
+            self._is_spoiled = True  # more than one answer to one request
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._answer_is_complete:
+            return
+        (self._trailers if self._head_is_complete else self._headers).append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._answer_is_complete or self._carrier is None:
+            return
+        status = self._parser.get_status_code()
+        if status == _SWITCHING_PROTOCOLS or status < 100:
+            raise httptools.HttpParserError(f"unasked status {status}")
+        if status < _NO_CONTENT_BEFORE:
+            self._is_interim = True
+            self._carrier.on_interim(self, status, self._headers)
+            return
+        self._head_is_complete = True
+        self._keeps_alive = self._parser.should_keep_alive()
+        is_chunked, has_length = _framing(self._headers)
+        self._ends_at_eof = not (is_chunked or has_length)
+        self._carrier.on_head(self, status, self._headers, is_chunked=is_chunked)
+        # Why here: the parser isn't told that HEAD was asked, and would wait for a body.
+        if self._is_head_request:
+            self._answer_is_complete = True
+            self._needs_new_parser = True
+
+    def on_body(self, body: bytes) -> None:
+        if self._answer_is_complete:
+            self._is_spoiled = True  # a body after an answer to HEAD
+        elif self._carrier is not None:
+            self._carrier.on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._is_interim:
+            self._is_interim = False
+            self._headers = []
+        else:
+            self._answer_is_complete = True
+
+    # Private
+
+    def _reset_answer(self) -> None:
+        self._headers = []
+        self._trailers = []
+        self._head_bytes = 0
+        self._head_is_complete = False
+        self._answer_is_complete = False
+        self._is_interim = False
+        self._ends_at_eof = False
+        self._keeps_alive = False
+        self._is_spoiled = False
+        self._needs_new_parser = False
+
+    def _end_answer(self, carrier: Carrier) -> None:
+        trailers = self._trailers
+        self._carrier = None
+        reusable = self._keeps_alive and self.request_is_sent and not self._is_spoiled
+        if reusable:
+            if self._needs_new_parser:
+                self._parser = httptools.HttpResponseParser(self)
+            self.is_reused = True
+            self._reset_answer()
+            self.set_reading(True)
+            self._home.take_back(self)
+        else:
+            self.close()
+        carrier.on_answer_end(self, trailers)
+
+    def _on_end(self, failure: Failure) -> None:
+        """The backend closed: the answer's end if nothing else says where it is."""
+        carrier = self._carrier
+        assert carrier is not None
+        if self._head_is_complete and self._ends_at_eof and failure is not Failure.BAD_ANSWER:
+            self._keeps_alive = False
+            self._end_answer(carrier)
+        else:
+            self._fail(failure)
+
+    def _fail(self, failure: Failure) -> None:
+        carrier = self._carrier
+        self._carrier = None
+        self.close()
+        if carrier is not None:
+            carrier.on_lost(self, failure)
+
+
+def _framing(headers: Headers) -> tuple[bool, bool]:
+    """Return whether the answer is chunked, and whether it has a length.
+
+    Raises:
+        HttpParserError: A coding we can't pass on, since we write the chunks anew.
+    """
+    is_chunked = has_length = False
+    for name, value in headers:
+        key = name.lower()
+        if key == b"transfer-encoding":
+            if is_chunked or value.strip().lower() != b"chunked":
+                raise httptools.HttpParserError(f"transfer-encoding {value!r}")
+            is_chunked = True
+        elif key == b"content-length":
+            has_length = True
+    return is_chunked, has_length

@@ -1,0 +1,63 @@
+"""Attempts: may a proxied request be sent to another backend, and when is a try too slow?
+
+Why not the client's retry plan: a proxy that waits between tries holds two connections and helps
+nobody, since the other backend is as ready now as in 25 ms; and a try that is merely slow is not
+given up, a second one runs beside it and the first answer wins. So a backend that is frozen costs
+half the budget, and a request that takes longer than that still gets its answer.
+Source: Envoy's router: ``connect-failure,reset``, ``hedge_on_per_try_timeout``, retry budget.
+Not handled: answers that say "not started"; routes that allow POST (issue 5).
+"""
+
+from enum import Enum
+
+from resilience.policy.contract import Outcome
+
+MAX_ATTEMPTS = 3  # the first included; two dead backends of three are survived
+PER_TRY_SHARE = 0.5  # of the remaining budget: what is left still suffices for another try
+SAFE_METHODS = frozenset(
+    {b"GET", b"HEAD"}
+)  # RFC 9110 9.2.1 has more; these are what browsers retry
+
+_NEUTRAL_STATUSES = frozenset({429, 503, 504})  # overload and lateness say nothing of *this* one
+_FIRST_FAILURE_STATUS = 500
+
+
+class Failure(Enum):
+    """How an attempt ended without an answer that could be passed on."""
+
+    NOT_CONNECTED = "not connected"
+    STALE = "stale connection"  # kept alive by us, closed by them as we wrote
+    RESET = "reset"
+    BAD_ANSWER = "bad answer"
+    TOO_SLOW = "too slow"  # still running: it has only used up its share of the budget
+
+
+def may_try_again(failure: Failure, *, attempts: int, is_safe: bool, limit: int) -> bool:
+    """Whether another attempt is right, the budget of retries aside.
+
+    Args:
+        failure: How the last attempt went.
+        attempts: Attempts made so far, >= 1.
+        is_safe: GET or HEAD without a body: sending it twice does no harm.
+        limit: Attempts in all, >= 1.
+    """
+    if attempts >= limit:
+        return False
+    if failure is Failure.NOT_CONNECTED:
+        return True  # nothing was sent, so nothing was started
+    return is_safe and failure is not Failure.BAD_ANSWER
+
+
+def per_try_timeout_s(remaining_s: float, share: float = PER_TRY_SHARE) -> float:
+    """Return how long a try may take until another is started beside it, in seconds."""
+    return max(0.0, remaining_s * share)
+
+
+def outcome_of_status(status: int) -> Outcome:
+    """Name a backend's answer for balancing and ejection.
+
+    503 and 504 are OVERLOADED: every backend gives them when a service behind all of them is slow.
+    """
+    if status in _NEUTRAL_STATUSES:
+        return Outcome.OVERLOADED
+    return Outcome.FAILED if status >= _FIRST_FAILURE_STATUS else Outcome.OK
