@@ -25,6 +25,7 @@ from shard.policy.durability import (
     STORE_TIMEOUT,
     STORE_UNAVAILABLE,
     WriteStatus,
+    status_of,
 )
 from shard.policy.redirect import Redirect, parse_redirect
 from shard.policy.topology import Address
@@ -39,6 +40,7 @@ class Failure(Enum):
 
     FULL = "full"  # too many commands in flight on the connection
     DOWN = "down"  # no connection to the node
+    UNREPLICATED = "unreplicated"  # held back behind a WAIT that found no replica
     EXPIRED = "expired"  # the deadline passed before it was written
     OVERDUE = "overdue"  # the deadline passed after it was written
     LOST = "lost"  # the connection broke after it was written
@@ -118,11 +120,28 @@ def after_failure(failure: Failure, work: Work, attempt: int, rng: Random) -> Ag
     if failure in (Failure.EXPIRED, Failure.OVERDUE):
         status = WriteStatus.UNKNOWN if failure.sent else WriteStatus.REFUSED
         return Stop(status, STORE_TIMEOUT, "no reply before the deadline")
+    if failure is Failure.UNREPLICATED:
+        return Stop(WriteStatus.REFUSED, NOT_REPLICATED, "no replica follows the primary")
     if failure is Failure.FULL:
         return Stop(WriteStatus.REFUSED, STORE_OVERLOADED, "too many commands in flight")
     if failure is Failure.LOST and work is not Work.READ:
         return Stop(WriteStatus.UNKNOWN, STORE_UNAVAILABLE, "connection lost before the reply")
     return Again(pause_s(attempt, rng), True, failure.value)
+
+
+def after_proof(replicas: object) -> Stop | None:
+    """Decide on an executed REPLICATED write by its WAIT; None means acknowledged.
+
+    Args:
+        replicas: The count, an error reply, or the Failure that took its place.
+    """
+    if status_of(replicas) is WriteStatus.ACKNOWLEDGED:
+        return None
+    if replicas in (Failure.EXPIRED, Failure.OVERDUE):
+        return Stop(WriteStatus.UNKNOWN, STORE_TIMEOUT, "executed; no proof before the deadline")
+    if isinstance(replicas, int):
+        return Stop(WriteStatus.UNKNOWN, NOT_REPLICATED, "executed; no replica confirmed in time")
+    return Stop(WriteStatus.UNKNOWN, STORE_UNAVAILABLE, f"executed; proof failed: {replicas}")
 
 
 def pause_s(attempt: int, rng: Random) -> float:

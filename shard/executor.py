@@ -1,0 +1,164 @@
+"""Carry one operation out: find the owner, send, and follow what the policy says of the answer.
+
+One loop serves reads, writes and scripts: an answer that isn't plain goes to
+``shard.policy.attempt``, and what comes back (go there, again, stop) is done here, within the
+operation's deadline. What happened on the way is noted in the request's Context for ``explain``.
+"""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+from resilience import context
+from shard.commit import Committed
+from shard.nodes import Nodes
+from shard.observer import StoreFaults
+from shard.operation import Operation
+from shard.policy.attempt import Again, Failure, Step, Stop, after_error, after_failure, after_proof
+from shard.policy.durability import STORE_UNAVAILABLE, Durability, WriteStatus
+from shard.policy.redirect import Redirect
+from shard.policy.topology import Address
+from shard.refresh import TopologyKeeper
+from shard.resp import Answer, ReplyError, is_plain, pack
+from shard.result import WriteResult
+
+_ASKING = pack(("ASKING",))
+_NOTHING_TRIED = Committed(Failure.DOWN, None)
+
+
+class Executor:
+    """Carries operations out over the links of one client.
+
+    Args:
+        nodes: Links to every node.
+        keeper: Knows who owns what.
+        faults: Asked before each command when given.
+        rng: Jitter of the pauses.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        keeper: TopologyKeeper,
+        faults: StoreFaults | None,
+        rng: Random,
+        clock: Callable[[], float],
+    ) -> None:
+        self.retry_count = 0
+        self._nodes = nodes
+        self._keeper = keeper
+        self._faults = faults
+        self._rng = rng
+        self._clock = clock
+
+    async def execute(self, operation: Operation) -> WriteResult:
+        """Send until there is a result; each turn of the loop is one attempt."""
+        attempt = 0
+        redirect: Redirect | None = None
+        while True:
+            owner = self._owner(operation) if redirect is None else redirect.address
+            tried = _NOTHING_TRIED
+            if self._clock() >= operation.deadline_s:
+                tried = Committed(Failure.EXPIRED, None)
+            elif owner is not None:
+                tried = await self._send(operation, owner, redirect is not None and redirect.asking)
+            if is_plain(tried.answer):
+                return _result(operation, tried)
+            if operation.learn_script(tried.answer):
+                continue
+            step = self._decide(operation, tried.answer, owner, attempt)
+            if isinstance(step, Stop):
+                return WriteResult(step.status, None, step.reason, step.message)
+            attempt += 1
+            redirect = step if isinstance(step, Redirect) else None
+            stop = await self._follow(step, operation, owner)
+            if stop is not None:
+                return WriteResult(stop.status, None, stop.reason, stop.message)
+
+    def send_now(self, operation: Operation) -> "asyncio.Future[Answer] | None":
+        """Send without waiting for anything; None when that isn't possible."""
+        owner = self._owner(operation)
+        if owner is None or self._faults is not None:
+            return None
+        connection = self._nodes.plain(owner).connection
+        if connection is None:
+            return None
+        return connection.send(operation.payload, operation.deadline_s)
+
+    def note(self, what: str, **detail: str) -> None:
+        """Note a decision in the Context of the request being served, if any."""
+        current = context.current()
+        if current is not None:
+            current.note("store", what, self._clock(), **detail)
+
+    def _owner(self, operation: Operation) -> Address | None:
+        return self._keeper.topology.owners[operation.slot]
+
+    def _decide(
+        self, operation: Operation, answer: Answer, owner: Address | None, attempt: int
+    ) -> Step:
+        if isinstance(answer, Failure):
+            return after_failure(answer, operation.work, attempt, self._rng)
+        assert owner is not None
+        try:
+            return after_error(str(answer), owner, operation.work, attempt, self._rng)
+        except ValueError as error:  # a redirection that says nowhere
+            return Stop(WriteStatus.REFUSED, STORE_UNAVAILABLE, str(error))
+
+    async def _follow(
+        self, step: Redirect | Again, operation: Operation, owner: Address | None
+    ) -> Stop | None:
+        """Do what comes before the next attempt; Stop when there is no time for one."""
+        self.retry_count += 1
+        if isinstance(step, Redirect):
+            self.note("ask" if step.asking else "moved", to=str(step.address))
+            if not step.asking:
+                self._keeper.on_moved(step.slot, step.address)
+            return None
+        self.note("retry", why=step.why)
+        if step.refresh:
+            await self._keeper.refresh(operation.deadline_s - self._clock())
+            if self._owner(operation) != owner:
+                return None  # somebody else serves it now: no need to pause
+        if self._clock() + step.pause_s >= operation.deadline_s:
+            return Stop(WriteStatus.REFUSED, STORE_UNAVAILABLE, f"{owner}: {step.why}")
+        await asyncio.sleep(step.pause_s)
+        return None
+
+    async def _send(self, operation: Operation, address: Address, asking: bool) -> Committed:
+        if self._faults is not None:
+            error = await self._faults.before_send(address)
+            if error is not None:
+                return Committed(ReplyError(error), None)
+        if operation.durability is Durability.REPLICATED:
+            return await self._send_replicated(operation, address, asking)
+        link = self._nodes.plain(address)
+        connection = link.connection or await link.open(operation.deadline_s - self._clock())
+        if connection is None:
+            return _NOTHING_TRIED
+        if asking:
+            connection.send(_ASKING, operation.deadline_s)
+        return Committed(await connection.send(operation.payload, operation.deadline_s), None)
+
+    async def _send_replicated(
+        self, operation: Operation, address: Address, asking: bool
+    ) -> Committed:
+        group = await self._nodes.commit(address).open_group(operation.deadline_s - self._clock())
+        if group is None:
+            return _NOTHING_TRIED
+        if not await group.may_write():
+            group.watch.refused += 1
+            return Committed(Failure.UNREPLICATED, None)
+        prefix = _ASKING if asking else None
+        return await group.write(operation.payload, operation.deadline_s, prefix)
+
+
+def _result(operation: Operation, done: Committed) -> WriteResult:
+    """Judge an executed command by its durability."""
+    if operation.durability is Durability.LOCAL:
+        return WriteResult(WriteStatus.ACKNOWLEDGED, done.answer)
+    unproven = after_proof(done.replicas)
+    if unproven is None:
+        return WriteResult(WriteStatus.ACKNOWLEDGED, done.answer)
+    return WriteResult(unproven.status, None, unproven.reason, unproven.message)

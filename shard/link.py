@@ -1,0 +1,170 @@
+"""A node's links: the connections to one address, opened when needed and again after a loss.
+
+Two connections per node: one for reads and LOCAL writes, one for REPLICATED writes, whose WAITs
+would hold the others up. Each is opened by the first command that needs it; callers that come
+meanwhile share the attempt, and it survives the caller who began it. Between attempts a backoff
+holds, during which commands fail at once instead of queueing up before a dead node.
+A connection counts as open after its first reply (PING): the kernel of a paused process still
+accepts. The commit connection's first reply is a WAIT, so that a node without a replica is known
+before a write is spent on it.
+Not handled: more than one connection per purpose; one saturates a node's single thread.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from random import Random
+
+from shard.commit import DEFAULT_WAIT_TIMEOUT_S, GroupCommit
+from shard.connection import Connection, Limits
+from shard.policy.attempt import Failure
+from shard.policy.backoff import Backoff
+from shard.policy.durability import DEFAULT_PROBE_INTERVAL_S, ReplicaWatch
+from shard.policy.topology import Address
+from shard.resp import is_plain, pack
+
+PING = pack(("PING",))
+
+
+class Link:
+    """One connection to a node, kept open as long as somebody uses it.
+
+    Args:
+        address: The node.
+        limits: Of the connection.
+        rng: Jitter of the backoff.
+        on_event: Told ``connected``, ``failed`` or ``lost``.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        limits: Limits,
+        rng: Random,
+        *,
+        on_event: Callable[[Address, str], None] = lambda address, event: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.address = address
+        self.connection: Connection | None = None
+        self._limits = limits
+        self._on_event = on_event
+        self._clock = clock
+        self._backoff = Backoff(rng)
+        self._opening: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"<Link {self.address} {self.connection!r}>"
+
+    async def open(self, timeout_s: float | None = None) -> Connection | None:
+        """Return the connection, opening it if need be; None when it can't be had now.
+
+        Args:
+            timeout_s: How long the caller waits; the attempt goes on. None: the connect timeout.
+        """
+        if self.connection is not None:
+            return self.connection
+        if self._opening is None:
+            if self._is_closed or not self._backoff.may_try(self._clock()):
+                return None
+            self._opening = asyncio.get_running_loop().create_task(self._connect())
+        opening = self._opening
+        # wait() leaves the attempt alone when this caller is cancelled: others wait for it too.
+        await asyncio.wait([opening], timeout=timeout_s)
+        return self.connection
+
+    @property
+    def in_flight(self) -> int:
+        """Commands queued or unanswered."""
+        return 0 if self.connection is None else self.connection.in_flight
+
+    async def close(self) -> None:
+        """End the connection and any attempt at one; for good."""
+        self._is_closed = True
+        opening = self._opening
+        if opening is not None:
+            opening.cancel()
+            await asyncio.wait([opening])
+        if self.connection is not None:
+            self.connection.close()
+
+    async def _connect(self) -> None:
+        connection: Connection | None = None
+        try:
+            async with asyncio.timeout(self._limits.connect_timeout_s):
+                connection = await self._dial()
+                if not await self._greet(connection):
+                    raise ConnectionError("not ready")
+        except OSError:  # TimeoutError and ConnectionError are OSErrors too
+            if connection is not None:
+                connection.close()
+            self._backoff.on_failure(self._clock())
+            self._on_event(self.address, "failed")
+            return
+        except asyncio.CancelledError:
+            if connection is not None:
+                connection.close()
+            raise
+        finally:
+            self._opening = None
+        self._backoff.on_success()
+        self.connection = connection if connection.is_open else None
+        self._on_event(self.address, "connected")
+
+    async def _dial(self) -> Connection:
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(self._limits, on_lost=self._lost, clock=self._clock),
+            self.address.host,
+            self.address.port,
+        )
+        return connection
+
+    async def _greet(self, connection: Connection) -> bool:
+        """Whether the node answers; -LOADING is no answer yet."""
+        return is_plain(await connection.send(PING))
+
+    def _lost(self) -> None:
+        if self.connection is not None:
+            self.connection = None
+            self._on_event(self.address, "lost")
+
+
+class CommitLink(Link):
+    """The connection for REPLICATED writes, with its group commit.
+
+    Args:
+        wait_timeout_s: See ``GroupCommit``.
+        probe_interval_s: See ``ReplicaWatch``.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        limits: Limits,
+        rng: Random,
+        *,
+        on_event: Callable[[Address, str], None] = lambda address, event: None,
+        clock: Callable[[], float] = time.monotonic,
+        wait_timeout_s: float = DEFAULT_WAIT_TIMEOUT_S,
+        probe_interval_s: float = DEFAULT_PROBE_INTERVAL_S,
+    ) -> None:
+        super().__init__(address, limits, rng, on_event=on_event, clock=clock)
+        self.group: GroupCommit | None = None
+        self._wait_timeout_s = wait_timeout_s
+        self._watch = ReplicaWatch(probe_interval_s)  # outlives connections: it is of the node
+
+    async def open_group(self, timeout_s: float | None = None) -> GroupCommit | None:
+        """Return the group commit of an open connection; otherwise as ``open``."""
+        connection = self.connection or await self.open(timeout_s)
+        return None if connection is None else self.group
+
+    async def _greet(self, connection: Connection) -> bool:
+        self.group = GroupCommit(
+            connection, self._watch, wait_timeout_s=self._wait_timeout_s, clock=self._clock
+        )
+        if not await super()._greet(connection):
+            return False
+        # A replica answers WAIT with an error: it is reachable, and will send MOVED for a write.
+        return not isinstance(await self.group.probe(), Failure)

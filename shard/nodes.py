@@ -1,0 +1,96 @@
+"""The links to every node that a client talks to, made on first use, dropped when out of use."""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from random import Random
+
+from shard.commit import DEFAULT_WAIT_TIMEOUT_S
+from shard.connection import Limits
+from shard.link import CommitLink, Link
+from shard.observer import SILENT, StoreObserver
+from shard.policy.topology import Address
+
+
+@dataclass(slots=True)
+class Nodes:
+    """Two links per address: one plain, one for REPLICATED writes.
+
+    Args:
+        limits: Of each connection.
+        rng: Jitter of the reconnects.
+        observer: Hears of connections made and lost.
+        wait_timeout_s: How long a group's WAIT may block, seconds; below the reply timeout.
+        clock: Monotonic seconds.
+    """
+
+    limits: Limits
+    rng: Random
+    observer: StoreObserver = SILENT
+    wait_timeout_s: float = DEFAULT_WAIT_TIMEOUT_S
+    clock: Callable[[], float] = time.monotonic
+    _plain: dict[Address, Link] = field(default_factory=dict)
+    _commit: dict[Address, CommitLink] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        assert self.wait_timeout_s < self.limits.reply_timeout_s, "a WAIT would look overdue"
+
+    def plain(self, address: Address) -> Link:
+        """Return the link for reads and LOCAL writes."""
+        link = self._plain.get(address)
+        if link is None:
+            link = self._plain[address] = Link(
+                address,
+                self.limits,
+                self.rng,
+                on_event=self.observer.on_connection,
+                clock=self.clock,
+            )
+        return link
+
+    def commit(self, address: Address) -> CommitLink:
+        """Return the link for REPLICATED writes."""
+        link = self._commit.get(address)
+        if link is None:
+            link = self._commit[address] = CommitLink(
+                address,
+                self.limits,
+                self.rng,
+                on_event=self.observer.on_connection,
+                clock=self.clock,
+                wait_timeout_s=self.wait_timeout_s,
+            )
+        return link
+
+    def connected(self) -> list[Address]:
+        """Return the addresses whose plain link is open."""
+        return [each for each, link in self._plain.items() if link.connection is not None]
+
+    async def retain(self, wanted: Collection[Address]) -> None:
+        """Drop the links to all other addresses, once nothing is in flight on them."""
+        for links in (self._plain, self._commit):
+            for address, link in list(links.items()):
+                if address not in wanted and not link.in_flight:
+                    del links[address]
+                    await link.close()
+
+    async def close(self) -> None:
+        """End every connection."""
+        for links in (self._plain, self._commit):
+            for link in list(links.values()):
+                await link.close()
+            links.clear()
+
+    def snapshot(self) -> dict[str, int]:
+        """Return sums over all connections that are open now."""
+        links = (*self._plain.values(), *self._commit.values())
+        connections = [link.connection for link in links if link.connection is not None]
+        groups = [link.group for link in self._commit.values() if link.group is not None]
+        return {
+            "connections": len(connections),
+            "in_flight": sum(each.in_flight for each in connections),
+            "commands": sum(each.command_count for each in connections),
+            "socket_writes": sum(each.write_count for each in connections),
+            "replies_dropped": sum(each.dropped_count for each in connections),
+            "commit_groups": sum(each.group_count for each in groups),
+        }

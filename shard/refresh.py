@@ -1,0 +1,113 @@
+"""Keep the belief about the topology fresh: one question at a time, not too often, to anyone alive.
+
+Asked for by commands in trouble, never by a timer: an idle client learns what it missed from its
+first MOVED or refused connection. Nodes are asked in random order, those connected first, so that a
+node which is cut off from the others can't keep a client in its own past.
+Not handled: weighing different answers against each other; the next trouble asks another node.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+
+from shard.nodes import Nodes
+from shard.observer import SILENT, StoreObserver
+from shard.policy.topology import NOWHERE, Address, Topology, parse_shards, parse_slots
+from shard.resp import ReplyError, is_plain, pack
+
+MIN_INTERVAL_S = 0.1  # a failover takes 1 to 2 s: ten looks a second find its end soon enough
+ASK_TIMEOUT_S = 0.3  # per node asked; the lab's checks allow as much
+
+_SHARDS = pack(("CLUSTER", "SHARDS"))
+_SLOTS = pack(("CLUSTER", "SLOTS"))
+
+
+class TopologyKeeper:
+    """The newest belief, and how to get a newer one.
+
+    Args:
+        seeds: Asked when nobody else answers, and kept for good.
+        nodes: Links to ask over.
+        rng: Order of asking.
+        observer: Hears of new beliefs.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[Address],
+        nodes: Nodes,
+        rng: Random,
+        *,
+        observer: StoreObserver = SILENT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.topology = NOWHERE
+        self.refresh_count = 0
+        self.moved_count = 0
+        self._seeds = tuple(seeds)
+        self._nodes = nodes
+        self._rng = rng
+        self._observer = observer
+        self._clock = clock
+        self._asking: asyncio.Task[None] | None = None
+        self._next_s = 0.0
+
+    def on_moved(self, slot: int, owner: Address) -> None:
+        """Correct one slot."""
+        self.moved_count += 1
+        self.topology = self.topology.with_moved(slot, owner)
+
+    async def refresh(self, timeout_s: float) -> None:
+        """Ask for the topology, joining a question under way; nothing when one ended just now.
+
+        Returns when it is answered or the time is up, and raises for neither.
+        """
+        if self._asking is None:
+            if self._clock() < self._next_s:
+                return
+            self._asking = asyncio.get_running_loop().create_task(self._ask_around())
+        await asyncio.wait([self._asking], timeout=timeout_s)
+
+    async def close(self) -> None:
+        """Stop asking."""
+        asking = self._asking
+        if asking is not None:
+            asking.cancel()
+            await asyncio.wait([asking])
+
+    async def _ask_around(self) -> None:
+        try:
+            for address in self._candidates():
+                topology = await self._ask(address)
+                if topology is not None and topology.primaries:
+                    self.topology = topology
+                    self.refresh_count += 1
+                    self._observer.on_topology(topology)
+                    await self._nodes.retain(topology.nodes | set(self._seeds))
+                    return
+        finally:
+            self._asking = None
+            self._next_s = self._clock() + MIN_INTERVAL_S
+
+    def _candidates(self) -> list[Address]:
+        connected = set(self._nodes.connected())
+        known = sorted(self.topology.nodes | set(self._seeds))
+        self._rng.shuffle(known)
+        return sorted(known, key=lambda address: address not in connected)
+
+    async def _ask(self, address: Address) -> Topology | None:
+        connection = await self._nodes.plain(address).open()
+        if connection is None:
+            return None
+        deadline_s = self._clock() + ASK_TIMEOUT_S
+        answer = await connection.send(_SHARDS, deadline_s)
+        parse = parse_shards
+        if isinstance(answer, ReplyError) and answer.kind == "ERR":  # a server before 7
+            answer = await connection.send(_SLOTS, deadline_s)
+            parse = parse_slots
+        try:
+            return parse(answer, address) if is_plain(answer) else None
+        except ValueError:
+            return None  # not a cluster node, or one of another world: ask the next
