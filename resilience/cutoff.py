@@ -6,10 +6,11 @@ this one ``call_later`` and two comparisons.
 """
 
 import asyncio
+from collections.abc import Callable
 
 
 class CutOff:
-    """Cancel the current task after ``timeout_s``; use with ``try``, ``except`` and ``finally``::
+    """Cancel the current task after ``timeout_s`` (None: only by ``fire``); use with ``try``, ``except`` and ``finally``::
 
     cut = CutOff(0.25)
     try:
@@ -22,28 +23,33 @@ class CutOff:
         cut.close()
     """
 
-    __slots__ = ("_cancelling", "_handle", "_owed", "_task", "fired")
+    __slots__ = ("_cancelling", "_handle", "_on_fire", "_owed", "_task", "fired")
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float | None, on_fire: Callable[[], None] | None = None) -> None:
         task = asyncio.current_task()
         assert task is not None, "a cut-off needs a task to cancel"
         self._task = task
         self._cancelling = task.cancelling()
         self.fired = False
         self._owed = False  # a cancellation we made and have not taken back
-        loop = asyncio.get_running_loop()
-        self._handle = loop.call_later(max(0.0, timeout_s), self.fire)
+        self._on_fire = on_fire
+        self._handle: asyncio.TimerHandle | None = None
+        if timeout_s is not None:
+            loop = asyncio.get_running_loop()
+            self._handle = loop.call_later(max(0.0, timeout_s), self.fire)
 
     def fire(self) -> None:
         """Cancel the work now; the time does so by itself."""
         if not self.fired:
             self.fired = True
             self._owed = True
+            if self._on_fire is not None:
+                self._on_fire()
             self._task.cancel()
 
     def claim(self) -> bool:
         """Take our cancellation back; True when nobody else cancelled, so it ends here."""
-        self._handle.cancel()
+        self._stop()
         if not self._owed:
             return False
         self._owed = False
@@ -51,7 +57,12 @@ class CutOff:
 
     def close(self) -> None:
         """Stop the clock; call it once the work has ended, however it did."""
-        self._handle.cancel()
+        self._stop()
         if self._owed:  # the work ended without letting our cancellation through
             self._owed = False
             self._task.uncancel()
+
+    def _stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
