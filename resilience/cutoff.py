@@ -10,17 +10,23 @@ from collections.abc import Callable
 
 
 class CutOff:
-    """Cancel the current task after ``timeout_s`` (None: only by ``fire``); use with ``try``, ``except`` and ``finally``::
+    """Cancel the current task after a time; use with ``try``, ``except`` and ``finally``.
 
-    cut = CutOff(0.25)
-    try:
-        return await work()
-    except asyncio.CancelledError:
-        if cut.claim():  # the time ran out, and nobody else cancelled
-            raise TimeoutError from None
-        raise
-    finally:
-        cut.close()
+    ::
+
+        cut = CutOff(0.25)
+        try:
+            return await work()
+        except asyncio.CancelledError:
+            if cut.claim():  # the time ran out, and nobody else cancelled
+                raise TimeoutError from None
+            raise
+        finally:
+            cut.close()
+
+    Args:
+        timeout_s: Seconds from now; None leaves it to ``fire``.
+        on_fire: Called just before the task is cancelled.
     """
 
     __slots__ = ("_cancelling", "_handle", "_on_fire", "_owed", "_task", "fired")
@@ -49,7 +55,7 @@ class CutOff:
 
     def claim(self) -> bool:
         """Take our cancellation back; True when nobody else cancelled, so it ends here."""
-        self._stop()
+        self.disarm()
         if not self._owed:
             return False
         self._owed = False
@@ -57,12 +63,13 @@ class CutOff:
 
     def close(self) -> None:
         """Stop the clock; call it once the work has ended, however it did."""
-        self._stop()
+        self.disarm()
         if self._owed:  # the work ended without letting our cancellation through
             self._owed = False
             self._task.uncancel()
 
-    def _stop(self) -> None:
+    def disarm(self) -> None:
+        """Stop the clock only; a cancellation already made stays ours to claim."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

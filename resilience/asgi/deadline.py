@@ -54,6 +54,8 @@ class DeadlineMiddleware:
             await self._watched(context, scope, receive, send)
 
     async def _watched(self, context: Context, scope: Scope, receive: Receive, send: Send) -> None:
+        is_complete = False
+
         def on_time() -> None:
             context.cut = context.cut or Cut.DEADLINE
 
@@ -66,10 +68,9 @@ class DeadlineMiddleware:
             nonlocal is_complete
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 is_complete = True  # what an app does after its answer is its own affair
-                cut.close()
+                cut.disarm()
             await send(message)
 
-        is_complete = False
         cut = CutOff(context.remaining_s(self._clock()), on_time)
         watch = DisconnectWatch(receive, on_disconnect)
         try:

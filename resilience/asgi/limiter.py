@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from resilience.asgi.types import HEALTH_PATHS, ASGIApp, Message, Receive, Scope, Send
-from resilience.context import current
+from resilience.context import Context, Cut, current
 from resilience.observer import SILENT, Observer
 from resilience.outcome import Judge, classify
 from resilience.policy.contract import Gate, Outcome, Rejection, Request
@@ -67,9 +67,13 @@ class LimiterMiddleware:
         outcome = Outcome.IGNORED
         try:
             await self._app(scope, receive, observed)
-            outcome = classify(Judge.LIMITER, status=status, cut=context and context.cut)
+            outcome = classify(Judge.LIMITER, status=status, cut=_cut(context))
         except BaseException as error:
-            outcome = classify(Judge.LIMITER, error, cut=context and context.cut)
+            outcome = classify(Judge.LIMITER, error, cut=_cut(context))
             raise
         finally:
             self.gate.settle(permit, outcome, self._clock())
+
+
+def _cut(context: Context | None) -> Cut | None:
+    return None if context is None else context.cut
