@@ -143,6 +143,12 @@ class Connection(asyncio.Protocol):
         return self._transport is not None
 
     @property
+    def peer(self) -> str:
+        """The other side's address in digits; "" when closed."""
+        name = self._transport.get_extra_info("peername") if self._transport else None
+        return name[0] if name else ""
+
+    @property
     def in_flight(self) -> int:
         """Commands queued or unanswered, abandoned ones included."""
         return len(self._queued) + len(self._held) + len(self._unanswered)

@@ -1,8 +1,8 @@
 """The store's client: commands to the node that owns their key, through failovers and slot moves.
 
-A read ends with its reply or a ServiceError; a write ends with a WriteResult that says what is known
-of it, and never raises for what happens on the wire. Everything happens within the deadline: the
-caller's, else that of the current Context, else one second.
+A read ends with its reply or a ServiceError; a write ends with a WriteResult that says what is
+known of it, and never raises for what happens on the wire. Everything happens within the deadline:
+the caller's, else that of the current Context, else one second.
 Source: design: two durabilities, three results; the promise and its limits are in docs/shard.md.
 Not handled: commands over several slots (split them), transactions, reads from replicas, AUTH.
 """
