@@ -79,6 +79,8 @@ class Generator:
         self._t0_s = time.monotonic() + HEAD_START_S
         self._t0_unix_s = time.time() + HEAD_START_S
         self._cpu_at_start_s = time.process_time()
+        if self._out is not None:
+            (self._out / "requests.csv").unlink(missing_ok=True)
         self._write_progress()
 
     def _sleep_until(self, at_s: float) -> None:
@@ -118,6 +120,7 @@ class Generator:
         at_s = time.monotonic() - self._t0_s
         progress = self.ledger.progress(at_s, time.process_time() - self._cpu_at_start_s)
         clock = {"t0_monotonic_s": self._t0_s, "t0_unix_s": self._t0_unix_s, "pid": os.getpid()}
+        self.ledger.append_requests(self._out / "requests.csv")
         ledgers.write_json(self._out / "progress.json", {**clock, **progress})
 
     def summary(self, scheduled: int) -> dict[str, object]:
@@ -143,10 +146,10 @@ class Generator:
     def _write_results(self, scheduled: int) -> None:
         if self._out is None:
             return
+        self._write_progress()
         self.ledger.write_requests(self._out / "requests.csv")
         latencies_s = (entry.latency_s for entry in self.ledger.entries)
         ledgers.write_histogram(
             self._out / "latency.hgrm", (s for s in latencies_s if s is not None)
         )
-        self._write_progress()
         ledgers.write_json(self._out / "load.json", self.summary(scheduled))

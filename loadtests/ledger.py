@@ -70,6 +70,7 @@ class Ledger:
         self.kinds: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.degraded = 0
+        self._written = 0
         self._budget_s = budget_s
         self._labels = (criticality, tenant)
         self._recent: dict[str, deque[str]] = {}
@@ -104,12 +105,24 @@ class Ledger:
             "recent": {kind: list(ids) for kind, ids in self._recent.items()},
         }
 
+    def append_requests(self, path: Path) -> None:
+        """Write the rows that ended since the last time, so that a reader can follow the run."""
+        fresh = self.entries[self._written :]
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if not self._written and not file.tell():
+                writer.writerow(COLUMNS)
+            writer.writerows(map(self._row, fresh))
+        self._written += len(fresh)
+
     def write_requests(self, path: Path) -> None:
-        """Write one row per arrival, in the order of the schedule."""
-        with path.open("w", newline="") as file:
+        """Replace the file by one row per arrival, in the order of the schedule."""
+        partial = path.with_suffix(".partial")
+        with partial.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             writer.writerows(self._row(e) for e in sorted(self.entries, key=lambda e: e.number))
+        os.replace(partial, path)
 
     def _row(self, entry: Entry) -> Sequence[object]:
         return (

@@ -125,6 +125,13 @@ def goodput_rps(arrivals: Arrivals, phase: str, route: str = "") -> Observation:
     return Observation(fmean(counts) / length_s, sd, len(records))
 
 
+def percentile_ms(ordered_ms: Sequence[float], of: float) -> float | None:
+    """Return the smallest value that at least this share doesn't exceed; None of nothing."""
+    if not ordered_ms:
+        return None
+    return round(ordered_ms[max(0, math.ceil(of * len(ordered_ms)) - 1)], 1)
+
+
 def _in_time_share(records: Sequence[Record], budget_s: float) -> float | None:
     if not records:
         return None

@@ -1,0 +1,180 @@
+"""An arm: one pass of a drill, with its whole policy set, its phases and its faults.
+
+Pure: from a drill to what the control plane and the load generator are told.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chaos.drill.records import Window
+from chaos.drill.schema import FAULT, WARM, Drill, LoadPhase, PolicySwitch, without
+from resilience.policy.contract import Mode
+
+MAIN, CONTROL = "main", "control"
+EVERYWHERE = "*"
+FAULT_TTL_SLACK_S = 2.0  # the overlay's lease ends a fault; its own time is the second fuse
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One pass.
+
+    Args:
+        name: ``main``, ``control`` or ``without <policy>``.
+        policies: The whole set; what isn't named is off.
+        phases: In order.
+        off: What is off here and on in the main arm.
+    """
+
+    name: str
+    policies: Mapping[str, PolicySwitch]
+    phases: Sequence[LoadPhase]
+    off: Sequence[str] = ()
+
+    @property
+    def seconds(self) -> float:
+        """How long its schedule is."""
+        return sum(phase.seconds for phase in self.phases)
+
+    @property
+    def windows(self) -> dict[str, Window]:
+        """When each phase begins and ends."""
+        windows: dict[str, Window] = {}
+        start_s = 0.0
+        for phase in self.phases:
+            windows[phase.name] = Window(start_s, start_s + phase.seconds)
+            start_s += phase.seconds
+        return windows
+
+    def phase_at(self, at_s: float) -> str:
+        """Name the phase of a moment; "" outside of the schedule."""
+        for name, window in self.windows.items():
+            if window.from_s <= at_s < window.to_s:
+                return name
+        return ""
+
+
+def main_arm(drill: Drill) -> Arm:
+    """Return the arm in which everything must hold."""
+    return Arm(MAIN, drill.policies, drill.load.phases)
+
+
+def control_arm(drill: Drill) -> Arm:
+    """Return the same without the protection."""
+    return Arm(CONTROL, drill.control_policies(), drill.load.phases, drill.control.off)
+
+
+def ablation_arms(drill: Drill) -> list[Arm]:
+    """Return short arms with one policy off each; [] when the drill wants none."""
+    ablation = drill.control.ablation
+    if ablation is None:
+        return []
+    lengths = {WARM: ablation.warm_seconds, FAULT: ablation.fault_seconds}
+    phases = [
+        LoadPhase(name=phase.name, seconds=lengths[phase.name], rates=phase.rates)
+        for phase in drill.load.phases
+        if phase.name in lengths
+    ]
+    return [
+        Arm(f"without {name}", without(drill.policies, [name]), phases, [name])
+        for name in drill.control.off
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultWindow:
+    """A fault in an arm.
+
+    Args:
+        rule: As the control plane takes it.
+        window: When it acts, in seconds since the run's start.
+    """
+
+    rule: Mapping[str, Any]
+    window: Window
+
+    @property
+    def id(self) -> str:
+        """What its proof is counted under."""
+        return str(self.rule["id"])
+
+
+def fault_windows(drill: Drill, arm: Arm) -> list[FaultWindow]:
+    """Return an arm's faults, cut to the length of its fault phase."""
+    phase = arm.windows[FAULT]
+    windows = []
+    for index, fault in enumerate(drill.faults):
+        from_s = phase.from_s + fault.at
+        to_s = min(phase.to_s, from_s + fault.seconds)
+        if to_s <= from_s:
+            continue
+        rule = {
+            "id": f"{drill.drill}-{index + 1}",
+            "kind": fault.kind,
+            "target": fault.on,
+            "params": fault.params(),
+            "route": fault.route,
+            "tenant": fault.tenant,
+            "share": fault.share,
+            "ttl_s": to_s - from_s + FAULT_TTL_SLACK_S,
+        }
+        windows.append(FaultWindow(rule, Window(from_s, to_s)))
+    return windows
+
+
+def overlay(
+    drill: Drill, arm: Arm, *, holder: str, epoch: int, faults: Sequence[FaultWindow] = ()
+) -> dict[str, Any]:
+    """Return what an arm wants of every process, wholly.
+
+    Args:
+        drill: Stations, settings and drains are the same in every arm.
+        arm: Its policies.
+        holder: Who asks, for people.
+        epoch: Another one empties queues and makes policies forget.
+        faults: Those that act now.
+    """
+    return {
+        "id": f"{drill.drill}/{arm.name}",
+        "holder": holder,
+        "policies": switch_positions(arm.policies),
+        "policy_default": Mode.OFF.value,
+        "stations": {
+            target: {"workers": s.workers, "mean_ms": s.mean_ms, "cv": s.cv}
+            for target, s in drill.setup.stations.items()
+        },
+        "settings": {target: dict(s) for target, s in drill.setup.settings.items()},
+        "drains": list(drill.setup.drains),
+        "faults": [dict(fault.rule) for fault in faults],
+        "reset_epoch": epoch,
+    }
+
+
+def switch_positions(policies: Mapping[str, PolicySwitch]) -> dict[str, dict[str, str]]:
+    """Turn a policy set into positions by target."""
+    positions: dict[str, dict[str, str]] = {}
+    for name, switch in policies.items():
+        by_target = switch if isinstance(switch, dict) else {EVERYWHERE: switch}
+        for target, mode in by_target.items():
+            positions.setdefault(target, {})[name] = mode.value
+    return positions
+
+
+def load_plan(drill: Drill, arm: Arm, *, seed: int, run_id: str, parent_pid: int) -> dict[str, Any]:
+    """Return the plan file of an arm, as ``loadtests/plan.py`` reads it."""
+    load = drill.load
+    return {
+        "schema": "squall.plan/1",
+        "phases": [
+            {"name": p.name, "seconds": p.seconds, "rates": dict(p.rates)} for p in arm.phases
+        ],
+        "gaps": load.gaps,
+        "seed": seed,
+        "zipf": load.zipf,
+        "budget_s": load.budget_ms / 1000,
+        "give_up_s": load.give_up_s,
+        "max_in_flight": load.max_in_flight,
+        "run_id": run_id,
+        "parent_pid": parent_pid,
+    }

@@ -1,0 +1,202 @@
+"""The drill engine: arms one after the other, then a verdict.
+
+main → reset → control → reset → ablations → verdict. Whatever ends it (a verdict, Ctrl-C, a
+crash, kill -9), the lab is itself again: everything an arm wants lies in one leased entry of the
+control plane.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.drill import judge
+from chaos.drill.arm_run import Aborted, Stage, run_arm
+from chaos.drill.arms import Arm, ablation_arms, control_arm, main_arm
+from chaos.drill.lease import OverlayLease
+from chaos.drill.loading import nearest
+from chaos.drill.lock import drill_lock
+from chaos.drill.outcome import ArmOutcome, measurement
+from chaos.drill.report import DrillRun, make_folder, unreached, write_files
+from chaos.drill.schema import DEFAULT_SEED, Drill
+from chaos.drill.view import View
+from chaos.lab import Lab
+from kit.control import ControlClient
+from kit.errors import ConfigError, LabEnvironmentError
+
+ARM_OVERHEAD_S = 4.0  # starting the generator, settling, the last answers
+READY_LIMIT_S = 10.0
+READY_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run a drill.
+
+    Args:
+        seed: Of the arrivals; the same one meets the same load.
+        with_control: Whether to run the control arm, and the ablations after it.
+        with_ablation: Whether to run the ablations that the drill asks for.
+        overrides: As given with ``--set``, for the replay line.
+        live: Whether to redraw on a terminal; None decides by stderr.
+    """
+
+    seed: int = DEFAULT_SEED
+    with_control: bool = True
+    with_ablation: bool = True
+    overrides: Sequence[str] = ()
+    live: bool | None = None
+
+
+def arms_of(drill: Drill, options: Options) -> list[Arm]:
+    """Return the arms that will run, in order."""
+    arms = [main_arm(drill)]
+    if options.with_control:
+        arms.append(control_arm(drill))
+        arms.extend(ablation_arms(drill) if options.with_ablation else ())
+    return arms
+
+
+def seconds_of(arms: Sequence[Arm]) -> float:
+    """Return how long arms take, about."""
+    return sum(arm.seconds + ARM_OVERHEAD_S for arm in arms)
+
+
+def run_drill(lab: Lab, drill: Drill, drill_text: str, options: Options) -> DrillRun:
+    """Run a drill and write its files.
+
+    Args:
+        lab: A lab that answers.
+        drill: Checked.
+        drill_text: The file as it was, for the run's folder.
+        options: How.
+
+    Raises:
+        ConfigError: The drill names a service that this lab hasn't.
+        LabEnvironmentError: Another drill runs, the machine is too small, or the lab fails.
+        KeyboardInterrupt: Ctrl-C; everything is restored and the files say so.
+    """
+    check_machine(drill)
+    with drill_lock(lab.state_folder, drill.drill):
+        run = DrillRun(
+            drill, lab.mode, options.seed, options.overrides,
+            make_folder(lab.root, drill.drill), with_control=options.with_control,
+        )  # fmt: skip
+        try:
+            asyncio.run(_run(lab, run, options))
+        except KeyboardInterrupt:
+            run.verdict = unreached("interrupted", "interrupted; everything is restored")
+            raise
+        finally:
+            write_files(run, drill_text)
+    return run
+
+
+def check_machine(drill: Drill, cores: float | None = None) -> None:
+    """Refuse a drill that needs more than there is (R7).
+
+    Raises:
+        LabEnvironmentError: Names what is missing.
+    """
+    there = float(len(os.sched_getaffinity(0))) if cores is None else cores
+    if there < drill.needs.cores:
+        raise LabEnvironmentError(
+            f"{drill.drill} needs {drill.needs.cores:g} cores at peak, and {there:g} are here"
+        )
+
+
+async def _run(lab: Lab, run: DrillRun, options: Options) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    control = ControlClient(lab.control)
+    arms = arms_of(run.drill, options)
+    names = [arm.name for arm in arms]
+    try:
+        await check_targets(control, run.drill)
+        with (
+            OverlayLease(lab.control) as lease,
+            View(run.drill, seconds_of(arms), names, options.live) as view,
+        ):
+            stage = Stage(run.drill, run.seed, lab.base_url, control, lease, run.folder, view.watch)
+            await _run_arms(stage, run, arms, view)
+    finally:
+        await control.close()
+
+
+async def _run_arms(stage: Stage, run: DrillRun, arms: Sequence[Arm], view: View) -> None:
+    cores = float(len(os.sched_getaffinity(0)))
+    for epoch, arm in enumerate(arms, start=1):
+        try:
+            outcome = await run_arm(stage, arm, epoch)
+        except Aborted as aborted:
+            run.verdict = unreached("aborted", f"{arm.name} arm: {aborted}")
+            return
+        run.outcomes.append(outcome)
+        if arm.name in ("main", "control"):
+            _judge(run, cores)
+            view.tell(_arm_summary(run, outcome))
+        else:
+            run.ablations[arm.name] = judge.examine(run.drill, outcome.arrivals)
+
+
+def _judge(run: DrillRun, cores: float) -> None:
+    """Reach the verdict of what has run so far; the last call is the one that counts."""
+    from chaos.drill.soundness import doubts
+
+    outcomes = run.outcomes[:2]
+    found = [d for o in outcomes for d in doubts(measurement(run.drill, o, cores))]
+    main = judge.examine(run.drill, outcomes[0].arrivals)
+    control = judge.examine_control(run.drill, outcomes[1].arrivals) if len(outcomes) > 1 else None
+    run.verdict = judge.judge(run.drill, main, control, found)
+
+
+def _arm_summary(run: DrillRun, outcome: ArmOutcome) -> str:
+    findings = run.verdict.findings if outcome is run.outcomes[0] else run.verdict.control or ()
+    figures = " · ".join(
+        f"{f.hypothesis.name} {'never' if f.observed.value is None else f'{f.observed.value:.2f}'}"
+        f" ({f.bound})"
+        for f in findings
+    )
+    return f"arm {outcome.arm.name:<9} done: {figures}"
+
+
+async def check_targets(control: ControlClient, drill: Drill) -> None:
+    """Wait until everybody is ready, and refuse what the drill names and the lab hasn't.
+
+    Raises:
+        ConfigError: A service or replica isn't there; names the nearest.
+        LabEnvironmentError: Somebody doesn't become ready.
+    """
+    limit_s = asyncio.get_running_loop().time() + READY_LIMIT_S
+    while True:
+        members = await control.members()
+        names = {member.service for member in members} | {m.instance for m in members}
+        unready = [member.instance for member in members if not member.ready]
+        missing = [target for target in targets_of(drill) if target not in names]
+        if members and not unready and not missing:
+            return
+        if asyncio.get_running_loop().time() > limit_s:
+            break
+        await asyncio.sleep(READY_POLL_S)
+    if not members:
+        raise LabEnvironmentError("no process of the lab is up: make up")
+    if missing:
+        raise ConfigError(f"the lab has no {missing[0]}: {nearest(missing[0], names)}")
+    raise LabEnvironmentError(f"not ready: {', '.join(unready)}; see squall status")
+
+
+def targets_of(drill: Drill) -> set[str]:
+    """Return every service and replica that a drill names."""
+    named = {fault.on for fault in drill.faults}
+    named |= set(drill.setup.stations) | set(drill.setup.settings) | set(drill.setup.drains)
+    for switch in drill.policies.values():
+        named |= set(switch) if isinstance(switch, dict) else set()
+    return named - {"*"}
+
+
+def report_folder(root: Path, drill: str) -> Path:
+    """Return where the newest run of a drill lies."""
+    return root / "runs" / drill / "latest"

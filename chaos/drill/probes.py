@@ -1,0 +1,158 @@
+"""What the engine asks the processes while a drill runs, and how it reads their answers.
+
+A process that stays silent is left out: a drill may have killed it. So every figure is of those who
+answered, and reading never fails on an answer of another shape.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kit.control import ControlClient
+from kit.errors import LabError
+
+ASK_TIMEOUT_S = 1.0
+TELLING_KINDS = ("rejected", "degraded", "expired", "late", "failed")
+"""How requests ended that are worth explaining, most telling first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The processes' counters since the arm began, by instance.
+
+    Args:
+        cpu_s: CPU seconds.
+        lag_p99_ms: Event-loop lag, 99th percentile.
+        raw: The answers whole, for the run's files.
+    """
+
+    cpu_s: Mapping[str, float]
+    lag_p99_ms: Mapping[str, float]
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def total_cpu_s(self) -> float:
+        """CPU of all who answered."""
+        return sum(self.cpu_s.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One request, told by every hop that saw it.
+
+    Args:
+        request_id: For `squall explain`.
+        arm: In which arm.
+        kind: How it ended.
+        hops: In the order in which they saw it, each as plain JSON.
+    """
+
+    request_id: str
+    arm: str
+    kind: str
+    hops: Sequence[Mapping[str, Any]]
+
+
+async def ask_stats(control: ControlClient) -> Stats:
+    """Return everybody's counters; of nobody when control doesn't answer."""
+    answers = await _ask(control, "stats", {})
+    return Stats(
+        {name: _number(answer, "cpu_s") for name, answer in answers.items()},
+        {name: _number(answer.get("loop"), "p99_ms") for name, answer in answers.items()},
+        answers,
+    )
+
+
+async def ask_policies(control: ControlClient, targets: Iterable[str]) -> Mapping[str, Any]:
+    """Return the snapshots of the policies of some services, by instance."""
+    return await _ask(control, "policies", {}, sorted(targets))
+
+
+async def ask_proofs(control: ControlClient) -> dict[str, dict[str, float]]:
+    """Return how often each fault bit, all processes together: id to figures."""
+    totals: dict[str, dict[str, float]] = {}
+    for answer in (await _ask(control, "faults", {})).values():
+        for fault_id, figures in answer.items():
+            total = totals.setdefault(str(fault_id), {})
+            for name, value in figures.items() if isinstance(figures, dict) else ():
+                if isinstance(value, int | float):
+                    total[name] = round(total.get(name, 0) + value, 3)
+    return totals
+
+
+async def ask_hops(control: ControlClient, request_id: str) -> list[dict[str, Any]]:
+    """Return what every process remembers of a request, in the order in which they saw it."""
+    hops: list[dict[str, Any]] = []
+    for answer in (await _ask_any(control, "explain", {"request_id": request_id})).values():
+        found = answer if isinstance(answer, list) else [answer]
+        hops.extend(hop for hop in found if isinstance(hop, dict) and "instance" in hop)
+    return sorted(hops, key=lambda hop: _number(hop, "started_unix_s"))
+
+
+async def collect_evidence(
+    control: ControlClient, arm: str, recent: Mapping[str, Sequence[str]], known: list[Evidence]
+) -> None:
+    """Explain one recent request of each telling kind, once per kind.
+
+    Args:
+        control: Whom to ask.
+        arm: Which arm the requests are from.
+        recent: Kind to request ids, newest last.
+        known: What was collected; added to.
+    """
+    have = {evidence.kind for evidence in known if evidence.arm == arm}
+    for kind in TELLING_KINDS:
+        ids = recent.get(kind, ())
+        if kind in have or not ids:
+            continue
+        hops = await ask_hops(control, ids[-1])
+        if hops:
+            known.append(Evidence(ids[-1], arm, kind, hops))
+
+
+def tell(evidence: Evidence) -> str:
+    """Say in one clause what became of a request."""
+    total_ms = max(_number(hop, "duration_ms") for hop in evidence.hops)
+    last = evidence.hops[-1]
+    refusal = next(filter(None, map(_refusal, reversed(evidence.hops))), "")
+    if refusal:
+        return f"request {evidence.request_id} was refused by {refusal} after {total_ms:.0f} ms"
+    spent_ms = _number(last, "duration_ms")
+    return (
+        f"request {evidence.request_id} took {total_ms:.0f} ms, {spent_ms:.0f} of them in "
+        f"{last['instance']} ({last.get('status', '?')})"
+    )
+
+
+def _refusal(hop: Mapping[str, Any]) -> str:
+    for note in hop.get("notes") or ():
+        if isinstance(note, dict) and note.get("what") == "rejected":
+            return f"{hop['instance']}'s {note.get('policy')}"
+    return ""
+
+
+async def _ask(
+    control: ControlClient,
+    kind: str,
+    args: Mapping[str, Any],
+    targets: Sequence[str] | None = None,
+) -> dict[str, dict[str, Any]]:
+    answers = await _ask_any(control, kind, args, targets)
+    return {name: answer for name, answer in answers.items() if isinstance(answer, dict)}
+
+
+async def _ask_any(
+    control: ControlClient,
+    kind: str,
+    args: Mapping[str, Any],
+    targets: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    try:
+        return dict(await control.ask(kind, args, timeout_s=ASK_TIMEOUT_S, targets=targets))
+    except LabError:
+        return {}
+
+
+def _number(data: object, name: str) -> float:
+    value = data.get(name) if isinstance(data, Mapping) else None
+    return float(value) if isinstance(value, int | float) else 0.0
