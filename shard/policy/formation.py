@@ -9,8 +9,8 @@ The goal: all nodes known to each other and settled, every slot owned, every pri
 replica in step. The steps, each as soon as its precondition holds:
 
 1. *Epochs*: nodes that know nobody get different ones, so that no two claims collide.
-2. *Meet*: who doesn't hold a live link to another at its present address is introduced. This also
-   teaches new addresses: the handshake ends in "I know you", and the address is corrected.
+2. *Meet*: who doesn't know another at its present address is introduced. This also teaches new
+   addresses: the handshake ends in "I know you", and the address is corrected.
 3. *Slots*: those that nobody claims, in anyone's memory, go where the algorithm puts them. Slots of
    a node that is gone are claimed while a replica of it lives: that has the data and takes over.
 4. *Replicas*: a primary without slots, else a second replica, follows the primary that lacks one.
@@ -94,17 +94,30 @@ def _set_epochs(plan: Plan, present: Mapping[int, View]) -> None:
 
 
 def _meet(plan: Plan, present: Mapping[int, View]) -> None:
-    """Introduce each pair once, by the first of the two: both at once would cross on the way."""
-    strangers = 0
+    """Introduce each pair once, by the first of the two: both at once would cross on the way.
+
+    Who is known at the right address is never met again, connected or not: the nodes connect by
+    themselves ten times a second, and a second introduction tears down what they have.
+    """
+    apart = 0
     for index, view in present.items():
         for other in (present[later] for later in present if later > index):
             mine, theirs = view.rows.get(other.my_id), other.rows.get(view.my_id)
+            known = mine is not None and mine.address == other.address and theirs is not None
             if mine is None or theirs is None or not (mine.is_connected and theirs.is_connected):
-                strangers += 1
+                apart += 1
+            if not known and not _is_meeting(view, other):
                 command = ("CLUSTER", "MEET", other.address.host, other.address.port)
                 plan.actions.append(Action(index, command))
-    if strangers:
-        plan.missing.append(f"{strangers} pairs of nodes have not met")
+    if apart:
+        plan.missing.append(f"{apart} pairs of nodes are not connected")
+
+
+def _is_meeting(view: View, other: View) -> bool:
+    """Whether a node is in the middle of an introduction to another."""
+    return any(
+        "handshake" in row.flags and row.address == other.address for row in view.rows.values()
+    )
 
 
 def _add_slots(plan: Plan, present: Mapping[int, View], assignment: Sequence[str]) -> None:
