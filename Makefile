@@ -21,7 +21,7 @@ status: $(STAMP) ## Show every process of the lab
 	@$(SQUALL) status
 
 test: $(STAMP) ## Unit, property and integration tests: real sockets, real valkey
-	@$(VENV)/bin/python -m pytest tests --ignore=tests/e2e $(ARGS)
+	@$(VENV)/bin/python -m pytest $(ARGS)
 
 e2e: $(STAMP) ## Tests against the whole lab, which they start and end; MODE=containers|processes
 	@$(VENV)/bin/python -m pytest tests/e2e --e2e=$(if $(filter auto,$(MODE)),processes,$(MODE)) $(ARGS)

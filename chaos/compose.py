@@ -104,8 +104,10 @@ def parse_topology(text: str, file: str = "docker-compose.yml") -> Topology:
     """Read the text of a compose file; as `read_topology`, which see."""
     try:
         document = yaml.load(text, _LocatingLoader)  # noqa: S506 - a SafeLoader that adds lines
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file}: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{file}:{mark.line + 1}" if mark else file
+        raise ConfigError(f"{place}: {error.problem}") from error
     return _Reader(file).topology(document)
 
 

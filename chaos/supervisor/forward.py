@@ -9,7 +9,7 @@ Not handled: more than TCP; the client's own address (the process sees the forwa
 
 import asyncio
 import errno
-import socket
+from typing import cast
 
 from chaos.supervisor.plan import Forward
 from kit.errors import LabEnvironmentError
@@ -20,33 +20,35 @@ BACKLOG_COUNT = 1024
 class _Half(asyncio.Protocol):
     """One of the two connections of a pair; what it reads, the other writes."""
 
-    def __init__(self) -> None:
-        self.other: _Half | None = None
+    def __init__(self, other: "_Half | None" = None) -> None:
+        self.other = other
         self.transport: asyncio.Transport | None = None
         self.has_ended = False  # it has sent everything it will
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        own = transport.get_extra_info("socket")
-        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Not asserted: uvloop's transports are no subclass. Both loops set TCP_NODELAY themselves.
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self._to().write(data)
+        if not self._to().is_closing():  # uvloop raises where asyncio drops
+            self._to().write(data)
 
     def eof_received(self) -> bool:
         assert self.other is not None
         self.has_ended = True
-        self._to().write_eof()
-        if self.other.has_ended and self.transport is not None:
-            self.transport.close()
+        if not self._to().is_closing():
+            self._to().write_eof()
+        if self.other.has_ended:
+            self._own().close()
         return True  # keep our writing side open: the answer may still come
 
     def pause_writing(self) -> None:
-        self._to().pause_reading()
+        if not self._to().is_closing():
+            self._to().pause_reading()
 
     def resume_writing(self) -> None:
-        self._to().resume_reading()
+        if not self._to().is_closing():
+            self._to().resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.other is None or self.other.transport is None:
@@ -56,10 +58,26 @@ class _Half(asyncio.Protocol):
         else:
             self.other.transport.abort()
 
+    def _own(self) -> asyncio.Transport:
+        assert self.transport is not None
+        return self.transport
+
     def _to(self) -> asyncio.Transport:
         assert self.other is not None
-        assert self.other.transport is not None
-        return self.other.transport
+        return self.other._own()
+
+
+class _Back(_Half):
+    """The process's side: a pair from its first moment, since its first bytes may come with it."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert self.other is not None
+        self.other.other = self
+        if self._to().is_closing():
+            self._own().abort()
+        else:
+            self._to().resume_reading()
 
 
 class _Front(_Half):
@@ -71,8 +89,7 @@ class _Front(_Half):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        assert self.transport is not None
-        self.transport.pause_reading()
+        self._own().pause_reading()
         self.forwarder.on_client(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -132,15 +149,8 @@ class Forwarder:
     async def _connect(self, front: _Front) -> None:
         assert front.transport is not None
         try:
-            _, back = await asyncio.get_running_loop().create_connection(
-                _Half, self.forward.to_host, self.forward.to_port
+            await asyncio.get_running_loop().create_connection(
+                lambda: _Back(front), self.forward.to_host, self.forward.to_port
             )
         except OSError:
             front.transport.abort()  # as Docker's proxy does when nobody listens behind it
-            return
-        back.other, front.other = front, back
-        if front.transport.is_closing():
-            assert back.transport is not None
-            back.transport.abort()
-        else:
-            front.transport.resume_reading()

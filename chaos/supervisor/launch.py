@@ -8,11 +8,11 @@ Not handled: systemd units, and a start at boot.
 import fcntl
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+from chaos.lab import ROOT
 from chaos.supervisor.channel import ask
 from chaos.supervisor.logs import open_log, tail
 from kit.errors import LabEnvironmentError
@@ -49,28 +49,18 @@ def start_supervisor(root: Path, folder: Path) -> int:
     """
     folder.mkdir(exist_ok=True)
     log_path = folder / "logs" / LOG_FILE
-    log = open_log(log_path)
-    try:
-        process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "chaos.supervisor", str(root)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=root,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "cli")])},
-            start_new_session=True,
-        )
-    finally:
-        os.close(log)
+    pid = _spawn(root, log_path)
     limit_s = time.monotonic() + START_LIMIT_S
-    while process.poll() is None and time.monotonic() < limit_s:
+    while time.monotonic() < limit_s:
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            break
         try:
             ask(folder, "status", timeout_s=1.0)
-            return process.pid
+            return pid
         except LabEnvironmentError:
             time.sleep(POLL_S)
-    if process.poll() is None:
-        process.kill()
+    else:
+        os.kill(pid, signal.SIGKILL)
     raise LabEnvironmentError("\n".join(tail(log_path, 5)) or "the supervisor did not start")
 
 
@@ -90,3 +80,28 @@ def end_supervisor(folder: Path) -> bool:
             raise LabEnvironmentError(f"the supervisor (process {pid}) doesn't end: kill -9 {pid}")
         time.sleep(POLL_S)
     return True
+
+
+def _spawn(root: Path, log_path: Path) -> int:
+    """Run the daemon in a session of its own, its output in its log.
+
+    Why not subprocess: a Popen object that nobody waits for warns when it is collected.
+    """
+    log = open_log(log_path)
+    try:
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "chaos.supervisor", str(root)],
+            {
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(root), str(ROOT), str(ROOT / "cli")]),
+            },
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log, 1),
+                (os.POSIX_SPAWN_DUP2, log, 2),
+            ],
+            setsid=True,
+        )
+    finally:
+        os.close(log)

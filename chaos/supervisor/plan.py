@@ -15,8 +15,8 @@ from pathlib import Path
 from chaos.compose import Restart, Service, Topology
 from chaos.interpolation import interpolate
 
-# Replica N of the file listens on 127.77.0.N: Linux routes all of 127/8 to itself. The others are for
-# more labs on one machine, each of a working tree of its own.
+# Replica N of the file listens on 127.77.0.N: Linux routes all of 127/8 to itself. The
+# others are for more labs on one machine, each of a working tree of its own.
 NETWORKS = tuple(f"127.77.{number}" for number in range(10))
 DEFAULT_NETWORK = NETWORKS[0]
 
