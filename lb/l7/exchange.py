@@ -63,7 +63,7 @@ class Exchange:
     def start(self) -> None:
         """Begin: the request is the first in line."""
         self.is_started = True
-        self._proxy.budget.on_call_start()
+        self._proxy.begin()
         head = self.head
         if head.problem is not None:
             self.refuse(head.problem)
@@ -249,7 +249,7 @@ class Exchange:
             outcome = Outcome.OVERLOADED if what == "deadline" else Outcome.IGNORED
             self._tries.close(what, outcome, now_s)
         if self.is_started:
-            self._proxy.budget.on_call_end()
+            self._proxy.end()
         self._record(status, reason, now_s)
         self._client.on_exchange_done(keep_alive=self._keep_alive, broken=broken)
 

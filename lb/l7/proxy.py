@@ -7,6 +7,7 @@ it gets no new request, and finishes what it has.
 import random
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from kit.recorder import RequestSummary
 from lb.endpoints import Endpoint
@@ -17,10 +18,17 @@ from lb.l7.request import HeadReader
 from lb.l7.settings import BACKEND_SERVICE, ProxySettings
 from lb.policy.balancer import Balancer
 from resilience.policy.budget import RetryBudget
-from resilience.policy.contract import Mode, Request
+from resilience.policy.contract import Mode, Request, Snapshot
 from resilience.switches import Switches
 
 _ANY_REQUEST = Request()
+
+
+class Tally(Protocol):
+    """Who counts requests in flight (``kit.lifecycle`` implements it)."""
+
+    def begin_request(self) -> None: ...
+    def end_request(self) -> None: ...
 
 
 class Proxy:
@@ -29,6 +37,7 @@ class Proxy:
     Args:
         switches: Positions of ``deadline``, ``retry``, ``checks``, ``outlier`` and ``panic``.
         record: Takes the summary of each finished request.
+        tally: Counts what is in flight, so that a drain can wait for it.
         instance: Own name in summaries, e.g. ``l7.1``.
         service: Whose endpoints these are, for messages.
         rng: Source of chance.
@@ -38,6 +47,7 @@ class Proxy:
         self,
         switches: Switches,
         record: Callable[[RequestSummary], None],
+        tally: Tally | None = None,
         *,
         instance: str = "l7.1",
         service: str = BACKEND_SERVICE,
@@ -46,6 +56,7 @@ class Proxy:
         rng = rng or random.Random()
         self.mode: Callable[[str], Mode] = switches.mode
         self.record = record
+        self._tally = tally
         self.instance = instance
         self.service = service
         self.settings = ProxySettings()
@@ -74,6 +85,37 @@ class Proxy:
             return None
         self.balancer.on_start(name, now_s)
         return name, self._pools[name]
+
+    def begin(self) -> None:
+        """Count a request in."""
+        self.budget.on_call_start()
+        if self._tally is not None:
+            self._tally.begin_request()
+
+    def end(self) -> None:
+        """Count a request out."""
+        self.budget.on_call_end()
+        if self._tally is not None:
+            self._tally.end_request()
+
+    def reset(self, now_s: float) -> None:
+        """Forget what was learned about backends; connections and what is in flight stay."""
+        self.balancer.reset(now_s)
+
+    def snapshot(self) -> Snapshot:
+        """The balancer's view, the retry budget's counts, and connections by backend."""
+        pools = {
+            f"{name}.{what}": count
+            for name, pool in self._pools.items()
+            for what, count in zip(("idle", "connections"), pool.counts, strict=True)
+        }
+        budget = {f"budget.{key}": value for key, value in self.budget.snapshot().items()}
+        return {
+            **self.balancer.snapshot(),
+            **budget,
+            **pools,
+            "shadow_retries": self.shadow_retries,
+        }
 
     def record_refusal(self, request_id: str, problem: Problem) -> None:
         """Keep a summary of what was no request."""

@@ -1,6 +1,7 @@
 """The listening side of the L7 proxy: accept, bound, sweep, drain."""
 
 import asyncio
+import socket
 import time
 
 from lb.l7.client import ClientConnection
@@ -28,11 +29,11 @@ class L7Server:
         self._is_empty.set()
         self.refused_connections = 0
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen; OSError when the address is taken."""
+    async def start(self, listener: socket.socket) -> None:
+        """Accept on a bound socket."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: ClientConnection(self._proxy, self), host, port, backlog=BACKLOG
+            lambda: ClientConnection(self._proxy, self), sock=listener, backlog=BACKLOG
         )
         self._sweep()
 

@@ -14,7 +14,7 @@ MAX_CONNECTIONS = 10_000  # from clients; beyond it a new one is closed at once
 
 BUFFER_BYTES = 64 * 1024  # held per direction before the other side is told to wait
 MAX_IDLE_PER_BACKEND = 256  # one per slot of the gateway's concurrency cap
-UPSTREAM_IDLE_S = 4.0  # below uvicorn's 5 s keep-alive: we close first, so a request meets no close
+UPSTREAM_IDLE_S = 30.0  # well below the gateway's 75 s: we close first, so a request meets no close
 CONNECT_TIMEOUT_S = 0.3  # the same network; a backend that needs longer to accept is drowning
 CLIENT_IDLE_S = 60.0  # nginx 75 s, HAProxy "timeout http-keep-alive" commonly 60 s
 CLIENT_HEAD_S = 10.0  # the whole head must be here; nginx 60 s, Apache 20 s

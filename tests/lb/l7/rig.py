@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from kit.listen import bind
 from kit.recorder import RequestSummary
 from lb.l7.proxy import Proxy
 from lb.l7.server import L7Server
@@ -133,7 +134,9 @@ class RawClient:
             for line in lines[1:-2]:
                 name, _, value = line.partition(":")
                 key = name.lower()
-                headers[key] = f"{headers[key]}, {value.strip()}" if key in headers else value.strip()
+                headers[key] = (
+                    f"{headers[key]}, {value.strip()}" if key in headers else value.strip()
+                )
             if is_head or status in (204, 304) or status < 200:
                 return Answer(status, headers, b"", head)
             return Answer(status, headers, await self._body(headers), head)
@@ -204,7 +207,7 @@ async def rig(*handlers: Handler, switches: FixedSwitches | None = None) -> Asyn
         await backend.start()
     made = Rig(backends, switches or FixedSwitches())
     made.proxy.set_endpoints([backend.where for backend in backends])
-    await made.server.start("127.0.0.1", made.port)
+    await made.server.start(bind("127.0.0.1", made.port))
     try:
         yield made
     finally:
@@ -217,5 +220,5 @@ async def rig(*handlers: Handler, switches: FixedSwitches | None = None) -> Asyn
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until the condition holds; TimeoutError after the bound."""
     async with asyncio.timeout(WAIT_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  what is watched knows nothing of tests
             await asyncio.sleep(0.005)

@@ -1,0 +1,96 @@
+"""Two TCP connections tied together: what one receives, the other sends.
+
+Nothing is read of the bytes. A half-close goes through as a half-close, a reset as a reset; when
+one side is slow, reading from the other stops.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import cast
+
+from lb.l4.settings import BUFFER_BYTES
+
+
+class Side(asyncio.Protocol):
+    """One of the two connections.
+
+    Args:
+        on_made: Called when it is connected.
+        on_lost: Called once when it is gone.
+
+    Until it is tied to the other side, what it receives is held, and reading stops.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        on_made: Callable[["Side"], None] | None = None,
+        on_lost: Callable[["Side"], None] | None = None,
+    ) -> None:
+        self._on_made = on_made
+        self._on_lost = on_lost
+        self._other: Side | None = None
+        self._held: list[bytes] = []
+        self.has_ended = False  # sent its end of stream
+        self.is_lost = False
+        self.active_s = time.monotonic()
+
+    def tie(self, other: "Side") -> None:
+        """Send what comes here to the other side from now on."""
+        self._other = other
+        if self._held:
+            other.transport.write(b"".join(self._held))
+            self._held.clear()
+            self.transport.resume_reading()
+        if self.has_ended:
+            other.transport.write_eof()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(BUFFER_BYTES)
+        if self._on_made is not None:
+            self._on_made(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.active_s = time.monotonic()
+        other = self._other
+        if other is None:
+            if not self._held:
+                self.transport.pause_reading()
+            self._held.append(data)
+        elif not other.is_lost:
+            other.transport.write(data)
+
+    def eof_received(self) -> bool:
+        self.has_ended = True
+        self.active_s = time.monotonic()
+        other = self._other
+        if other is None:
+            return True
+        if other.has_ended:
+            other.transport.close()  # after what is still buffered for it
+            return False
+        if not other.is_lost:
+            other.transport.write_eof()
+        return True  # keep our half open: the answer is still to come
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
+        other = self._other
+        if other is not None and not other.is_lost:
+            if exc is None:
+                other.transport.close()
+            else:
+                other.transport.abort()
+        if self._on_lost is not None:
+            self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        if self._other is not None and not self._other.is_lost:
+            self._other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._other is not None and not self._other.is_lost:
+            self._other.transport.resume_reading()

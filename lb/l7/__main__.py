@@ -1,0 +1,56 @@
+"""Run the L7 proxy: ``python -m lb.l7``."""
+
+from collections.abc import Sequence
+
+from kit.directory import Endpoint
+from kit.listen import bind
+from kit.node import Node
+from kit.run import run
+from kit.state import LabState
+from lb.l7.checks import Checks
+from lb.l7.proxy import Proxy
+from lb.l7.server import L7Server
+from lb.l7.settings import BACKEND_SERVICE, PORT, ROUTE_BUDGET_S, ProxySettings
+from lb.policy.attempts import MAX_ATTEMPTS
+
+
+async def main(node: Node) -> None:
+    """Serve until told to stop."""
+    proxy = Proxy(node, node.recorder.add, node.lifecycle, instance=node.instance, rng=node.rng)
+    checks = Checks(proxy.balancer, node.mode)
+    server = L7Server(proxy)
+
+    def follow_registry(endpoints: Sequence[Endpoint]) -> None:
+        proxy.set_endpoints(endpoints)
+        checks.set_endpoints(endpoints)
+
+    def follow_settings(_: LabState) -> None:
+        proxy.settings = read_settings(node)
+
+    async def close(limit_s: float) -> None:
+        await server.drain(limit_s)
+
+    node.directory.on_change(BACKEND_SERVICE, follow_registry)
+    node.on_change(follow_settings)
+    node.lifecycle.on_ready_change(lambda is_ready: None if is_ready else server.begin_drain())
+    node.register_gate("balancer", proxy)
+    follow_settings(node.state)
+    try:
+        await server.start(bind(node.settings.bind_host, PORT))
+        node.port = PORT
+        await node.lifecycle.serve(close)
+    finally:
+        server.close()
+        await checks.close()
+
+
+def read_settings(node: Node) -> ProxySettings:
+    """Take what control says: ``route_budget_ms`` (1 or more) and ``attempts`` (1 or more)."""
+    return ProxySettings(
+        route_budget_s=max(1.0, node.setting("route_budget_ms", ROUTE_BUDGET_S * 1000)) / 1000,
+        max_attempts=max(1, int(node.setting("attempts", MAX_ATTEMPTS))),
+    )
+
+
+if __name__ == "__main__":
+    run(main, "l7")
