@@ -72,25 +72,48 @@ class _Back(_Half):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        assert self.other is not None
-        self.other.other = self
+        assert isinstance(self.other, _Front)
         if self._to().is_closing():
             self._own().abort()
         else:
-            self._to().resume_reading()
+            self.other.on_connected(self)
 
 
 class _Front(_Half):
-    """The client's side: connects onward before it reads anything."""
+    """The client's side: connects onward, and keeps what comes before that is done."""
 
     def __init__(self, forwarder: "Forwarder") -> None:
         super().__init__()
         self.forwarder = forwarder
+        self._early = b""  # what came before the way onward was there
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._own().pause_reading()
         self.forwarder.on_client(self)
+
+    def on_connected(self, back: _Back) -> None:
+        """Pass on what came early, and go on reading."""
+        self.other = back
+        if self._early:
+            self._to().write(self._early)
+            self._own().resume_reading()
+        if self.has_ended:
+            self._to().write_eof()
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None:
+            super().data_received(data)
+            return
+        # Why not pause in connection_made: uvloop begins to read after it all the same.
+        self._early += data
+        if self._own().is_reading():
+            self._own().pause_reading()
+
+    def eof_received(self) -> bool:
+        if self.other is not None:
+            return super().eof_received()
+        self.has_ended = True
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.forwarder.on_client_lost(self)

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+import uvloop
 
 from chaos.supervisor.forward import Forwarder
 from chaos.supervisor.plan import Forward
@@ -110,3 +111,24 @@ async def test_a_taken_port_is_named() -> None:
         second = Forwarder(Forward(HOST, port, INNER, 1))
         with pytest.raises(LabEnvironmentError, match=f"port {port} .* is taken.*SQUALL_PORT"):
             await second.start()
+
+
+def test_the_supervisor_s_loop_forwards_what_comes_early() -> None:
+    """On uvloop, which reads at once, bytes and an end sent too early arrive all the same."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read())
+        writer.close()
+
+    async def talk() -> list[bytes]:
+        answers = []
+        async with forwarded(echo) as port, asyncio.timeout(LIMIT_S):
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection(HOST, port)
+                writer.write(b"early")
+                writer.write_eof()
+                answers.append(await reader.read())
+                writer.close()
+        return answers
+
+    assert uvloop.run(talk()) == [b"early"] * 20
