@@ -1,0 +1,146 @@
+"""The gateway's way to each service: endpoints from the registry, one balancer, one pipeline.
+
+    call ▸ pipeline (deadline, retry, breaker ▸ pick ▸ bulkhead ▸ try) ▸ channel of the endpoint
+
+What is known of an endpoint comes from three sides: the registry says who exists, checks say who
+answers, and a connection that breaks says so at once.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+import grpc.aio
+
+from gateway.channels import Channels, StubT
+from gateway.checks import run_checks
+from kit.directory import Directory, Endpoint
+from lb.policy.balancer import Balancer
+from resilience.errors import Code, ServiceError, UpstreamReset
+from resilience.pipeline import ClientPipeline
+from resilience.policy.bulkhead import Bulkhead
+from resilience.policy.contract import Mode, Snapshot
+from resilience.policy.sre_breaker import SreBreaker
+from resilience.rpc.client import unary
+
+RequestT = TypeVar("RequestT")
+AnswerT = TypeVar("AnswerT")
+
+BULKHEAD_LIMIT = 32  # an eighth of the gateway's 256 slots: no dependency holds them all
+SERVICES = ("account", "video", "comment", "counter")
+
+
+class Resettable(Protocol):
+    """A policy that can be shown and reset."""
+
+    def reset(self, now_s: float) -> None: ...
+    def snapshot(self) -> Snapshot: ...
+
+
+class Lab(Protocol):
+    """What an upstream needs of the node it runs on."""
+
+    instance: str
+    directory: Directory
+    rng: random.Random
+
+    def mode(self, policy: str) -> Mode: ...
+    def register_gate(self, name: str, gate: Resettable) -> None: ...
+
+
+class Upstream(Generic[StubT]):
+    """One service, called through its policies; ``start`` it on the running loop.
+
+    Args:
+        service: Its name, e.g. ``video``.
+        make_stub: Makes its stub on a channel.
+        lab: The node: endpoints, switches, chance.
+    """
+
+    def __init__(
+        self, service: str, make_stub: Callable[[grpc.aio.Channel], StubT], lab: Lab
+    ) -> None:
+        self.service = service
+        self._lab = lab
+        self._channels: Channels[StubT] = Channels(make_stub)
+        self._balancer = Balancer(random.Random(lab.rng.random()), lab.mode)
+        self._pipeline = ClientPipeline(
+            service,
+            self._balancer,
+            lab,
+            breaker=SreBreaker(random.Random(lab.rng.random())),
+            bulkhead=Bulkhead(BULKHEAD_LIMIT),
+            scope=f"{lab.instance}>{service}",
+            rng=random.Random(lab.rng.random()),
+        )
+        self._checking: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.service} {self._channels!r}>"
+
+    def start(self) -> None:
+        """Follow the registry and begin to check."""
+        self._lab.register_gate(f"{self.service}.balancer", self._balancer)
+        for name, policy in self._pipeline.policies.items():
+            self._lab.register_gate(f"{self.service}.{name}", policy)
+        self._lab.directory.on_change(self.service, self._set_endpoints)
+        checking = run_checks(self._channels, self._balancer, self._lab)
+        self._checking = asyncio.create_task(checking, name=f"checks of {self.service}")
+
+    async def close(self) -> None:
+        """End the checks and all connections."""
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.gather(self._checking, return_exceptions=True)
+        await self._channels.close()
+
+    async def call(
+        self,
+        method: Callable[[StubT], grpc.aio.UnaryUnaryMultiCallable[RequestT, AnswerT]],
+        request: RequestT,
+        *,
+        idempotent: bool = True,
+    ) -> AnswerT:
+        """Call one method through every policy.
+
+        Args:
+            method: Chooses the method of a stub.
+            request: Its message.
+            idempotent: Whether sending twice does no harm.
+
+        Raises:
+            ServiceError: Refused, out of time, unreachable, or the service's own error.
+        """
+
+        async def send(endpoint: str, timeout_s: float | None) -> AnswerT:
+            return await self._send(method, request, endpoint, timeout_s)
+
+        return await self._pipeline.call(send, idempotent=idempotent)
+
+    async def _send(
+        self,
+        method: Callable[[StubT], grpc.aio.UnaryUnaryMultiCallable[RequestT, AnswerT]],
+        request: RequestT,
+        endpoint: str,
+        timeout_s: float | None,
+    ) -> AnswerT:
+        connection = self._channels.get(endpoint)
+        if connection is None:
+            raise _left(endpoint)
+        try:
+            return await unary(method(connection.stub), request, timeout_s)
+        except UpstreamReset:
+            self._balancer.on_unreachable(endpoint, time.monotonic())
+            raise
+
+    def _set_endpoints(self, endpoints: list[Endpoint]) -> None:
+        self._channels.set_endpoints(endpoints)
+        self._balancer.set_endpoints([each.instance for each in endpoints], time.monotonic())
+
+
+def _left(endpoint: str) -> ServiceError:
+    return ServiceError(
+        Code.UNAVAILABLE, "ENDPOINT_LEFT", f"{endpoint} left before the call", started=False
+    )
