@@ -1,7 +1,7 @@
 """What a process believes of the control plane: which reading to take, when things expire.
 
-Why: the control plane may die, come back with yesterday's data, or come back empty, and no switch may
-flip for it. So a process doesn't copy what it reads; it decides:
+Why: the control plane may die, come back with yesterday's data, or come back empty, and no switch
+may flip for it. So a process doesn't copy what it reads; it decides:
 
 - *adopt* a reading of a settled incarnation that isn't the one it has;
 - *offer* its own snapshot to an incarnation that has not settled yet, and keep what it has;
@@ -12,8 +12,8 @@ highest version offered by then (see ``kit.scripts``), and is believed from then
 
 Expiry is by the process's own monotonic clock. Control's clock is used once, when an entry is first
 seen, to find how much of its life is left; a jump of that clock later changes nothing.
-Source: design.md, "Control plane": fails static. Idea of the offer: Viewstamped Replication's view change,
-without the quorum (a lab has one control server, and its clients are the replicas).
+Source: design.md, "Control plane": fails static. Idea of the offer: Viewstamped Replication's view
+change, without the quorum (a lab has one control server, and its clients are the replicas).
 Not handled: two processes holding different entries under one version; a single writer script per
 settled incarnation makes that impossible but for a process cut off during the whole settling.
 """

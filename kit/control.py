@@ -1,7 +1,8 @@
 """A client of the control plane: read, write, hold a lease, ask the processes.
 
 Why: commands, drills and processes speak to the same small server; this is the only file that knows
-its protocol. Errors leave as ``LabEnvironmentError``, within a second and a half, naming the address.
+its protocol. Errors leave as ``LabEnvironmentError``, within a second and a half, naming the
+address.
 Source: design.md, "Control plane". The scripts: ``kit.scripts``; what to believe: ``kit.belief``.
 Not handled: several control servers; the lab fails static instead.
 """

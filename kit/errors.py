@@ -1,7 +1,8 @@
 """What can go wrong around the lab, as one line for a person and one exit code for a script.
 
-Why: a wrong flag and an absent engine are no bugs, so nobody should read a traceback for them. Whoever
-runs a process or a command catches ``LabError``, prints the text and leaves with ``exit_code``.
+Why: a wrong flag and an absent engine are no bugs, so nobody should read a traceback for them.
+Whoever runs a process or a command catches ``LabError``, prints the text and leaves with
+``exit_code``.
 Not handled: errors of requests; those are ``resilience.errors``.
 """
 

@@ -1,7 +1,7 @@
 """Who lives in the lab: the lease each process holds, and what people want to know of it.
 
-Why: ``squall status`` reads one place, balancers find their endpoints there, and a change of state is
-known to have arrived when the leases say so. A lease carries all of it, once a second.
+Why: ``squall status`` reads one place, balancers find their endpoints there, and a change of state
+is known to have arrived when the leases say so. A lease carries all of it, once a second.
 """
 
 from collections.abc import Collection, Iterable

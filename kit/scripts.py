@@ -1,7 +1,7 @@
 """The control plane's scripts: what must happen in one piece inside the control server.
 
-Why: a version is only worth something when the change, its number and its announcement are one step, and
-a new incarnation must take one snapshot, not a mixture. Everything else stays in Python.
+Why: a version is only worth something when the change, its number and its announcement are one
+step, and a new incarnation must take one snapshot, not a mixture. Everything else stays in Python.
 
 Keys, all of one server (the control plane is not a cluster):
 
@@ -10,8 +10,8 @@ Keys, all of one server (the control plane is not a cluster):
     squall:offer   hash: the best snapshot offered to an incarnation that has not settled
     squall:leases  hash: instance -> "<expires ms> <JSON>"
 
-The *incarnation* is the server's run_id, so a restart that lost its last second of appends is as new as
-one that lost everything; what it still has counts as one more offer.
+The *incarnation* is the server's run_id, so a restart that lost its last second of appends is as
+new as one that lost everything; what it still has counts as one more offer.
 Source: design.md, "Control plane". Time is the server's (TIME), once per script.
 """
 

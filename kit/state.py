@@ -1,9 +1,9 @@
 """What is switched, broken and set right now, as one value that a process asks by name.
 
-Why: a process must be able to answer "is my limiter on?" in a dictionary look-up, with control dead,
-in the middle of a drill. So everything about merging is here and pure: base entries, a drill's
-overlay over them, defaults under them. Time is not: ``kit.belief`` leaves out what has expired
-before it builds a ``LabState``.
+Why: a process must be able to answer "is my limiter on?" in a dictionary look-up, with control
+dead, in the middle of a drill. So everything about merging is here and pure: base entries, a
+drill's overlay over them, defaults under them. Time is not: ``kit.belief`` leaves out what has
+expired before it builds a ``LabState``.
 
 Order, first answer wins: overlay (``video.2``, then ``video``, then ``*``, then its
 ``policy_default``), base entries (same order), the defaults of the lab.

@@ -1,0 +1,63 @@
+"""Inject faults into an ASGI application.
+
+Place it inside the deadline (a delay spends the request's budget) and around what it disturbs.
+Health and metrics pass: a fault that made probes fail would show the probe, not the fault. An
+``error`` is a ServiceError for the application's own error handling; ``abort`` needs a server that
+offers the extension ``squall.abort`` (``kit.asgi_server``), and answers 502 elsewhere.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from faults.act import REASON, act
+from faults.injector import Injector
+from resilience.context import current
+from resilience.errors import Code, ServiceError
+
+ABORT_EXTENSION = "squall.abort"
+EXEMPT_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+class FaultMiddleware:
+    """Let the injector disturb each HTTP request.
+
+    Args:
+        app: What is disturbed.
+        injector: Decides.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self, app: ASGIApp, injector: Injector, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._app = app
+        self._injector = injector
+        self._clock = clock
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in EXEMPT_PATHS:
+            actions = self._injector.decide(
+                f"{scope['method']} {scope['path']}", _tenant(), self._clock()
+            )
+            if actions and await act(actions):
+                await _abort(scope)
+                return
+        await self._app(scope, receive, send)
+
+
+async def _abort(scope: MutableMapping[str, Any]) -> None:
+    abort = scope.get("extensions", {}).get(ABORT_EXTENSION)
+    if abort is None:
+        raise ServiceError(Code.BAD_GATEWAY, REASON, "the connection was to be dropped")
+    await abort()
+
+
+def _tenant() -> str:
+    context = current()
+    return context.tenant if context is not None else ""

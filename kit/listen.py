@@ -1,0 +1,38 @@
+"""Bind a listening socket, or say in one line why not.
+
+Why: every server of the lab fails the same way when its port is taken, with the port in the
+message, and a restarted process must get its port back while old connections linger (SO_REUSEADDR).
+SO_REUSEPORT stays off: two processes on one port would each get half of the requests, silently.
+"""
+
+import errno
+import socket
+
+from kit.errors import LabEnvironmentError
+
+BACKLOG = 1_024  # the kernel cuts it to net.core.somaxconn
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address; the server that gets it listens.
+
+    Raises:
+        LabEnvironmentError: When the address can't be bound; names it and what to do.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setblocking(False)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise LabEnvironmentError(f"cannot listen on {host}:{port}: {_advice(error)}") from error
+    return listener
+
+
+def _advice(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "the port is taken; stop what listens there or choose another"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine doesn't have that address"
+    return error.strerror or str(error)

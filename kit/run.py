@@ -1,0 +1,76 @@
+"""Run a process of the lab: settings, log, node, admin port, its own work, and an orderly end.
+
+Why: ``python -m services.video`` is two lines long, and every process starts, fails and stops in
+the same way: a wrong setting is one line and exit code 2, a taken port one line and 3.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias
+
+import uvloop
+
+from kit.admin import AdminServer
+from kit.errors import LabError
+from kit.log import set_up_log
+from kit.node import Node
+from kit.settings import Settings, load_settings
+
+Main: TypeAlias = Callable[[Node], Awaitable[None]]
+
+
+def run(main: Main, service: str) -> None:
+    """Run a service until it is told to stop; ends the process with its exit code.
+
+    Args:
+        main: Serves; usually ends with ``serve_grpc``, ``serve_asgi`` or ``node.lifecycle.serve``.
+        service: The compose service this process is.
+    """
+    failure: LabError | None = None
+    try:
+        settings = load_settings(service)
+        set_up_log(settings.instance, settings.log_level)
+        uvloop.run(live(settings, main))
+    except* LabError as group:  # a bare one too; raising in here would wrap what is raised
+        failure = _first(group)
+    if failure is not None:
+        sys.stderr.write(f"{service}: {failure}\n")
+        sys.exit(failure.exit_code)
+
+
+async def live(settings: Settings, main: Main) -> None:
+    """Run a service's whole life on the running loop."""
+    node = Node(settings)
+    admin = AdminServer(node)
+    node.lifecycle.install_signals()
+    try:
+        await admin.start()
+        if await _unless_stopped(node, node.start()):
+            await main(node)
+    finally:
+        node.lifecycle.remove_signals()
+        await node.stop()
+        await admin.stop()
+
+
+async def _unless_stopped(node: Node, work: Coroutine[Any, Any, None]) -> bool:
+    """Do this work, but let a stop signal end it; False when one did."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(node.lifecycle.wait_stop())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            return True
+        return False
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+def _first(group: BaseExceptionGroup[LabError]) -> LabError:
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError("an exception group is never empty")
