@@ -131,7 +131,7 @@ def as_text(report: Mapping[str, Any]) -> str:
         f"offered    {report['offered_rps']}/s, {report['scheduled']} arrivals, "
         f"{report['sent']} sent, seed {report['seed']}",
         f"answered   {report['in_time']} in time ({_percent(report, 'in_time')}), "
-        f"{report['late']} late, {report['degraded']} of them degraded",
+        f"{report['late']} late, {report['degraded']} degraded",
         f"not        {report['rejected']} rejected, {report['expired']} expired, "
         f"{report['failed']} failed{f': {rejected}' if rejected else ''}",
         f"latency    from scheduled: {_latency_line(latency['from_scheduled'])}",

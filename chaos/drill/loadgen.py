@@ -16,7 +16,7 @@ from typing import Any
 
 from chaos.drill.catalogue import ROOT
 from chaos.drill.records import Record, parse_records
-from kit.errors import LabEnvironmentError
+from kit.errors import EXIT_USAGE, ConfigError, LabEnvironmentError, LabError
 
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
 START_LIMIT_S = 20.0  # it takes 1 to 2 s; a loaded machine gets ten times that
@@ -63,6 +63,7 @@ class LoadProcess:
         """Start it; returns when the time of its first arrival is known, ``t0_s``.
 
         Raises:
+            ConfigError: The plan or the arguments are wrong.
             LabEnvironmentError: It ended at once or took too long; says what it wrote.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ class LoadProcess:
                 self.t0_s = float(progress["t0_monotonic_s"])
                 return
             if self.has_ended:
-                raise LabEnvironmentError(f"the load generator ended at once: {self._last_words()}")
+                raise self._failure()
             await asyncio.sleep(POLL_S)
         await self.stop()
         raise LabEnvironmentError(f"the load generator didn't start within {START_LIMIT_S:.0f} s")
@@ -149,6 +150,12 @@ class LoadProcess:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+    def _failure(self) -> LabError:
+        """Say why it ended before it began; code 2 is its word for wrong arguments."""
+        if self._process is not None and self._process.returncode == EXIT_USAGE:
+            return ConfigError(self._last_words())
+        return LabEnvironmentError(f"the load generator ended at once: {self._last_words()}")
 
     def _last_words(self) -> str:
         try:

@@ -1,0 +1,133 @@
+"""Stock Locust runs our locustfile, and its own totals are ours."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtests.plan import Plan
+from loadtests.schedule import Phase
+from tests.e2e.wait import wait_until
+from tests.loadtests.server import Answer, tiny_server
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCUST = [str(Path(sys.executable).parent / "locust"), "-f", str(ROOT / "loadtests/locustfile.py")]
+
+
+def run_locust(folder: Path, url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run headless from a folder that isn't the repository."""
+    return subprocess.run(
+        [*LOCUST, "--headless", "--host", url, "--out", str(folder / "out"), "--only-summary",
+         "--exit-code-on-error", "0", *arguments],
+        cwd=folder, capture_output=True, text=True, timeout=40, check=False,
+    )  # fmt: skip
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "out/requests.csv").read_text().splitlines()))
+
+
+def mixed(path: str, request_id: str) -> Answer:
+    """Refuse each fifth, reset each seventh, leave the comments out of pages."""
+    number = int(request_id.rpartition("-")[2])
+    if number % 7 == 0:
+        return 0, b""
+    if number % 5 == 0:
+        return 503, b'{"reason": "LIMIT_EXCEEDED"}'
+    return 200, b'{"degraded": ["comments"]}' if path.startswith("/v1/videos/") else b"{}"
+
+
+def test_our_totals_are_locusts_own(tmp_path: Path) -> None:
+    """Sent, failed and per-route counts of requests.csv equal Locust's statistics."""
+    stats = tmp_path / "stats.json"
+    with tiny_server(mixed) as server:
+        done = run_locust(
+            tmp_path, server.url, "--rate", "80", "--for", "2s", "--mix", "home=1,page=1",
+            "--json-file", str(stats.with_suffix("")),
+        )  # fmt: skip
+        seen = len(server.seen)
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(tmp_path)
+    theirs: list[dict[str, Any]] = json.loads(stats.read_text())
+    by_route = {row["name"]: row for row in theirs}
+
+    for route in ("home", "page"):
+        ours = [row for row in rows if row["route"] == route]
+        assert len(ours) == by_route[route]["num_requests"]
+        failed = sum(row["status"] != "200" for row in ours)
+        assert failed == by_route[route]["num_failures"]
+    assert len(rows) == seen, "each arrival is sent once: a reset is counted, not repeated"
+    assert {row["reason"] for row in rows} == {"", "LIMIT_EXCEEDED", "RESET"}
+    assert all(row["degraded"] == "comments" for row in rows
+               if row["route"] == "page" and row["status"] == "200")  # fmt: skip
+
+
+def test_arrivals_without_room_are_unsent_and_none_is_delayed(tmp_path: Path) -> None:
+    """100 a second into 4 slots of 200 ms: about 20 a second leave, each on time."""
+    with tiny_server(delay_s=0.2) as server:
+        done = run_locust(
+            tmp_path, server.url, "--rate", "100", "--for", "1500ms", "--max-in-flight", "4",
+            "--mix", "list", "--shape", "constant",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(tmp_path)
+    sent = [row for row in rows if row["sent_s"]]
+    load = json.loads((tmp_path / "out/load.json").read_text())
+
+    assert len(rows) == load["scheduled"] == 150
+    assert len(sent) == load["sent"]
+    assert 20 <= len(sent) <= 40
+    assert load["lag_p99_ms"] < 50
+    assert {row["reason"] for row in rows if not row["sent_s"]} == {"UNSENT"}
+
+
+def test_a_wrong_argument_ends_with_2_and_a_sentence(tmp_path: Path) -> None:
+    """Nothing is sent."""
+    done = run_locust(tmp_path, "http://127.0.0.1:9", "--for", "soon")
+
+    assert done.returncode == 2
+    assert "'soon' is no duration; write 60s, 5m or 500ms" in done.stderr
+
+
+def test_generator_ends_with_its_parent(tmp_path: Path) -> None:
+    """A killed engine leaves no load behind."""
+    plan, pid_file = tmp_path / "plan.json", tmp_path / "out/progress.json"
+    code = (
+        "import os, subprocess, sys, pathlib\n"
+        "plan, *command = sys.argv[1:]\n"
+        "path = pathlib.Path(plan)\n"
+        "path.write_text(path.read_text().replace('-1', str(os.getpid())))\n"
+        "subprocess.run(command)\n"
+    )
+    plan.write_text(Plan((Phase("run", 60, {"list": 5}),), parent_pid=-1).to_json())
+    with tiny_server() as server:
+        command = [*LOCUST, "--headless", "--host", server.url, "--plan", str(plan), "--out",
+                   str(tmp_path / "out"), "--only-summary"]  # fmt: skip
+        parent = subprocess.Popen(
+            [sys.executable, "-c", code, str(plan), *command],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            wait_until(pid_file.exists, limit_s=10)
+            generator = json.loads(pid_file.read_text())["pid"]
+        finally:
+            parent.send_signal(signal.SIGKILL)
+            parent.wait(5)
+        wait_until(lambda: not _is_alive(generator), limit_s=5)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    os.kill(pid, 0)
+    return state != "Z"

@@ -1,0 +1,59 @@
+"""Requests on the wire."""
+
+import pytest
+
+from chaos.drill.schema import ROUTES as DRILL_ROUTES
+from loadtests.plan import Plan
+from loadtests.routes import ROUTES, RequestWriter, session_request
+from loadtests.schedule import Arrival, Phase
+
+pytestmark = pytest.mark.unit
+
+PHASES = (Phase("run", 1, {"home": 1}),)
+
+
+def test_drills_know_the_same_routes() -> None:
+    """The engine may not import the generator, so its list is a copy."""
+    assert tuple(ROUTES) == DRILL_ROUTES
+
+
+def test_page_names_its_video_and_its_id() -> None:
+    """The arrival's video is in the path, the id in a header."""
+    writer = RequestWriter("127.0.0.1:8080", Plan(PHASES, run_id="main"))
+
+    text = writer.write(Arrival(7, 0.0, "page", 42)).decode()
+
+    assert text.startswith("GET /v1/videos/42 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\n")
+    assert "\r\nx-request-id: main-7\r\n" in text
+    assert text.endswith("\r\n\r\n")
+    assert "baggage" not in text
+
+
+def test_context_goes_into_headers() -> None:
+    """Deadline, criticality and tenant are sent when the plan says so."""
+    plan = Plan(PHASES, deadline_ms=250, criticality="sheddable", tenant="a")
+
+    text = RequestWriter("h", plan).write(Arrival(0, 0.0, "list", 1)).decode()
+
+    assert "\r\nx-envoy-expected-rq-timeout-ms: 250\r\n" in text
+    assert "\r\nbaggage: squall.criticality=sheddable,squall.tenant=a\r\n" in text
+
+
+@pytest.mark.parametrize("route", ["like", "comment"])
+def test_writes_carry_a_token_a_key_and_a_body(route: str) -> None:
+    """The key is the request's own id; the length is the body's."""
+    text = RequestWriter("h", Plan(PHASES), "t0").write(Arrival(3, 0.0, route, 5)).decode()
+
+    head, _, body = text.partition("\r\n\r\n")
+    assert "authorization: Bearer t0" in head
+    assert "idempotency-key: load-3" in head
+    assert f"content-length: {len(body)}" in head
+    assert body.startswith("{")
+
+
+def test_session_request_has_a_body() -> None:
+    """An account's name is all it needs."""
+    head, _, body = session_request("h", "anna").decode().partition("\r\n\r\n")
+
+    assert head.startswith("POST /v1/sessions HTTP/1.1")
+    assert body == '{"name": "anna"}'
