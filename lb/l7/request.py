@@ -115,6 +115,8 @@ class HeadReader:
         head.keep_alive = keep_alive
         head.target = _origin_form(target, method, special.get(Kind.HOST))
         _read_framing(head, special, parts)
+        expected = special.get(Kind.EXPECT, b"").lower()
+        head.expects_continue = expected == b"100-continue" and head.is_http11
         head.is_safe = method in SAFE_METHODS and not head.has_body
         try:
             head.timeout_s = _read_timeout(special)

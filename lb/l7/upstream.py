@@ -66,6 +66,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.idle_since_s = 0.0
         self.is_closed = False
         self._is_reading = True
+        self._turn_bytes = 0
         self._reset_answer()
         self._parser = httptools.HttpResponseParser(self)
 
@@ -116,6 +117,7 @@ class UpstreamConnection(asyncio.Protocol):
         if carrier is None:
             self.close()  # an answer nobody asked for
             return
+        self._turn_bytes = len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -175,6 +177,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._is_interim = True
             self._carrier.on_interim(self, status, self._headers)
             return
+        if self._head_bytes + self._turn_bytes > MAX_HEAD_BYTES:  # maybe: body is in the turn too
+            size = sum(len(name) + len(value) for name, value in self._headers)
+            if size > MAX_HEAD_BYTES:
+                raise httptools.HttpParserError(f"a head of {size} bytes")
         self._head_is_complete = True
         self._keeps_alive = self._parser.should_keep_alive()
         is_chunked, has_length = _framing(self._headers)

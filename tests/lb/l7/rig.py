@@ -93,6 +93,14 @@ def answering(answer: bytes) -> Handler:
     return handle
 
 
+async def swallowing(
+    backend: Backend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Read and record everything, answer nothing."""
+    while data := await reader.read(64 * 1024):
+        backend.received += data
+
+
 def ok(body: bytes = b"hello", *lines: bytes) -> bytes:
     """Return a 200 with this body and these header lines."""
     extra = b"".join(line + b"\r\n" for line in lines)

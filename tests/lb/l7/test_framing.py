@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.lb.l7.rig import RawClient, answering, ok, rig
+from tests.lb.l7.rig import answering, ok, rig, swallowing, until
 
 HOST = b"Host: lab\r\n"
 POST = b"POST / HTTP/1.1\r\n" + HOST
@@ -72,22 +72,15 @@ async def test_doubtful_framing_gets_400_and_reaches_no_backend(shape: str) -> N
 @pytest.mark.integration
 async def test_bad_chunk_later_breaks_off_a_request_under_way() -> None:
     """A body that turns invalid is answered 400, and its backend's connection is closed."""
-
-    async with rig(answering(ok())) as lab:
+    async with rig(swallowing) as lab:
         backend = lab.backends[0]
         client = await lab.client()
-
-        async def swallow(_: object, reader: object, __: object) -> None:
-            backend.received += await reader.readuntil(b"3\r\nabc\r\n")  # type: ignore[attr-defined]
-            await reader.read()  # type: ignore[attr-defined]
-
-        backend.handler = swallow  # type: ignore[assignment]
         client.send(CHUNKED + b"3\r\nabc\r\n")
-        await _until(lambda: backend.received.endswith(b"abc\r\n"))
+        await until(lambda: backend.received.endswith(b"abc\r\n"))
         client.send(b"zz\r\n")
 
         assert (await client.answer()).status == 400
-        await _until(lambda: backend.open_connections == 0)
+        await until(lambda: backend.open_connections == 0)
 
 
 @pytest.mark.integration
@@ -225,12 +218,3 @@ async def test_http10_keep_alive_is_kept() -> None:
         for _ in range(2):
             client.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
             assert (await client.answer()).headers["connection"] == "keep-alive"
-
-
-async def _until(condition: "object") -> None:
-    from tests.lb.l7.rig import until
-
-    await until(condition)  # type: ignore[arg-type]
-
-
-_ = RawClient
