@@ -85,8 +85,6 @@ class RollingWindow:
             self.total -= self._totals[slot]
             self._counts[slot] = 0
             self._totals[slot] = 0.0
-        if self.count == 0:
-            self.total = 0.0  # sums of floats leave a residue; nothing counted means nothing summed
 
     def __repr__(self) -> str:
         return f"<RollingWindow count={self.count} total={self.total:g} of {self.buckets}>"

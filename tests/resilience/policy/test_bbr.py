@@ -1,0 +1,200 @@
+"""BBR limiter: what it learns, when it binds, and the overload it is there for."""
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from resilience.policy import bbr
+from resilience.policy.bbr import BbrLimiter
+from resilience.policy.contract import Outcome, Permit, Rejection, Request
+from tests.resilience.policy.overload_model import OverloadModel
+
+REQUEST = Request()
+
+
+def calm() -> float:
+    return 0.0
+
+
+def busy() -> float:
+    return 1.0
+
+
+def take(limiter: BbrLimiter, now_s: float) -> Permit:
+    permit = limiter.admit(REQUEST, now_s)
+    assert isinstance(permit, Permit)
+    return permit
+
+
+def feed(limiter: BbrLimiter, rate: int, rtt_s: float, from_s: int, to_s: int) -> None:
+    """Pass ``rate`` requests a second, one after the other, each taking ``rtt_s``."""
+    for second in range(from_s, to_s):
+        for number in range(rate):
+            start_s = second + number / (rate + 1)
+            limiter.settle(take(limiter, start_s), Outcome.OK, start_s + rtt_s)
+
+
+def test_defaults_are_those_of_aegis_and_ours_where_it_has_none() -> None:
+    """Window 10 s of 100 buckets, CPU 800 of 1000, cold 1 s; coarse below 200 a second."""
+    assert (bbr.WINDOW_S, bbr.FINE_BUCKETS, bbr.COARSE_BUCKETS) == (10.0, 100, 10)
+    assert (bbr.PRESSURE_THRESHOLD, bbr.COLD_S, bbr.MIN_RTT_S) == (0.8, 1.0, 0.001)
+    assert (bbr.COARSE_BELOW_RPS, bbr.RETRY_AFTER_S) == (200.0, 1.0)
+    assert BbrLimiter(calm).threshold == 0.8
+
+
+@pytest.mark.paper
+def test_limit_is_best_throughput_times_shortest_round_trip() -> None:
+    """aegis bbr.go maxInFlight: 50 passes a second x 0.1 s is 5."""
+    limiter = BbrLimiter(calm)
+    feed(limiter, 30, 0.15, 0, 2)
+    feed(limiter, 50, 0.10, 2, 4)
+
+    assert limiter.limit(4.5) == 5
+
+
+def test_the_bucket_being_filled_does_not_speak() -> None:
+    """A second that is not over yet changes no maximum and no minimum."""
+    limiter = BbrLimiter(calm)
+    feed(limiter, 20, 0.1, 0, 2)
+    learned = limiter.limit(2.0)
+    feed(limiter, 90, 0.001, 2, 3)
+
+    assert limiter.limit(2.99) == learned == 2
+
+
+def test_above_200_a_second_the_buckets_are_a_tenth_as_long() -> None:
+    """A burst of 100 ms shows at a high rate, and is averaged over its second at a low one."""
+    fast = BbrLimiter(calm)
+    feed(fast, 400, 0.01, 0, 10)
+    for number in range(100):  # 100 more within one bucket of 100 ms
+        start_s = 10.02 + number / 2000
+        fast.settle(take(fast, start_s), Outcome.OK, start_s + 0.01)
+
+    assert fast.limit(10.2) == 10  # 100 in 100 ms x 10 ms; by the second it would be 4
+
+
+def test_without_pressure_nothing_is_refused() -> None:
+    """Any number in flight is fine while the machine is at ease."""
+    limiter = BbrLimiter(calm)
+    for _ in range(500):
+        take(limiter, 0.0)
+
+    assert limiter.in_flight == 500
+
+
+def test_under_pressure_the_limit_binds_and_says_so() -> None:
+    """Limit 2 lets a third in (in flight 2 is not above 2) and refuses the fourth."""
+    limiter = BbrLimiter(busy)
+    feed(limiter, 20, 0.1, 0, 2)
+    for _ in range(3):
+        take(limiter, 2.5)
+    rejection = limiter.admit(REQUEST, 2.5)
+
+    assert isinstance(rejection, Rejection)
+    assert (rejection.reason, rejection.value, rejection.limit) == ("LIMIT_EXCEEDED", 3, 2)
+    assert rejection.retry_after_s == 1.0
+
+
+def test_an_untaught_limiter_under_pressure_lets_two_in() -> None:
+    """aegis: one in flight is never refused over, so work always goes on."""
+    limiter = BbrLimiter(busy)
+    take(limiter, 0.0)
+    take(limiter, 0.0)
+
+    assert isinstance(limiter.admit(REQUEST, 0.0), Rejection)
+
+
+def test_after_a_refusal_the_limit_binds_a_second_longer() -> None:
+    """Pressure that falls because we refused must not open the gate at once (aegis: 1 s)."""
+    pressure = [1.0]
+    limiter = BbrLimiter(lambda: pressure[0])
+    for _ in range(2):
+        take(limiter, 10.0)
+    assert isinstance(limiter.admit(REQUEST, 10.0), Rejection)
+    pressure[0] = 0.0
+
+    assert isinstance(limiter.admit(REQUEST, 11.0), Rejection)
+    assert isinstance(limiter.admit(REQUEST, 11.01), Permit)
+    assert limiter.snapshot()["dropping"] is False
+
+
+@pytest.mark.parametrize("outcome", [Outcome.IGNORED, Outcome.OVERLOADED, Outcome.FAILED])
+def test_only_an_ok_teaches(outcome: Outcome) -> None:
+    """A call cut, left or failed gives its place back and no round trip."""
+    limiter = BbrLimiter(calm)
+    feed(limiter, 20, 0.1, 0, 2)
+    before = limiter.limit(2.0)
+    for number in range(100):
+        limiter.settle(take(limiter, 2.0 + number / 200), outcome, 2.001 + number / 200)
+
+    assert limiter.limit(3.5) == before
+    assert limiter.in_flight == 0
+
+
+def test_after_a_reset_old_permits_release_and_teach_nothing() -> None:
+    """What began before the reset is not evidence for after."""
+    limiter = BbrLimiter(calm)
+    old = take(limiter, 0.0)
+    limiter.reset(0.0)
+    limiter.settle(old, Outcome.OK, 0.5)
+
+    assert limiter.in_flight == 0
+    assert limiter.snapshot()["max_rps"] == 0.0
+    assert limiter.limit(1.5) == 0
+    assert repr(limiter) == "<BbrLimiter 0 in flight, rejected 0>"
+
+
+def test_overload_keeps_goodput_and_answers_early_over_20_seeds() -> None:
+    """Ten times the capacity: >= 0.90 of it is served, each answer within 700 ms."""
+    runs = [OverloadModel(BbrLimiter, seed).run() for seed in range(20)]
+
+    assert min(run.goodput for run in runs) > 0.90
+    assert max(max(run.latencies_s) for run in runs) <= 0.7
+
+
+def test_overload_without_a_limiter_serves_nearly_nobody_in_time() -> None:
+    """The control: the queue is as long as the deadline, and every answer is late."""
+    runs = [OverloadModel(None, seed).run() for seed in range(5)]
+
+    assert max(run.goodput for run in runs) < 0.10
+
+
+class LimiterMachine(RuleBasedStateMachine):
+    """Any order of admitting, settling, resetting and waiting: in flight is what is out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pressure = 0.0
+        self.limiter = BbrLimiter(lambda: self.pressure)
+        self.now_s = 0.0
+        self.permits: list[Permit] = []
+
+    @rule(gap_s=st.floats(0, 3), pressure=st.sampled_from([0.0, 0.79, 0.8, 1.0]))
+    def wait(self, gap_s: float, pressure: float) -> None:
+        self.now_s += gap_s
+        self.pressure = pressure
+
+    @rule()
+    def admit(self) -> None:
+        decision = self.limiter.admit(REQUEST, self.now_s)
+        if isinstance(decision, Permit):
+            self.permits.append(decision)
+        else:
+            assert self.limiter.in_flight > 1
+
+    @rule(outcome=st.sampled_from(list(Outcome)))
+    def settle(self, outcome: Outcome) -> None:
+        if self.permits:
+            self.limiter.settle(self.permits.pop(0), outcome, self.now_s)
+
+    @rule()
+    def reset(self) -> None:
+        self.limiter.reset(self.now_s)
+
+    @invariant()
+    def nothing_leaks(self) -> None:
+        assert self.limiter.in_flight == len(self.permits)
+        assert self.limiter.limit(self.now_s) >= 0
+
+
+TestLimiterMachine = LimiterMachine.TestCase

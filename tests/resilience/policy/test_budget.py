@@ -1,0 +1,68 @@
+"""Retry budget: a share of what is under way, with a floor."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resilience.policy import budget
+from resilience.policy.budget import RetryBudget
+
+
+def test_defaults_are_those_of_envoy() -> None:
+    """20 per cent of what is under way, at least 3."""
+    assert (budget.RETRY_RATIO, budget.MIN_RETRY_CONCURRENCY) == (0.2, 3)
+    assert (RetryBudget().ratio, RetryBudget().min_concurrency) == (0.2, 3)
+
+
+def test_an_idle_client_may_retry_three_at_once() -> None:
+    """The floor lets single calls retry at all; the fourth is refused and counted."""
+    spent = RetryBudget()
+    spent.on_call_start()
+
+    assert [spent.try_start_retry() for _ in range(4)] == [True, True, True, False]
+    assert spent.snapshot() == {"calls": 1, "retries": 3, "room": 3, "spent": 3, "refused": 1}
+    spent.on_retry_end()
+    assert spent.try_start_retry()
+
+
+def test_a_busy_client_may_retry_a_fifth() -> None:
+    """A hundred calls under way carry twenty retries."""
+    busy = RetryBudget()
+    for _ in range(100):
+        busy.on_call_start()
+
+    assert sum(busy.try_start_retry() for _ in range(50)) == 20
+    assert repr(busy) == "<RetryBudget 20 retries in 100 calls>"
+
+
+def test_reset_forgets_counters_and_keeps_what_is_under_way() -> None:
+    """A permit out is a permit out."""
+    spent = RetryBudget()
+    spent.on_call_start()
+    spent.try_start_retry()
+    spent.reset(0.0)
+
+    assert (spent.calls, spent.retries, spent.spent, spent.refused) == (1, 1, 0, 0)
+
+
+def test_ending_what_never_began_is_an_assertion_error() -> None:
+    """Unbalanced use is a bug of the caller."""
+    with pytest.raises(AssertionError, match="calls"):
+        RetryBudget().on_call_end()
+    with pytest.raises(AssertionError, match="retries"):
+        RetryBudget().on_retry_end()
+
+
+@given(st.lists(st.sampled_from(["start", "end", "retry", "retry end"]), max_size=200))
+def test_a_retry_never_starts_above_the_share_or_the_floor(steps: list[str]) -> None:
+    """Whatever the order, at each start retries stay within max(3, 20 %)."""
+    spent = RetryBudget()
+    for step in steps:
+        if step == "start":
+            spent.on_call_start()
+        elif step == "end" and spent.calls:
+            spent.on_call_end()
+        elif step == "retry" and spent.try_start_retry():
+            assert spent.retries <= max(3, 0.2 * spent.calls + 1)
+        elif step == "retry end" and spent.retries:
+            spent.on_retry_end()
