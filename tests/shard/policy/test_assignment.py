@@ -1,6 +1,7 @@
 """Assignments: total, even enough, and changed by as little as the algorithm promises."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -74,4 +75,4 @@ def test_ranges_say_exactly_the_slots(slots: set[int]) -> None:
     joined = ranges(slots)
 
     assert {slot for first, last in joined for slot in range(first, last + 1)} == slots
-    assert all(one[1] + 1 < other[0] for one, other in zip(joined, joined[1:], strict=False))
+    assert all(one[1] + 1 < other[0] for one, other in pairwise(joined))

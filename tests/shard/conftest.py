@@ -1,0 +1,47 @@
+"""One real cluster for all tests of this folder, formed by the command that forms the lab's."""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from shard.form import form
+from shard.store import StoreClient
+from tests.shard.cluster import StoreCluster
+from tests.valkey import start_cluster_nodes
+
+
+@pytest.fixture(scope="session")
+def six_nodes() -> Iterator[StoreCluster]:
+    """Start six nodes and form them with ``python -m shard.form``."""
+    with start_cluster_nodes() as nodes:
+        cluster = StoreCluster(nodes)
+        done = subprocess.run(
+            [sys.executable, "-m", "shard.form"],
+            env={**os.environ, "SQUALL_STORE": cluster.seeds_text},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "formed 3 primaries, 3 replicas, slots by rendezvous" in done.stderr
+        yield cluster
+
+
+@pytest.fixture
+async def cluster(six_nodes: StoreCluster) -> AsyncIterator[StoreCluster]:
+    """Hand out the cluster whole, and mend it after a test that broke something."""
+    yield six_nodes
+    six_nodes.mend()
+    await form(six_nodes.addresses, limit_s=20)
+
+
+@pytest.fixture
+async def store(cluster: StoreCluster) -> AsyncIterator[StoreClient]:
+    """Connect a client."""
+    client = StoreClient(cluster.addresses)
+    await client.connect()
+    yield client
+    await client.close()
