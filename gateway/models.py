@@ -132,6 +132,13 @@ class Like(msgspec.Struct, frozen=True):
     replayed: bool
 
 
+class FrontDoor(msgspec.Struct, frozen=True):
+    """Where to go from here."""
+
+    name: str
+    links: dict[str, str]
+
+
 class Problem(msgspec.Struct, frozen=True):
     """What went wrong (RFC 9457); ``reason`` is for programs, ``detail`` for people."""
 

@@ -42,6 +42,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     models.Comment,
     models.CommentList,
     models.Like,
+    models.FrontDoor,
     models.Problem,
 )
 

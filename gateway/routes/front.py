@@ -7,11 +7,11 @@ FastAPI's own documentation page is a script from a content delivery network.
 import json
 from pathlib import Path
 
-import msgspec
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from gateway.models import FrontDoor
 from gateway.openapi import describe
 from gateway.routing import JSON_TYPE, DirectRoute, add_route, json_response
 
@@ -21,13 +21,6 @@ PAGE_HEADERS = {
     "script-src 'unsafe-inline'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
 }
-
-
-class FrontDoor(msgspec.Struct, frozen=True):
-    """Where to go from here."""
-
-    name: str
-    links: dict[str, str]
 
 
 FRONT_DOOR = FrontDoor(

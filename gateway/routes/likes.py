@@ -25,8 +25,9 @@ def add_like_routes(app: FastAPI, clients: Clients) -> None:
     async def add_like(request: Request) -> Response:
         """Like a video, at most once per account; answered when two nodes have it.
 
-        With an Idempotency-Key a repeat gets the first answer again. The key belongs to this video
-        and account; with another body it is refused (422), before its first answer too (409).
+        With an Idempotency-Key a repeat gets the first answer again. The key belongs to the
+        account; for another video or body it is refused (422), and while the first request isn't
+        answered, too (409).
         """
         video_id = parse_id(request.path_params["id"], "video")
         token = parse_token(request.headers.get("authorization"))

@@ -5,8 +5,14 @@ Keys; the hash tag keeps all that belongs to a video on one shard, so that one s
 - ``{video:7}:likers``                  set of the accounts that like it; its size is the like count
 - ``{video:7}:views``                   counter
 - ``{video:7}:like-key:{account}:{key}``  hash: what an idempotency key was used for and answered
+- ``{account:3}:like-key:{key}``        fingerprint of the request that an account's key belongs to
 
-Likes are REPLICATED: somebody was told. Views are LOCAL: losing a second of them hurts nobody.
+An idempotency key belongs to an account, whatever the video, and those two are in different slots.
+So a like with a key takes two steps: claim the key for this request, then take effect and keep the
+answer, in one script. A crash between them leaves a claim that only the same request can use.
+
+Likes are REPLICATED: somebody was told. Views and claims are LOCAL: a lost view hurts nobody, and
+after a lost claim a key could at worst be used again for another video.
 Not handled: taking a like back; counting a viewer once.
 """
 
@@ -35,7 +41,7 @@ class IdempotencyKey(NamedTuple):
     """What makes a repeated request recognisable.
 
     Args:
-        key: 1 to 128 printable ASCII characters of the client's choice, for one video and account.
+        key: 1 to 128 printable ASCII characters of the client's choice, one account's own.
         fingerprint: Of the request that came with it, to notice a key used for another one.
     """
 
@@ -97,6 +103,11 @@ def record_key(video_id: int, account_id: int, key: str) -> str:
     return f"{{video:{video_id}}}:like-key:{account_id}:{key}"
 
 
+def claim_key(account_id: int, key: str) -> str:
+    """Name the key that says which request an account's idempotency key belongs to."""
+    return f"{{account:{account_id}}}:like-key:{key}"
+
+
 class StoreCounters:
     """Likes and views in the sharded store."""
 
@@ -119,7 +130,9 @@ class StoreCounters:
     async def add_like(
         self, video_id: int, account_id: int, idempotency: IdempotencyKey | None
     ) -> LikeResult:
-        """Take effect and keep the answer in one script; then note that the answer is proven."""
+        """Claim the key; take effect and keep the answer in one script; note that it is proven."""
+        if idempotency is not None and not await self._claims(account_id, idempotency):
+            return LikeResult(LikeStatus.REUSED, VideoStats(video_id, 0, 0), False)
         keys = [likers_key(video_id), views_key(video_id)]
         if idempotency is not None:
             keys.append(record_key(video_id, account_id, idempotency.key))
@@ -148,6 +161,17 @@ class StoreCounters:
         assert isinstance(reply, list)
         views, likes = reply
         return VideoStats(video_id, _whole(likes), _whole(views))
+
+    async def _claims(self, account_id: int, idempotency: IdempotencyKey) -> bool:
+        """Whether the key is this request's: nobody's before, or this one's already."""
+        claim = await self._store.write(
+            "SET",
+            claim_key(account_id, idempotency.key),
+            idempotency.fingerprint,
+            *("NX", "GET", "EX", RECORD_TTL_S),
+        )
+        before = claim.raise_for_status()
+        return before is None or before == idempotency.fingerprint.encode()
 
 
 def _like_result(video_id: int, reply: object) -> LikeResult:

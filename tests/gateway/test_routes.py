@@ -6,8 +6,6 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from gateway.inputs import fingerprint
-from gateway.models import LikeRequest
 from resilience.policy.contract import Mode
 from tests.gateway.lab import VIDEOS, SmallLab, small_lab, until
 
@@ -122,14 +120,6 @@ async def test_idempotency_key_in_flight_is_409(
     lab.services.counters.proves = True
     assert (repeat.status_code, repeat.json()["reason"]) == (409, "IDEMPOTENCY_KEY_IN_FLIGHT")
     assert repeat.headers["retry-after"] == "1"
-
-
-def test_fingerprint_is_of_the_meaning() -> None:
-    """Two requests that mean the same have one fingerprint; another path or field has another."""
-    player = fingerprint("POST", "/v1/videos/7/likes", LikeRequest("player"))
-    assert player == fingerprint("POST", "/v1/videos/7/likes", LikeRequest(source="player"))
-    assert player != fingerprint("POST", "/v1/videos/8/likes", LikeRequest("player"))
-    assert player != fingerprint("POST", "/v1/videos/7/likes", LikeRequest("list"))
 
 
 async def test_front_page_suits_who_asks(client: httpx2.AsyncClient) -> None:

@@ -33,7 +33,7 @@ class MemoryCounters:
     def __init__(self, *, proves: bool = True) -> None:
         self.likers: dict[int, set[int]] = defaultdict(set)
         self.views: Counter[int] = Counter()
-        self.records: dict[tuple[int, int, str], Record] = {}
+        self.records: dict[tuple[int, str], Record] = {}
         self.proves = proves
         self.now_s = 0.0
 
@@ -43,7 +43,7 @@ class MemoryCounters:
     async def add_like(
         self, video_id: int, account_id: int, idempotency: IdempotencyKey | None
     ) -> LikeResult:
-        place = (video_id, account_id, idempotency.key if idempotency else "")
+        place = (account_id, idempotency.key if idempotency else "")
         kept = self.records.get(place) if idempotency else None
         if kept is not None and idempotency is not None:
             return self._replay(kept, idempotency)

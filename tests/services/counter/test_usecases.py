@@ -44,6 +44,15 @@ async def test_key_used_for_another_request_is_refused() -> None:
     assert (caught.value.code.http_status, caught.value.reason) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
+async def test_key_used_for_another_video_is_refused() -> None:
+    """A key belongs to its account, so another video's request can't use it."""
+    counters = Counters(MemoryCounters())
+    await counters.add_like(1, 7, "key", "print of 1")
+    with pytest.raises(ServiceError) as caught:
+        await counters.add_like(2, 7, "key", "print of 2")
+    assert caught.value.reason == "IDEMPOTENCY_KEY_REUSED"
+
+
 async def test_key_in_flight_is_refused_until_it_is_old() -> None:
     """An unproven answer is 409 with the time left for a second, and is proven after it."""
     repository = MemoryCounters(proves=False)
