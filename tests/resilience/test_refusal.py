@@ -1,0 +1,80 @@
+"""Refusals: codes by kind of policy, the decision in words, notes."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from resilience.errors import BreakerOpen, Code, DeadlineExpired, LimitExceeded
+from resilience.policy.contract import Permit, Rejection
+from resilience.policy.switch import PassPermit
+from resilience.refusal import decision_text, note_rejection, note_shadow, to_error
+from tests.resilience.fakes import make_context
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "text"),
+    [
+        (6, 5, "limiter; video.2; 6/5"),
+        (0.5, None, "limiter; video.2; 0.5"),
+        (None, 3, "limiter; video.2"),
+    ],
+)
+def test_a_decision_says_policy_scope_and_figures(
+    value: float | None, limit: float | None, text: str
+) -> None:
+    """``policy; scope; value/limit``, as far as they are known."""
+    assert decision_text("limiter", "video.2", value, limit) == text
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "kind"),
+    [
+        ("limiter", Code.UNAVAILABLE, LimitExceeded),
+        ("bulkhead", Code.UNAVAILABLE, LimitExceeded),
+        ("breaker", Code.UNAVAILABLE, BreakerOpen),
+        ("quota", Code.RESOURCE_EXHAUSTED, LimitExceeded),
+    ],
+)
+def test_a_refusal_is_503_and_a_quota_429(policy: str, code: Code, kind: type) -> None:
+    """No work has begun, and the caller is told when to come back."""
+    error = to_error(Rejection(policy, "R", 2.0, 6, 5), "video.2")
+
+    assert isinstance(error, kind)
+    assert (error.code, error.reason, error.retry_after_s, error.started) == (code, "R", 2.0, False)
+    assert error.metadata == {"decision": f"{policy}; video.2; 6/5"}
+
+
+def test_a_deadline_passed_in_a_queue_is_504() -> None:
+    """The queue says whose time it was."""
+    error = to_error(Rejection("bulkhead", "DEADLINE_EXCEEDED", None, 1, 1), "x")
+
+    assert isinstance(error, DeadlineExpired)
+    assert (error.code, error.started) == (Code.DEADLINE_EXCEEDED, False)
+
+
+class Ear:
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str, str]] = []
+
+    def on_decision(self, policy: str, what: str, scope: str, detail: Mapping[str, object]) -> None:
+        self.heard.append((policy, what, scope))
+
+
+def test_refusals_are_noted_and_heard_shadow_ones_by_their_name() -> None:
+    """The Context keeps both kinds; a plain permit says nothing."""
+    context, ear = make_context(), Ear()
+    rejection = Rejection("limiter", "LIMIT_EXCEEDED", 1.0, 6, 5)
+    note_rejection(rejection, "video", context, context.arrived_s + 1, observer=ear)
+    note_shadow(PassPermit(0.0, rejection), "video", context, context.arrived_s + 2, observer=ear)
+    note_shadow(PassPermit(0.0), "video", context, 0.0, observer=ear)
+    note_shadow(Permit(0, 0.0), "video", context, 0.0, observer=ear)
+    note_rejection(rejection, "video", None, 0.0)
+
+    assert ear.heard == [("limiter", "rejected", "video"), ("limiter", "shadow-rejected", "video")]
+    assert [note.what for note in context.notes] == ["rejected", "shadow-rejected"]
+    assert context.notes[0].detail == {
+        "scope": "video",
+        "reason": "LIMIT_EXCEEDED",
+        "value": 6,
+        "limit": 5,
+    }
