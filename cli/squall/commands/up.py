@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from chaos.lab import Lab, Mode
 
 # The lines a user pastes; the port is the only thing that may differ.
-TRY_LINES = """\ curl -s 127.0.0.1:8080/v1/videos/1                          # l4, l7, gateway, four services,
-the store ./squall status                                             # every process: up, ready,
-rps, p99, memory ./squall fault add latency --on comment --ms 500 --ttl 60s  # the same page now
-answers 200 in under 450 ms, curl -s 127.0.0.1:8080/v1/videos/1                          #   with
-"degraded": ["comments"] ./squall drill run overload                                 # open-loop
-Locust, fault, verdict, control make down                                                   #
-leaves no process, container, network, volume or port"""  # noqa: E501 - as the README has them
+TRY_LINES = """\
+curl -s 127.0.0.1:8080/v1/videos/1                          # l4, l7, gateway, four services, the store
+./squall status                                             # every process: up, ready, rps, p99, memory
+./squall fault add latency --on comment --ms 500 --ttl 60s  # the same page now answers 200 in under 450 ms,
+curl -s 127.0.0.1:8080/v1/videos/1                          #   with "degraded": ["comments"]
+./squall drill run overload                                 # open-loop Locust, fault, verdict, control
+make down                                                   # leaves no process, container, network, volume or port"""  # noqa: E501 - as the README has them
 
 
 def up(
