@@ -120,10 +120,10 @@ def test_pause_resume_stop_and_restart(driver: ContainerDriver) -> None:
     assert look(driver, "web.2").state == "running"
 
 
-def test_a_command_runs_inside(driver: ContainerDriver, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_runs_inside(driver: ContainerDriver, capfd: pytest.CaptureFixture[str]) -> None:
     """With the first replica's environment, and the command's exit code."""
     assert driver.run_inside("web", ["sh", "-c", "echo $NAME; exit 3"]) == 3
-    assert capsys.readouterr().out == "web.1\n"
+    assert capfd.readouterr().out == "web.1\n"
 
 
 def test_an_unknown_target_is_a_usage_error(driver: ContainerDriver) -> None:
