@@ -22,6 +22,12 @@ class _Answer:
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self.is_complete = False
+        self._is_ok = False
+        self._keeps_alive = False
+
+    def on_headers_complete(self) -> None:
+        self._is_ok = 200 <= self._parser.get_status_code() < 300
+        self._keeps_alive = self._parser.should_keep_alive()
 
     def on_message_complete(self) -> None:
         self.is_complete = True
@@ -33,7 +39,7 @@ class _Answer:
             if not data:
                 raise ConnectionResetError("closed before the answer was complete")
             self._parser.feed_data(data)
-        return 200 <= self._parser.get_status_code() < 300, self._parser.should_keep_alive()
+        return self._is_ok, self._keeps_alive
 
 
 class Checker:

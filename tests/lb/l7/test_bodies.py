@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -245,8 +246,8 @@ async def test_body_held_for_a_connection_is_bounded() -> None:
     """Before a backend accepts, at most the buffer and one read of the body are taken in."""
     async with rig(echo_length, switches=NO_DEADLINE) as lab:
         pool = lab.proxy._pools["gateway.1"]
-        waiting = []
-        pool.connect = waiting.append  # type: ignore[method-assign]
+        waiting: list[Any] = []
+        pool.connect = waiting.append  # type: ignore[method-assign,assignment]
         client = await lab.client()
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n")
         client.send(b"x" * 9_000_000)

@@ -86,7 +86,7 @@ async def test_deadline_gets_504_and_cancels_the_backends_work() -> None:
 
 
 async def test_deadline_inside_an_answer_breaks_it_off() -> None:
-    """An answer under way when the time is up ends without its end, so nobody takes it for whole."""
+    """An answer under way when the time is up stops short: nobody takes it for whole."""
 
     async def half(
         backend: object, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -1,0 +1,149 @@
+"""The balancer: health, ejection and panic in one list of candidates, each with its switch."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lb.policy.balancer import REFRESH_S, Balancer
+from resilience.policy.contract import Mode, Outcome, Request
+from resilience.switches import FixedSwitches
+
+pytestmark = pytest.mark.unit
+REQUEST = Request()
+
+
+def balancer(*names: str, **modes: Mode) -> tuple[Balancer, FixedSwitches]:
+    """Make one over these names, with these switches."""
+    switches = FixedSwitches(modes)
+    made = Balancer(random.Random(1), switches.mode)
+    made.set_endpoints(names, 0.0)
+    return made, switches
+
+
+def miss(one: Balancer, name: str, now_s: float = 0.0) -> None:
+    """Miss three checks."""
+    for _ in range(3):
+        one.on_check(name, False, now_s)
+
+
+def fail(one: Balancer, name: str, now_s: float = 0.0) -> None:
+    """Fail five requests."""
+    for _ in range(5):
+        one.on_start(name, now_s)
+        one.on_finish(name, Outcome.FAILED, now_s)
+
+
+def test_dead_ejected_and_well() -> None:
+    """Of three, the one that misses checks and the one that fails requests are left out."""
+    one, _ = balancer("a", "b", "c", panic=Mode.OFF)
+    miss(one, "a")
+    fail(one, "b")
+    assert one.candidates == ("c",)
+    assert one.pick(REQUEST, (), 0.0) == "c"
+    assert one.pick(REQUEST, ("c",), 0.0) is None
+
+
+def test_half_is_believed_and_less_is_not() -> None:
+    """One of two dead is left; both dead means that nobody is."""
+    one, _ = balancer("a", "b")
+    one.on_unreachable("a", 0.0)
+    assert list(one.candidates) == ["b"]
+    one.on_unreachable("b", 0.0)
+    assert list(one.candidates) == ["a", "b"]
+    snapshot = one.snapshot()
+    assert (snapshot["panicking"], snapshot["panics"]) == (True, 1)
+
+
+def test_panic_off_leaves_nobody() -> None:
+    """Without the policy a balancer that believes its checks has nobody to send to."""
+    one, _ = balancer("a", "b", panic=Mode.OFF)
+    miss(one, "a")
+    miss(one, "b")
+    assert one.pick(REQUEST, (), 0.0) is None
+
+
+@pytest.mark.parametrize("mode", [Mode.OFF, Mode.SHADOW])
+def test_switches_move_nobody_when_off_or_in_shadow(mode: Mode) -> None:
+    """Checks and ejections are learned, and not acted upon."""
+    one, switches = balancer("a", "b", "c", checks=mode, outlier=mode)
+    miss(one, "a")
+    fail(one, "b")
+    assert list(one.candidates) == ["a", "b", "c"]
+    switches.set("checks", Mode.ON)
+    switches.set("outlier", Mode.ON)
+    switches.set("panic", Mode.SHADOW)
+    one.pick(REQUEST, (), REFRESH_S)
+    assert list(one.candidates) == ["c"]
+    assert one.snapshot()["panicking"] is True  # in shadow: it would have
+
+
+def test_switch_is_noticed_within_the_refresh_time() -> None:
+    """No news is needed: the next pick after a tenth of a second sees it."""
+    assert REFRESH_S == 0.1
+    one, switches = balancer("a", "b")
+    one.on_unreachable("a", 0.0)
+    switches.set("checks", Mode.OFF)
+    assert one.pick(REQUEST, (), 0.05) == "b"
+    one.pick(REQUEST, (), 0.1)
+    assert one.candidates == ("a", "b")
+
+
+def test_ejection_ends_by_time() -> None:
+    """After thirty seconds the endpoint is picked again without any news."""
+    one, _ = balancer("a", "b")
+    fail(one, "a")
+    assert list(one.candidates) == ["b"]
+    one.pick(REQUEST, (), 30.1)
+    assert list(one.candidates) == ["a", "b"]
+
+
+def test_reset_forgets_what_was_learned_and_keeps_what_is_in_flight() -> None:
+    """A reset brings everybody back; counts in flight stay true."""
+    one, _ = balancer("a", "b")
+    one.on_start("b", 0.0)
+    one.on_unreachable("a", 0.0)
+    one.reset(0.0)
+    assert one.candidates == ("a", "b")
+    assert one.snapshot()["b.active"] == 1
+
+
+def test_endpoints_that_stay_keep_what_is_known_of_them() -> None:
+    """A new neighbour doesn't bring a dead endpoint back."""
+    one, _ = balancer("a", "b", "c")
+    one.on_unreachable("a", 0.0)
+    one.set_endpoints({"a": 1.0, "b": 1.0, "d": 1.0}, 0.0)
+    assert one.candidates == ("b", "d")
+
+
+NAMES = ("a", "b", "c")
+EVENTS = st.tuples(
+    st.sampled_from(["miss", "good", "refused", "failed", "ok", "leave", "join"]),
+    st.sampled_from(NAMES),
+)
+
+
+@pytest.mark.property
+@given(st.lists(EVENTS, max_size=80), st.integers(0, 100))
+def test_with_panic_on_a_known_endpoint_is_always_picked(
+    events: list[tuple[str, str]], seed: int
+) -> None:
+    """Whatever is believed, somebody present is picked as long as anybody is present."""
+    one = Balancer(random.Random(seed), FixedSwitches().mode)
+    present = set(NAMES)
+    one.set_endpoints(sorted(present), 0.0)
+    for step, (event, name) in enumerate(events):
+        now_s = step * 0.05
+        if event in ("leave", "join"):
+            (present.discard if event == "leave" else present.add)(name)
+            one.set_endpoints(sorted(present), now_s)
+        elif event == "refused":
+            one.on_unreachable(name, now_s)
+        elif event in ("miss", "good"):
+            one.on_check(name, event == "good", now_s)
+        else:
+            one.on_start(name, now_s)
+            one.on_finish(name, Outcome.OK if event == "ok" else Outcome.FAILED, now_s)
+        chosen = one.pick(REQUEST, (), now_s)
+        assert (chosen in present) if present else chosen is None
