@@ -32,7 +32,11 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, int
 def driver(started: tuple[Lab, int]) -> Driver:
     """Its driver, once everything has come to rest."""
     driver = started[0].driver()
-    wait_for("all at rest", lambda: look(driver, "once.1").state == "done")
+    wait_for("once is done", lambda: look(driver, "once.1").state == "done")
+    wait_for("fails has failed", lambda: look(driver, "fails.1").state == "failed")
+    wait_for(
+        "web.2 serves", lambda: driver.logs("web.2", 1)["web.2"][:1] == ["serving 127.77.9.2/2"]
+    )
     wait_for("web serves", lambda: fetch(started[1]) != "")
     wait_for("deaf", lambda: driver.logs("stubborn", 1)["stubborn.1"] == ["deaf"])
     return driver
