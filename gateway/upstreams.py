@@ -16,7 +16,7 @@ import grpc.aio
 
 from gateway.channels import Channels, StubT
 from gateway.checks import run_checks
-from kit.directory import Directory, Endpoint
+from kit.directory import Endpoint
 from lb.policy.balancer import Balancer
 from resilience.errors import Code, ServiceError, UpstreamReset
 from resilience.pipeline import ClientPipeline
@@ -39,12 +39,20 @@ class Resettable(Protocol):
     def snapshot(self) -> Snapshot: ...
 
 
+class Registry(Protocol):
+    """Who tells which endpoints a service has."""
+
+    def on_change(self, service: str, callback: Callable[[list[Endpoint]], None]) -> None: ...
+
+
 class Lab(Protocol):
     """What an upstream needs of the node it runs on."""
 
     instance: str
-    directory: Directory
     rng: random.Random
+
+    @property
+    def directory(self) -> Registry: ...
 
     def mode(self, policy: str) -> Mode: ...
     def register_gate(self, name: str, gate: Resettable) -> None: ...

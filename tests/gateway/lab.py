@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import grpc.aio
@@ -24,9 +25,8 @@ from faults.injector import Injector
 from faults.rule import FaultRule
 from gateway.server import Gateway
 from gateway.upstreams import Resettable
-from kit.directory import Directory
+from kit.directory import Endpoint
 from kit.lifecycle import Lifecycle
-from kit.members import Member
 from kit.recorder import Recorder
 from kit.state import default_mode
 from resilience.context import current
@@ -58,12 +58,32 @@ COMMENTS_ON_1 = 25
 START_LIMIT_S = 10.0
 
 
+class FakeDirectory:
+    """Endpoints as a test says them."""
+
+    def __init__(self) -> None:
+        self._endpoints: dict[str, list[Endpoint]] = defaultdict(list)
+        self._listeners: dict[str, list[Callable[[list[Endpoint]], None]]] = defaultdict(list)
+
+    def on_change(self, service: str, callback: Callable[[list[Endpoint]], None]) -> None:
+        self._listeners[service].append(callback)
+        callback(self._endpoints[service])
+
+    def set(self, endpoints: Iterable[Endpoint]) -> None:
+        self._endpoints.clear()
+        for each in endpoints:
+            self._endpoints[each.instance.partition(".")[0]].append(each)
+        for service, listeners in self._listeners.items():
+            for listener in listeners:
+                listener(self._endpoints[service])
+
+
 class FakeNode:
     """What the gateway needs of a node, without a control plane."""
 
     def __init__(self) -> None:
         self.instance = "gateway.1"
-        self.directory = Directory()
+        self.directory = FakeDirectory()
         self.rng = random.Random(17)
         self.recorder = Recorder()
         self.lifecycle = Lifecycle(_announce_nothing)
@@ -143,14 +163,14 @@ class FakeServices:
         }
         self.servers: dict[str, grpc.aio.Server] = {}
         self.health: dict[str, HealthServicer] = {}
-        self.members: list[Member] = []
+        self.endpoints: dict[str, Endpoint] = {}
 
     async def start(self) -> None:
         for instance in self.trouble:
             await self.start_one(instance)
 
     async def start_one(self, instance: str) -> None:
-        service, _, replica = instance.partition(".")
+        service = instance.partition(".")[0]
         port = free_port()
         switches = FixedSwitches()
         server = grpc.aio.server(
@@ -167,8 +187,7 @@ class FakeServices:
         assert server.add_insecure_port(f"{HOST}:{port}") == port
         await server.start()
         self.servers[instance] = server
-        self.members = [each for each in self.members if each.instance != instance]
-        self.members.append(Member(instance, service, int(replica), HOST, port, ready=True))
+        self.endpoints[instance] = Endpoint(instance, HOST, port)
 
     def _adders(self) -> Mapping[str, Callable[[grpc.aio.Server], None]]:
         return {
@@ -221,7 +240,7 @@ class SmallLab:
 
     def announce(self) -> None:
         """Tell the gateway who lives."""
-        self.node.directory.update(self.services.members, time.monotonic())
+        self.node.directory.set(self.services.endpoints.values())
 
     async def start(self) -> None:
         await self.services.start()
