@@ -7,21 +7,16 @@ offers the extension ``squall.abort`` (``kit.asgi_server``), and answers 502 els
 """
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Callable
 
 from faults.act import REASON, act
 from faults.injector import Injector
+from resilience.asgi.types import HEALTH_PATHS, ASGIApp, Receive, Scope, Send
 from resilience.context import current
 from resilience.errors import Code, ServiceError
 
 ABORT_EXTENSION = "squall.abort"
-EXEMPT_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
-
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-ASGIApp: TypeAlias = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+EXEMPT_PATHS = HEALTH_PATHS | {"/metrics"}
 
 
 class FaultMiddleware:
@@ -40,7 +35,7 @@ class FaultMiddleware:
         self._injector = injector
         self._clock = clock
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in EXEMPT_PATHS:
             actions = self._injector.decide(
                 f"{scope['method']} {scope['path']}", _tenant(), self._clock()
@@ -51,7 +46,7 @@ class FaultMiddleware:
         await self._app(scope, receive, send)
 
 
-async def _abort(scope: MutableMapping[str, Any]) -> None:
+async def _abort(scope: Scope) -> None:
     abort = scope.get("extensions", {}).get(ABORT_EXTENSION)
     if abort is None:
         raise ServiceError(Code.BAD_GATEWAY, REASON, "the connection was to be dropped")

@@ -9,25 +9,20 @@ Not handled: WebSockets and HTTP/2; TLS (the lab's edge is plain HTTP on a loopb
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 
+from faults.asgi import ABORT_EXTENSION
 from kit.errors import LabError
 from kit.listen import BACKLOG, bind
 from kit.node import Node
+from resilience.asgi.types import HEALTH_PATHS, ASGIApp, Receive, Scope, Send
 
 GATEWAY_PORT = 8000
 KEEP_ALIVE_S = 75  # nginx: keepalive_timeout 75 s; longer than the balancer keeps an idle one
 TICK_S = 1.0  # the date header counts seconds
-HEALTH_PATHS = frozenset({"/livez", "/readyz"})
-ABORT_EXTENSION = "squall.abort"
-
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-ASGIApp: TypeAlias = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
 async def serve_asgi(node: Node, app: ASGIApp, port: int = GATEWAY_PORT) -> None:
@@ -121,7 +116,7 @@ class _Outermost:
         self._node = node
         self._app = app
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in HEALTH_PATHS:
             await self._app(scope, receive, send)
             return

@@ -10,8 +10,8 @@ Not handled: several control servers; the lab fails static instead.
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
@@ -263,7 +263,8 @@ class ControlClient:
     @asynccontextmanager
     async def _errors(self) -> AsyncIterator[None]:
         try:
-            yield
+            with keeping_cancellation():
+                yield
         except FOREIGN_ERRORS as error:
             raise LabEnvironmentError(
                 f"control does not answer at {self._where()} ({type(error).__name__}): "
@@ -272,6 +273,20 @@ class ControlClient:
 
     def _where(self) -> str:
         return f"{self.address[0]}:{self.address[1]}"
+
+
+@contextmanager
+def keeping_cancellation() -> Iterator[None]:
+    """Raise a cancellation that arrived inside and was lost there.
+
+    redis-py sends under ``asyncio.wait_for``, which before Python 3.12 drops a cancellation that
+    arrives in the turn in which the inner future is done (python/cpython#86296).
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 def _parse_sync(answer: list[Any]) -> Sync:

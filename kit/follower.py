@@ -16,7 +16,7 @@ import msgspec
 from redis.asyncio.client import PubSub
 
 from kit.belief import Belief, Decision
-from kit.control import FOREIGN_ERRORS, Ask, ControlClient
+from kit.control import FOREIGN_ERRORS, Ask, ControlClient, keeping_cancellation
 from kit.directory import Directory
 from kit.errors import LabEnvironmentError
 from kit.members import RENEW_EVERY_S, Member
@@ -158,7 +158,8 @@ class Follower:
         while True:
             pubsub = self._client.pubsub()
             try:
-                await pubsub.subscribe(HINT_CHANNEL, ASK_CHANNEL)
+                with keeping_cancellation():
+                    await pubsub.subscribe(HINT_CHANNEL, ASK_CHANNEL)
                 self._wake.set()
                 await self._listen(pubsub)
             except (*FOREIGN_ERRORS, LabEnvironmentError):
