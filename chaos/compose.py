@@ -4,7 +4,7 @@ Why: one topology and two ways to run it. Every key is either honoured here, or 
 containers only (``CONTAINERS_ONLY``); any other is an error that names it and its line, so that
 the host never silently runs something else than Docker would.
 Source: the Compose specification; design.md, "One topology, two ways to run it".
-Not handled: several files, profiles, networks, env_file, depends_on (services start in any order),
+Not handled: several files, profiles, env_file, depends_on (services start in any order),
 the list form of ``environment``, the string form of ``command``.
 """
 
@@ -22,14 +22,14 @@ Restart = Literal["no", "on-failure", "unless-stopped"]
 
 RESTARTS: tuple[Restart, ...] = ("no", "on-failure", "unless-stopped")
 DEFAULT_STOP_GRACE_S = 10.0  # the Compose specification's
-TOP_LEVEL = frozenset({"name", "services", "volumes"})
+TOP_LEVEL = frozenset({"name", "services", "volumes", "networks"})
 HONOURED = frozenset(
     {"command", "environment", "ports", "volumes", "restart", "stop_grace_period", "deploy"}
 )
 CONTAINERS_ONLY = frozenset(
     {
         *("image", "build", "pull_policy", "init", "read_only", "user", "tmpfs"),
-        *("cap_drop", "security_opt", "logging", "healthcheck"),
+        *("cap_drop", "security_opt", "logging", "healthcheck", "networks"),
     }
 )
 DEPLOY_HONOURED = frozenset({"replicas"})

@@ -68,7 +68,7 @@ def test_merge_keys_and_anchors_are_followed() -> None:
     ("text", "message"),
     [
         (MINIMAL + "    privileged: true\n", r"lab.yml:5: key 'privileged' in service 'one'"),
-        (MINIMAL + "networks: {a: {}}\n", r"lab.yml:5: key 'networks' in the file"),
+        (MINIMAL + "secrets: {a: {}}\n", r"lab.yml:5: key 'secrets' in the file"),
         (MINIMAL + "    deploy: {mode: global}\n", r"lab.yml:5: key 'mode' in service 'one', dep"),
         (MINIMAL + "    deploy: {replicas: 0}\n", r"lab.yml:5: .*replicas 0 is no number above 0"),
         (MINIMAL + "    restart: always\n", r"lab.yml:5: .*restart 'always' is none of"),
