@@ -1,0 +1,90 @@
+"""A gRPC server with the interceptors, and a channel to it, over a real socket."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc.aio
+from grpc_health.v1 import _async as health_aio
+from grpc_health.v1 import health_pb2_grpc
+
+from api.video.v1 import video_pb2, video_pb2_grpc
+from resilience.policy.contract import Mode
+from resilience.rpc.server import ContextInterceptor, DeadlineInterceptor, LimiterInterceptor
+from resilience.summary import Finished
+from resilience.switches import FixedSwitches
+from tests.ports import free_port
+from tests.resilience.fakes import FakeGate
+
+Handle = Callable[[Any, Any], Awaitable[video_pb2.Video]]
+
+
+async def answer(request: Any, servicer: Any) -> video_pb2.Video:
+    """Answer with the video asked for."""
+    return video_pb2.Video(id=request.id)
+
+
+async def hang(request: Any, servicer: Any) -> video_pb2.Video:
+    """Answer never."""
+    await asyncio.sleep(60)
+    raise AssertionError
+
+
+class Servicer(video_pb2_grpc.VideoServiceServicer):
+    """One method, as the test says."""
+
+    def __init__(self, handle: Handle) -> None:
+        self.handle = handle
+
+    async def GetVideo(self, request: Any, context: Any) -> video_pb2.Video:
+        return await self.handle(request, context)
+
+    async def GetFeed(self, request: Any, context: Any) -> video_pb2.GetFeedResponse:
+        raise NotImplementedError
+
+    async def ListVideos(self, request: Any, context: Any) -> video_pb2.ListVideosResponse:
+        raise NotImplementedError
+
+
+class Lab:
+    """Server and client; ``wait_finished`` waits for the next summary."""
+
+    def __init__(self, handle: Handle, modes: dict[str, Mode]) -> None:
+        self.servicer = Servicer(handle)
+        self.gate = FakeGate()
+        self.finished: asyncio.Queue[Finished] = asyncio.Queue()
+        self.switches = FixedSwitches(modes)
+        self.address = f"127.0.0.1:{free_port()}"
+        self.server = grpc.aio.server(
+            interceptors=[
+                ContextInterceptor(switches=self.switches, on_finish=self.finished.put_nowait),
+                DeadlineInterceptor(switches=self.switches),
+                LimiterInterceptor(self.gate, switches=self.switches, scope="video.2"),
+            ]
+        )
+        video_pb2_grpc.add_VideoServiceServicer_to_server(self.servicer, self.server)
+        health_pb2_grpc.add_HealthServicer_to_server(health_aio.HealthServicer(), self.server)
+        self.server.add_insecure_port(self.address)
+        self.channel = grpc.aio.insecure_channel(self.address)
+        self.stub = video_pb2_grpc.VideoServiceStub(self.channel)
+
+    async def wait_finished(self) -> Finished:
+        return await asyncio.wait_for(self.finished.get(), 5)
+
+
+@contextlib.asynccontextmanager
+async def running(handle: Handle = answer, **modes: Mode) -> AsyncIterator[Lab]:
+    """Run the lab for one test."""
+    lab = Lab(handle, modes)
+    await lab.server.start()
+    try:
+        yield lab
+    finally:
+        await lab.channel.close(None)
+        await lab.server.stop(None)
+
+
+def get_video(id_: int = 7) -> video_pb2.GetVideoRequest:
+    """Make the request that every test sends."""
+    return video_pb2.GetVideoRequest(id=id_)
