@@ -88,16 +88,18 @@ async def wait_ready(
             for status in statuses
             if status.state == "failed" or status.restarts >= GIVE_UP_RESTARTS
         ]
-        if failing or time.monotonic() > until_s:
-            raise LabEnvironmentError(_not_ready(driver, failing or missing, limit_s))
+        if failing:
+            raise LabEnvironmentError(_not_ready(driver, failing, "failing again and again"))
+        if time.monotonic() > until_s:
+            raise LabEnvironmentError(_not_ready(driver, missing, f"not ready in {limit_s:.0f} s"))
         await asyncio.sleep(POLL_S)
 
 
-def _not_ready(driver: Driver, instances: Sequence[str], limit_s: float) -> str:
+def _not_ready(driver: Driver, instances: Sequence[str], what: str) -> str:
     first = instances[0]
     lines = driver.logs(first, LOG_LINES).get(first, ())
     wrote = "\n  ".join(lines) or "nothing"
     return (
-        f"not ready within {limit_s:.0f} s: {', '.join(instances)}\n{first} wrote:\n  {wrote}\n"
+        f"{what}: {', '.join(instances)}\n{first} wrote:\n  {wrote}\n"
         "look at ./squall status; end it with make down"
     )

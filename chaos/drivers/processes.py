@@ -59,7 +59,7 @@ class ProcessDriver:
         self._ask("restart", target)
 
     def memory(self) -> Mapping[str, int]:
-        """Proportional set sizes: they add up to what the whole lab costs."""
+        """Proportional set sizes, the supervisor's too: they add up to what the whole lab costs."""
         sizes = ask(self._folder, "memory")
         return {str(name): int(size) for name, size in sizes.items()}
 

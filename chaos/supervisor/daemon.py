@@ -163,11 +163,10 @@ class Supervisor:
         return [describe(child) for child in self._children.values()]
 
     async def _memory(self, request: dict[str, Any]) -> object:
-        sizes = {
-            name: proportional_bytes(child.pid)
-            for name, child in self._children.items()
-            if child.pid is not None
+        pids = {name: child.pid for name, child in self._children.items()} | {
+            "supervisor": os.getpid()
         }
+        sizes = {name: proportional_bytes(pid) for name, pid in pids.items() if pid is not None}
         return {name: size for name, size in sizes.items() if size is not None}
 
     async def _start(self, request: dict[str, Any]) -> object:

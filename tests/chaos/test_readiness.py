@@ -105,7 +105,10 @@ async def test_waiting_ends_when_the_last_lease_is_ready() -> None:
 
 @pytest.mark.parametrize(
     ("state", "restarts", "message"),
-    [("waiting", 8, "video.2\nvideo.2 wrote:\n  boom"), ("waiting", 0, "within 0 s: video.1")],
+    [
+        ("waiting", 8, "failing again and again: video.2\nvideo.2 wrote:\n  boom"),
+        ("waiting", 0, "not ready in 0 s: video.1, video.2"),
+    ],
 )
 async def test_giving_up_names_who_fails_and_what_it_wrote(
     state: str, restarts: int, message: str

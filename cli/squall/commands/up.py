@@ -32,6 +32,10 @@ def up(
     began_s = time.monotonic()
     lab = _running_lab()
     is_new = lab is None
+    if lab is not None and mode not in ("auto", lab.mode):
+        from kit.errors import LabEnvironmentError
+
+        raise LabEnvironmentError(f"the lab runs as {lab.mode} already: make down first")
     if lab is None:
         lab = _start(mode)
     _wait(lab)
@@ -71,11 +75,16 @@ def _running_lab() -> "Lab | None":
 def _start(wanted: str) -> "Lab":
     from chaos.checks import check_machine, choose_network, require
     from chaos.lab import ROOT, Lab, read_ports
+    from kit.errors import LabEnvironmentError
 
     ports = read_ports()
     mode, base = _choose(wanted)
     lab = Lab(ROOT, mode, ports, choose_network())
     require(check_machine(lab, mode))
+    if mode == "processes" and lab.is_answering():
+        raise LabEnvironmentError(
+            f"another lab answers at 127.0.0.1:{ports.control}: make down, or set SQUALL_PORT"
+        )
     say(f"squall: starting {mode}")
     if mode == "processes":
         from chaos.supervisor.launch import start_supervisor

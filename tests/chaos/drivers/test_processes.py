@@ -69,7 +69,7 @@ def test_everything_of_the_file_is_started(driver: Driver, started: tuple[Lab, i
     assert look(driver, "fails.1").exit_code == 7
     assert fetch(started[1]) == "127.77.9.1/1"
     assert driver.logs("once", 5) == {"once.1": ["once"]}
-    assert set(driver.memory()) == {"web.1", "web.2", "stubborn.1"}
+    assert set(driver.memory()) == {"web.1", "web.2", "stubborn.1", "supervisor"}
     assert all(size > 1_000_000 for size in driver.memory().values())
 
 
