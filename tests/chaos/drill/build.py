@@ -27,7 +27,13 @@ MINIMAL: dict[str, Any] = {
     },
     "hypotheses": [
         {"name": "goodput", "metric": "goodput_of_capacity", "bound": ">= 0.85"},
-        {"name": "quick", "metric": "share_within", "within_ms": 700, "bound": ">= 0.97"},
+        {
+            "name": "quick",
+            "metric": "share_within",
+            "within_ms": 700,
+            "of": "answered",
+            "bound": ">= 0.97",
+        },
     ],
     "control": {"off": ["limiter"], "refutes": [{"name": "goodput", "bound": "<= 0.30"}]},
 }
