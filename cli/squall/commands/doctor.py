@@ -1,6 +1,6 @@
 """``squall doctor``: what this machine has and lacks for the lab, and how to mend it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
@@ -15,7 +15,7 @@ def doctor(
     as_json: JsonFlag = False,
 ) -> None:
     """Check ports, engine, server, Python, memory, cores, disk; exit code 3 if one is missing."""
-    from chaos.checks import check_machine
+    from chaos.checks import check_machine, choose_network
     from chaos.drivers.engine import compose_command, engine_version
     from chaos.lab import load_lab
     from kit.errors import EXIT_ENVIRONMENT, ConfigError
@@ -26,7 +26,10 @@ def doctor(
     chosen = (
         "containers" if mode == "containers" or (mode == "auto" and has_engine) else "processes"
     )
-    checks = check_machine(load_lab(), "containers" if chosen == "containers" else "processes")
+    lab = load_lab()
+    if not lab.is_answering():
+        lab = replace(lab, network=choose_network())
+    checks = check_machine(lab, "containers" if chosen == "containers" else "processes")
     is_missing = any(check.level == "missing" for check in checks)
     data = {
         "mode": chosen,
