@@ -83,7 +83,7 @@ async def serve_grpc(
         await server.stop(None)
 
 
-def interceptors(node: Node) -> list[grpc.aio.ServerInterceptor[Any, Any]]:
+def interceptors(node: Node) -> list["grpc.aio.ServerInterceptor[Any, Any]"]:
     """Return what guards the calls of a process, outermost first."""
     limiter = LimiterInterceptor(BbrLimiter(node.pressure), switches=node, scope=node.instance)
     node.register_gate("limiter", limiter.gate)

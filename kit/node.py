@@ -24,7 +24,7 @@ import msgspec
 
 from faults.injector import Injector
 from faults.rule import FaultRule
-from kit.control import Ask, ControlClient
+from kit.control import SETTLE_S, Ask, ControlClient
 from kit.directory import Directory
 from kit.errors import LabError
 from kit.follower import Follower
@@ -59,17 +59,18 @@ class Node:
 
     Args:
         settings: From ``load_settings``.
+        settle_s: How long a new control server listens for offers; tests take less.
 
     ``port`` is what the lease announces; whoever listens sets it before it becomes ready.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, settle_s: float = SETTLE_S) -> None:
         self.settings = settings
         self.instance = settings.instance
         self.port = 0
         self.host = settings.host
         self.state = LabState()
-        self.control = ControlClient(settings.control)
+        self.control = ControlClient(settings.control, settle_s=settle_s)
         self.directory = Directory()
         self.recorder = Recorder()
         self.lifecycle = Lifecycle(self.announce, lambda: self.mode("drain") is not Mode.OFF)
