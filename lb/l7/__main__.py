@@ -16,7 +16,7 @@ from lb.policy.attempts import MAX_ATTEMPTS
 
 async def main(node: Node) -> None:
     """Serve until told to stop."""
-    proxy = Proxy(node, node.recorder.add, node.lifecycle, instance=node.instance, rng=node.rng)
+    proxy = Proxy(node, node.recorder.add, node.lifecycle, instance=node.instance)
     checks = Checks(proxy.balancer, node.mode)
     server = L7Server(proxy)
 
@@ -45,9 +45,12 @@ async def main(node: Node) -> None:
 
 
 def read_settings(node: Node) -> ProxySettings:
-    """Take what control says: ``route_budget_ms`` (1 or more) and ``attempts`` (1 or more)."""
+    """Take what control says: ``budget_ms`` (the gateway reads the same name) and ``attempts``.
+
+    Both are 1 at least.
+    """
     return ProxySettings(
-        route_budget_s=max(1.0, node.setting("route_budget_ms", ROUTE_BUDGET_S * 1000)) / 1000,
+        route_budget_s=max(1.0, node.setting("budget_ms", ROUTE_BUDGET_S * 1000)) / 1000,
         max_attempts=max(1, int(node.setting("attempts", MAX_ATTEMPTS))),
     )
 
