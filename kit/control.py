@@ -101,8 +101,7 @@ class ControlClient:
             socket_timeout=ANSWER_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
-            lib_name=None,
-            lib_version=None,
+            driver_info=None,
         )
         self._sync = self._redis.register_script(scripts.SYNC)
         self._write = self._redis.register_script(scripts.WRITE)
