@@ -182,7 +182,7 @@ class Attempt:
         start_s = guards.clock()
         timeout_s = attempt_timeout_s(self._deadline_s, guards.per_try_timeout_s, start_s)
         if timeout_s is not None and timeout_s <= 0:
-            raise deadline_expired(guards.name, started=False)
+            raise self._expired(started=False)
         self.refused = False
         guards.picker.on_start(self.endpoint, start_s)
         cut = None if timeout_s is None else CutOff(timeout_s)
@@ -215,11 +215,17 @@ class Attempt:
         """Name whose time ran out: the call's, or only this try's."""
         guards = self._guards
         if is_spent(self._deadline_s, guards.clock() + CLOCK_GRAIN_S):
-            return deadline_expired(guards.name, started=True)
+            return self._expired(started=True)
         return UpstreamTimeout(
             Code.DEADLINE_EXCEEDED,
             "UPSTREAM_TIMEOUT",
             f"{guards.name} did not answer within {guards.per_try_timeout_s} s",
+        )
+
+    def _expired(self, *, started: bool) -> DeadlineExpired:
+        guards = self._guards
+        return deadline_expired(
+            guards.name, guards.scope, self._context, guards.clock(), started=started
         )
 
     def _finish(self, start_s: float) -> None:
@@ -244,12 +250,17 @@ class Attempt:
 CLOCK_GRAIN_S = 0.002  # uvloop's timers count whole milliseconds, and may fire one early
 
 
-def deadline_expired(name: str, *, started: bool) -> DeadlineExpired:
-    """Make the error for a call whose whole time ran out."""
+def deadline_expired(
+    name: str, scope: str, context: Context | None, now_s: float, *, started: bool
+) -> DeadlineExpired:
+    """Note that a call's whole time ran out, and make the error that says so."""
+    if context is not None:
+        context.note("deadline", "cut" if started else "rejected", now_s, upstream=name)
     when = "before an answer came" if started else "before the call could start"
     return DeadlineExpired(
         Code.DEADLINE_EXCEEDED,
         "DEADLINE_EXCEEDED",
         f"the deadline passed {when} from {name}",
+        metadata={DECISION_KEY: decision_text("deadline", scope, None, None)},
         started=started,
     )

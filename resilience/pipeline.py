@@ -50,8 +50,11 @@ ONE_ATTEMPT = RetrySettings(max_attempts=1)  # what a call gets with `retry` off
 class Visible(Protocol):
     """A policy that a page can show and a reset reaches."""
 
-    def reset(self, now_s: float) -> None: ...
-    def snapshot(self) -> Snapshot: ...
+    def reset(self, now_s: float) -> None:
+        """Forget what was learned."""
+
+    def snapshot(self) -> Snapshot:
+        """Return flat figures."""
 
 
 class ClientPipeline:
@@ -168,7 +171,10 @@ class ClientPipeline:
                     last = error
                     plan.on_result(attempt.result(error), self._clock())
                 step = await self._next(plan, context, mode)
-            raise last or deadline_expired(self.name, started=False)
+            if last is not None:
+                raise last
+            scope = self._guards.scope
+            raise deadline_expired(self.name, scope, context, self._clock(), started=False)
         finally:
             last = None  # an error that holds its own frame would wait for the garbage collector
 

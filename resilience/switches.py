@@ -13,7 +13,8 @@ from resilience.policy.contract import Mode
 class Switches(Protocol):
     """Say how a policy stands now; O(1), called on the hot path."""
 
-    def mode(self, policy: str) -> Mode: ...
+    def mode(self, policy: str) -> Mode:
+        """Return the mode of a policy by its name, e.g. ``limiter``."""
 
 
 class FixedSwitches:
@@ -31,6 +32,7 @@ class FixedSwitches:
         self._default = default
 
     def mode(self, policy: str) -> Mode:
+        """Return the mode given or set last."""
         return self._modes.get(policy, self._default)
 
     def set(self, policy: str, mode: Mode) -> None:

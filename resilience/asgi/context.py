@@ -21,6 +21,7 @@ from resilience.errors import Code, DeadlineExpired, ServiceError
 from resilience.policy.contract import Mode
 from resilience.policy.deadline import ROUTE_BUDGET_S, clamp_s
 from resilience.propagation import extract
+from resilience.refusal import DECISION_KEY, decision_text
 from resilience.summary import OK, Finished, OnFinish, ignore
 from resilience.switches import Switches
 from resilience.wire import GRPC_TIMEOUT_HEADER, TIMEOUT_MS_HEADER, parse_deadline
@@ -94,6 +95,7 @@ class ContextMiddleware:
             remaining_in_s = self._give_time(context, headers, budget_s)
             await self._app(scope, receive, answer.send)
         except ServiceError as error:
+            self._sign(error, context)
             await answer.fail(error)
         except Exception as error:
             await answer.fail(internal_error(error))
@@ -131,6 +133,16 @@ class ContextMiddleware:
                 started=False,
             )
         return allowed_s
+
+    def _sign(self, error: ServiceError, context: Context) -> None:
+        """Say whose deadline it was, unless a policy further in has said so."""
+        if isinstance(error, DeadlineExpired) and context.deadline_s is not None:
+            allowed_s = context.deadline_s - context.arrived_s
+            spent_s = self._clock() - context.arrived_s
+            decision = decision_text(
+                "deadline", self._instance, round(spent_s, 3), round(allowed_s, 3)
+            )
+            error.metadata.setdefault(DECISION_KEY, decision)
 
     def _end(
         self,

@@ -77,6 +77,7 @@ class BbrLimiter:
         self._rejected = 0
 
     def admit(self, request: Request, now_s: float) -> Permit | Rejection:
+        """Let the request in, or refuse it with in flight against the limit."""
         if self._must_drop(now_s):
             self._rejected += 1
             return Rejection(
@@ -86,6 +87,7 @@ class BbrLimiter:
         return Permit(self._generation, now_s, request.cost)
 
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
+        """Give the place back; an OK teaches a pass and its round trip."""
         permit.mark_settled()
         self.in_flight -= 1
         if outcome is Outcome.OK and permit.generation == self._generation:
@@ -98,10 +100,12 @@ class BbrLimiter:
         bucket = self._fine.advance(now_s)
         if bucket != self._learned_bucket:
             self._learned_bucket = bucket
-            self._learn(now_s)
+            self._coarse.advance(now_s)
+            self._learn()
         return floor(self._max_rps * self._min_rtt_s + 0.5)
 
     def reset(self, now_s: float) -> None:
+        """Forget what was learned; what is in flight stays counted and teaches nothing."""
         self._generation += 1
         self._fine.reset()
         self._coarse.reset()
@@ -112,6 +116,8 @@ class BbrLimiter:
         self._rejected = 0
 
     def snapshot(self) -> Snapshot:
+        """Return what was learned up to the last call; reads the window, O(buckets)."""
+        self._learn()
         return {
             "in_flight": self.in_flight,
             "limit": floor(self._max_rps * self._min_rtt_s + 0.5),
@@ -139,8 +145,7 @@ class BbrLimiter:
     def _is_over(self, now_s: float) -> bool:
         return self.in_flight > 1 and self.in_flight > self.limit(now_s)
 
-    def _learn(self, now_s: float) -> None:
-        self._coarse.advance(now_s)
+    def _learn(self) -> None:
         is_sparse = self._fine.count < COARSE_BELOW_RPS * WINDOW_S
         window = self._coarse if is_sparse else self._fine
         most, shortest_s = 1, inf  # aegis: maxPASS is at least 1

@@ -18,11 +18,20 @@ MIN_RETRY_CONCURRENCY = 3  # Envoy: min_retry_concurrency; lets an idle client r
 class Budget(Protocol):
     """What a plan asks of a retry budget: bracket each call, and each retry in it."""
 
-    def on_call_start(self) -> None: ...
-    def on_call_end(self) -> None: ...
-    def try_start_retry(self) -> bool: ...
-    def on_retry_end(self) -> None: ...
-    def snapshot(self) -> Snapshot: ...
+    def on_call_start(self) -> None:
+        """Count a call in."""
+
+    def on_call_end(self) -> None:
+        """Count a call out."""
+
+    def try_start_retry(self) -> bool:
+        """Take one retry; False means give up now."""
+
+    def on_retry_end(self) -> None:
+        """Hand a retry back."""
+
+    def snapshot(self) -> Snapshot:
+        """Return the figures for a page."""
 
 
 class RetryBudget:

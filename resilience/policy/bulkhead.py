@@ -79,6 +79,7 @@ class Bulkhead:
         return len(self._waiting)
 
     def offer(self, request: Request, now_s: float) -> Permit | Rejection | Ticket:
+        """Give a free slot, or a place in the room, or refuse."""
         if self.in_flight < self.limit:  # nobody can be waiting: a free slot is granted at once
             return self._issue(request, now_s)
         expiry_s = self._expiry_s(request, now_s)
@@ -97,15 +98,18 @@ class Bulkhead:
         return ticket
 
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> QueueTurn:
+        """Free the slot; name who gets it."""
         permit.mark_settled()
         self.in_flight -= 1
         return self.on_tick(now_s)
 
     def cancel(self, ticket: Ticket, now_s: float) -> QueueTurn:
+        """Take a waiter out of the room; one no longer in it is no error."""
         self._waiting.pop(ticket.number, None)
         return QueueTurn((), ())
 
     def on_tick(self, now_s: float) -> QueueTurn:
+        """Drop the expired, then grant what is free."""
         dropped = self._drop_expired(now_s)
         granted = []
         while self._waiting and self.in_flight < self.limit:
@@ -114,6 +118,7 @@ class Bulkhead:
         return QueueTurn(granted, dropped)
 
     def next_deadline_s(self) -> float | None:
+        """Return when the next waiter expires; None when nobody does."""
         heap = self._expiries
         while heap and heap[0][1] not in self._waiting:
             heappop(heap)
@@ -127,10 +132,12 @@ class Bulkhead:
         return self.on_tick(now_s)
 
     def reset(self, now_s: float) -> None:
+        """Forget the counter; who is in or waits stays."""
         self._generation += 1
         self._rejected = 0
 
     def snapshot(self) -> Snapshot:
+        """Return slots, waiters and refusals."""
         return {
             "in_flight": self.in_flight,
             "limit": self.limit,

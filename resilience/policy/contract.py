@@ -144,12 +144,17 @@ class Gate(Protocol):
 
     name: str
 
-    def admit(self, request: Request, now_s: float) -> Permit | Rejection: ...
-    def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None: ...
+    def admit(self, request: Request, now_s: float) -> Permit | Rejection:
+        """Let a request start, or refuse it; a permit must be settled."""
+
+    def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
+        """Take a permit back, once: release, and learn from the outcome."""
+
     def reset(self, now_s: float) -> None:
         """Forget what was learned and begin a new generation; what is in flight stays counted."""
 
-    def snapshot(self) -> Snapshot: ...
+    def snapshot(self) -> Snapshot:
+        """Return the state in flat figures."""
 
 
 class Ticket(NamedTuple):
@@ -170,17 +175,26 @@ class Queue(Protocol):
 
     name: str
 
-    def offer(self, request: Request, now_s: float) -> Permit | Rejection | Ticket: ...
-    def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> QueueTurn: ...
-    def cancel(self, ticket: Ticket, now_s: float) -> QueueTurn: ...
-    def on_tick(self, now_s: float) -> QueueTurn: ...
+    def offer(self, request: Request, now_s: float) -> Permit | Rejection | Ticket:
+        """Let a request start, refuse it, or let it wait under a ticket."""
+
+    def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> QueueTurn:
+        """Take a permit back, once, and say who goes next."""
+
+    def cancel(self, ticket: Ticket, now_s: float) -> QueueTurn:
+        """Take a waiter out; one no longer waiting is no error."""
+
+    def on_tick(self, now_s: float) -> QueueTurn:
+        """Act on time having passed."""
+
     def next_deadline_s(self) -> float | None:
         """When ``on_tick`` has something to do; None when only a settle can change anything."""
 
     def reset(self, now_s: float) -> None:
         """Forget what was learned; who is in or waits stays."""
 
-    def snapshot(self) -> Snapshot: ...
+    def snapshot(self) -> Snapshot:
+        """Return the state in flat figures."""
 
 
 class Try(NamedTuple):
@@ -224,8 +238,12 @@ class AttemptResult(NamedTuple):
 class Plan(Protocol):
     """What to try next for one call; a new plan per call, closed at its end."""
 
-    def next(self, now_s: float) -> Try | WaitUntil | GiveUp: ...
-    def on_result(self, result: AttemptResult, now_s: float) -> None: ...
+    def next(self, now_s: float) -> Try | WaitUntil | GiveUp:
+        """Say what to do now; each Try is reported with ``on_result``."""
+
+    def on_result(self, result: AttemptResult, now_s: float) -> None:
+        """Take in how an attempt ended."""
+
     def close(self) -> None:
         """End the call and give back what it holds of a budget; a second time does nothing."""
 
@@ -238,13 +256,21 @@ class Picker(Protocol):
     def pick(self, request: Request, exclude: Sequence[str], now_s: float) -> str | None:
         """Name an endpoint, or None when there is none left to try."""
 
-    def on_start(self, endpoint: str, now_s: float) -> None: ...
-    def on_finish(self, endpoint: str, outcome: Outcome, now_s: float) -> None: ...
-    def snapshot(self) -> Snapshot: ...
+    def on_start(self, endpoint: str, now_s: float) -> None:
+        """Count a request to an endpoint in."""
+
+    def on_finish(self, endpoint: str, outcome: Outcome, now_s: float) -> None:
+        """Count it out, and learn from the outcome."""
+
+    def snapshot(self) -> Snapshot:
+        """Return the state in flat figures."""
 
 
 class Estimator(Protocol):
     """What is this signal worth now?"""
 
-    def observe(self, value: float, now_s: float) -> None: ...
-    def value(self, now_s: float) -> float: ...
+    def observe(self, value: float, now_s: float) -> None:
+        """Take in one measurement."""
+
+    def value(self, now_s: float) -> float:
+        """Return the estimate as of now."""

@@ -67,6 +67,7 @@ class SreBreaker:
         self.settings = settings
 
     def admit(self, request: Request, now_s: float) -> Permit | Rejection:
+        """Count the request, and let it pass or not by the drop ratio."""
         window = self._window
         window.advance(now_s)
         ratio = self.drop_ratio()
@@ -79,6 +80,7 @@ class SreBreaker:
         return Permit(self._generation, now_s, request.cost)
 
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
+        """Count an OK as accepted, refund an IGNORED; anything else stays unaccepted."""
         permit.mark_settled()
         self.in_flight -= 1
         if permit.generation != self._generation:
@@ -97,11 +99,13 @@ class SreBreaker:
         return surplus / (requests + 1)
 
     def reset(self, now_s: float) -> None:
+        """Forget the window; what is in flight teaches nothing any more."""
         self._generation += 1
         self._rejected = 0
         self._window.reset()
 
     def snapshot(self) -> Snapshot:
+        """Return the window as it was at the last call, and the ratio it gives."""
         return {
             "requests": self._window.count,
             "accepts": int(self._window.total),

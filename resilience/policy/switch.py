@@ -57,6 +57,7 @@ class SwitchedGate:
         self.would_reject = 0
 
     def admit(self, request: Request, now_s: float) -> Permit | Rejection:
+        """Ask the gate if it is to be asked; obey it only when on."""
         mode = self._mode_fn()
         if mode is Mode.OFF:
             return PassPermit(now_s)
@@ -67,16 +68,19 @@ class SwitchedGate:
         return PassPermit(now_s, decision)
 
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
+        """Hand the permit back to whoever gave it."""
         if isinstance(permit, PassPermit):
             permit.mark_settled()
         else:
             self.gate.settle(permit, outcome, now_s)
 
     def reset(self, now_s: float) -> None:
+        """Reset the gate and the count of shadow refusals."""
         self.would_reject = 0
         self.gate.reset(now_s)
 
     def snapshot(self) -> Snapshot:
+        """Return the gate's figures, the mode, and what shadow would have refused."""
         return {
             **self.gate.snapshot(),
             "mode": self._mode_fn().value,
@@ -97,6 +101,7 @@ class SwitchedQueue:
         self.would_wait = 0
 
     def offer(self, request: Request, now_s: float) -> Permit | Rejection | Ticket:
+        """Ask the queue if it is to be asked; obey it only when on."""
         mode = self._mode_fn()
         if mode is Mode.OFF:
             return PassPermit(now_s)
@@ -111,26 +116,32 @@ class SwitchedQueue:
         return PassPermit(now_s, decision)
 
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> QueueTurn:
+        """Hand the permit back to whoever gave it."""
         if isinstance(permit, PassPermit):
             permit.mark_settled()
             return NOTHING
         return self.queue.settle(permit, outcome, now_s)
 
     def cancel(self, ticket: Ticket, now_s: float) -> QueueTurn:
+        """Take a waiter out; tickets are always the queue's own."""
         return self.queue.cancel(ticket, now_s)
 
     def on_tick(self, now_s: float) -> QueueTurn:
+        """Let the queue act on time passing."""
         return self.queue.on_tick(now_s)
 
     def next_deadline_s(self) -> float | None:
+        """Return when the queue has something to do."""
         return self.queue.next_deadline_s()
 
     def reset(self, now_s: float) -> None:
+        """Reset the queue and both counts."""
         self.would_reject = 0
         self.would_wait = 0
         self.queue.reset(now_s)
 
     def snapshot(self) -> Snapshot:
+        """Return the queue's figures, the mode, and what shadow would have done."""
         return {
             **self.queue.snapshot(),
             "mode": self._mode_fn().value,

@@ -24,7 +24,7 @@ from resilience.policy.contract import Gate, Mode, Outcome, Rejection, Request
 from resilience.policy.deadline import is_spent
 from resilience.policy.switch import SwitchedGate
 from resilience.propagation import extract
-from resilience.refusal import note_rejection, note_shadow, to_error
+from resilience.refusal import DECISION_KEY, decision_text, note_rejection, note_shadow, to_error
 from resilience.rpc.status import to_status
 from resilience.rpc.wrap import ServicerContext, Unary, UnaryInterceptor
 from resilience.summary import OK, Finished, OnFinish, ignore
@@ -59,6 +59,7 @@ class ContextInterceptor(UnaryInterceptor):
     async def handle(
         self, method: str, inner: Unary, request: Any, servicer: ServicerContext
     ) -> Any:
+        """Serve one call with a Context, and report it."""
         context = self._read(servicer)
         remaining_in_s = context.remaining_s(context.arrived_s)
         started_unix_s = time.time()
@@ -123,6 +124,7 @@ class DeadlineInterceptor(UnaryInterceptor):
     async def handle(
         self, method: str, inner: Unary, request: Any, servicer: ServicerContext
     ) -> Any:
+        """Serve one call no longer than its deadline."""
         context = current()
         if context is None or self._switches.mode("deadline") is not Mode.ON:
             return await inner(request, servicer)
@@ -131,6 +133,7 @@ class DeadlineInterceptor(UnaryInterceptor):
             raise self._expired(context, method, started=False)
 
         def on_time() -> None:
+            """Say why before the work is cancelled."""
             context.cut = context.cut or Cut.DEADLINE
 
         cut = CutOff(remaining_s, on_time)
@@ -148,10 +151,12 @@ class DeadlineInterceptor(UnaryInterceptor):
     def _expired(self, context: Context, method: str, *, started: bool) -> DeadlineExpired:
         now_s = self._clock()
         context.note("deadline", "cut" if started else "rejected", now_s, by=Cut.DEADLINE.value)
+        spent_s = round(now_s - context.arrived_s, 3)
         return DeadlineExpired(
             Code.DEADLINE_EXCEEDED,
             "DEADLINE_EXCEEDED",
-            f"{method} had no time left after {now_s - context.arrived_s:.3f} s here",
+            f"{method} had no time left after {spent_s} s here",
+            metadata={DECISION_KEY: decision_text("deadline", method, spent_s, None)},
             started=started,
         )
 
@@ -187,6 +192,7 @@ class LimiterInterceptor(UnaryInterceptor):
     async def handle(
         self, method: str, inner: Unary, request: Any, servicer: ServicerContext
     ) -> Any:
+        """Serve one call if the gate admits it."""
         context = current()
         now_s = self._clock()
         permit = self.gate.admit(_request_of(context), now_s)

@@ -32,6 +32,7 @@ class UnaryInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     async def intercept_service(
         self, continuation: Callable[[Details], Awaitable[Handler]], handler_call_details: Details
     ) -> Handler:
+        """Return the wrapped handler of a method; gRPC calls this on every call."""
         method = handler_call_details.method
         kept = self._wrapped.get(method)
         if kept is not None:
@@ -42,6 +43,7 @@ class UnaryInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         inner = cast(Unary, handler.unary_unary)
 
         async def wrapped(request: Any, servicer: ServicerContext) -> Any:
+            """Serve one call."""
             return await self.handle(method, inner, request, servicer)
 
         self._wrapped[method] = grpc.unary_unary_rpc_method_handler(

@@ -287,6 +287,8 @@ async def test_the_deadline_cuts_the_call_and_counts_against_the_dependency() ->
         await world.call("hang")
 
     assert caught.value.started is True
+    assert caught.value.metadata["decision"] == "deadline; gateway>video"
+    assert [note.policy for note in context.notes] == ["deadline", "attempt", "retry"]
     assert len(world.sent) == 1
     timeout_s = world.sent[0][1]
     assert timeout_s is not None

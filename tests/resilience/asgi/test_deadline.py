@@ -47,6 +47,8 @@ async def test_work_beyond_the_deadline_is_cancelled_and_answered_504() -> None:
     client = await Client(hop.app).run()
 
     assert (client.status, json.loads(client.content)["reason"]) == (504, "DEADLINE_EXCEEDED")
+    assert client.answer["x-squall-decision"].startswith("deadline; gateway.1; 0.0")
+    assert client.answer["x-squall-decision"].endswith("/0.02")
     assert cuts == [Cut.DEADLINE]
     assert [note.what for note in hop.finished[0].context.notes] == ["cut"]
 

@@ -139,7 +139,7 @@ def test_after_a_reset_old_permits_release_and_teach_nothing() -> None:
     limiter.settle(old, Outcome.OK, 0.5)
 
     assert limiter.in_flight == 0
-    assert limiter.snapshot()["max_rps"] == 0.0
+    assert limiter.snapshot() == BbrLimiter(calm).snapshot()
     assert limiter.limit(1.5) == 0
     assert repr(limiter) == "<BbrLimiter 0 in flight, rejected 0>"
 
