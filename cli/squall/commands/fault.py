@@ -130,9 +130,9 @@ async def _list() -> list[dict[str, Any]]:
     for rule, ends_in_s in rules:
         proof: dict[str, float] = {}
         for answer in proofs.values():
-            found = answer.get(rule.id, {}) if isinstance(answer, dict) else {}
-            for name, value in found.items():
-                proof[name] = proof.get(name, 0) + value
+            for name, value in (answer or {}).get(rule.id, {}).items():
+                if isinstance(value, int | float):
+                    proof[name] = proof.get(name, 0) + value
         rows.append(
             {
                 **_data(rule),
