@@ -48,12 +48,14 @@ class Side(asyncio.Protocol):
             other.transport.write_eof()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport and tell who waits for it."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(BUFFER_BYTES)
         if self._on_made is not None:
             self._on_made(self)
 
     def data_received(self, data: bytes) -> None:
+        """Pass on, or hold until the other side is there."""
         self.active_s = time.monotonic()
         other = self._other
         if other is None:
@@ -64,6 +66,7 @@ class Side(asyncio.Protocol):
             other.transport.write(data)
 
     def eof_received(self) -> bool:
+        """Pass the half-close on; True keeps our half open."""
         self.has_ended = True
         self.active_s = time.monotonic()
         other = self._other
@@ -77,6 +80,7 @@ class Side(asyncio.Protocol):
         return True  # keep our half open: the answer is still to come
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Close the other side in the same way."""
         self.is_lost = True
         other = self._other
         if other is not None and not other.is_lost:
@@ -88,9 +92,11 @@ class Side(asyncio.Protocol):
             self._on_lost(self)
 
     def pause_writing(self) -> None:
+        """This side doesn't read: the other has to wait."""
         if self._other is not None and not self._other.is_lost:
             self._other.transport.pause_reading()
 
     def resume_writing(self) -> None:
+        """This side reads again."""
         if self._other is not None and not self._other.is_lost:
             self._other.transport.resume_reading()

@@ -82,6 +82,7 @@ class ClientConnection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection in, or close it when there are too many."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(BUFFER_BYTES)
         self._peer = str((transport.get_extra_info("peername") or ("unknown",))[0]).encode()
@@ -90,6 +91,7 @@ class ClientConnection(asyncio.Protocol):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        """Parse, then serve the first in line."""
         if self._is_deaf:
             return
         if not self._head_bytes:
@@ -108,19 +110,23 @@ class ClientConnection(asyncio.Protocol):
         self._serve_line()
 
     def eof_received(self) -> None:
+        """Take the end of the stream for the client's leaving."""
         self._lose_client()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Count the connection out and cancel what is under way."""
         self._is_closed = True
         self._listener.forget(self)
         self._lose_client()
 
     def pause_writing(self) -> None:
+        """The client doesn't read: the backend has to wait."""
         self.has_room = False
         if self._line and isinstance(self._line[0], Exchange):
             self._line[0].on_client_room(False)
 
     def resume_writing(self) -> None:
+        """The client reads again."""
         self.has_room = True
         if self._line and isinstance(self._line[0], Exchange):
             self._line[0].on_client_room(True)
@@ -129,12 +135,15 @@ class ClientConnection(asyncio.Protocol):
     # httptools
 
     def on_url(self, url: bytes) -> None:
+        """Collect the target, which may come in pieces."""
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header, or after the head a trailer."""
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        """Put the request in line; a Problem raised here refuses it."""
         if self._is_deaf:
             return
         parser = self._parser
@@ -154,10 +163,12 @@ class ClientConnection(asyncio.Protocol):
         self._line.append(self._receiving)
 
     def on_body(self, body: bytes) -> None:
+        """Hand a piece of the body on."""
         if self._receiving is not None:
             self._receiving.body.add(body)
 
     def on_message_complete(self) -> None:
+        """Note the end of the request; it is served when the parser has returned."""
         exchange = self._receiving
         if exchange is None:
             return

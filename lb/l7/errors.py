@@ -3,6 +3,9 @@
 import msgspec
 
 from resilience.errors import Code
+from resilience.refusal import DECISION_HEADER, decision_text
+
+_DECISION_LINE = DECISION_HEADER.encode() + b": %b\r\n"
 
 STATUS_LINES = {
     code: f"HTTP/1.1 {code} {phrase}\r\n".encode()
@@ -36,6 +39,7 @@ class Problem(Exception):
         reason: UPPER_SNAKE, for programs.
         message: What happened, the values, what to do; for people.
         retry_after_s: Whole seconds after which another try may pass; None when nobody can say.
+        decision: Which policy refused, for ``x-squall-decision``; None when none did.
         closes: The connection's framing can't be trusted any more, so it ends after this answer.
     """
 
@@ -47,8 +51,10 @@ class Problem(Exception):
         *,
         retry_after_s: int | None = None,
         closes: bool = False,
+        decision: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.decision = decision
         self.status = status
         self.reason = reason
         self.message = message
@@ -77,6 +83,7 @@ class Problem(Exception):
             b"x-request-id: %b\r\n" % request_id.encode(),
             b"server-timing: l7;dur=%.2f\r\n" % duration_ms,
             b"" if self.retry_after_s is None else b"retry-after: %d\r\n" % self.retry_after_s,
+            b"" if self.decision is None else _DECISION_LINE % self.decision.encode(),
             b"" if keep_alive else b"connection: close\r\n",
             b"\r\n",
             b"" if head else body,
@@ -92,17 +99,26 @@ def bad_request(reason: str, message: str) -> Problem:
     return Problem(400, reason, message, closes=True)
 
 
-def no_backend(service: str) -> Problem:
+def no_backend(service: str, usable: int, known: int) -> Problem:
     """503: nobody to send it to, so nothing was started."""
     return Problem(
-        503, "NO_BACKEND", f"no {service} can be reached now; try again", retry_after_s=1
+        503,
+        "NO_BACKEND",
+        f"no {service} can be reached now ({usable} usable of {known} known); try again",
+        retry_after_s=1,
+        decision=decision_text("balancer", service, usable, known),
     )
 
 
-def deadline_exceeded(budget_ms: float, *, started: bool) -> Problem:
+def deadline_exceeded(instance: str, budget_ms: float, *, started: bool) -> Problem:
     """504: the request's time ran out."""
     where = "while a backend worked on it" if started else "before it was sent to a backend"
-    return Problem(504, "DEADLINE_EXCEEDED", f"the budget of {budget_ms:.0f} ms ran out {where}")
+    return Problem(
+        504,
+        "DEADLINE_EXCEEDED",
+        f"the budget of {budget_ms:.0f} ms ran out {where}",
+        decision=decision_text("deadline", instance, round(budget_ms), None),
+    )
 
 
 def upstream_reset(endpoint: str) -> Problem:

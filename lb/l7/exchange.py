@@ -9,7 +9,7 @@ import time
 from typing import Protocol
 
 from kit.recorder import RequestSummary
-from lb.l7.errors import Problem, bad_answer, deadline_exceeded, no_backend, upstream_reset
+from lb.l7.errors import Problem, bad_answer, deadline_exceeded, upstream_reset
 from lb.l7.headers import Headers, render_trailers
 from lb.l7.outbound import OutboundBody
 from lb.l7.proxy import Proxy
@@ -18,6 +18,7 @@ from lb.l7.response import ResponseHead, render_interim
 from lb.l7.tries import Attempt, Tries
 from lb.l7.upstream import UpstreamConnection
 from lb.policy.attempts import Failure, outcome_of_status
+from resilience.context import Note
 from resilience.policy.contract import Mode, Outcome
 from resilience.wire import TIMEOUT_MS_HEADER, format_timeout_ms
 
@@ -52,6 +53,7 @@ class Exchange:
         self._client = client
         self._is_done = False
         self._tries: Tries | None = None
+        self._deadline_mode = Mode.OFF
         self._budget_s: float | None = None
         self._winner: Attempt | None = None
         self._answer: ResponseHead | None = None
@@ -69,7 +71,7 @@ class Exchange:
             self.refuse(head.problem)
             return
         now_s = time.monotonic()
-        mode = self._proxy.mode("deadline")
+        mode = self._deadline_mode = self._proxy.mode("deadline")
         deadline_s: float | None = None
         if mode is not Mode.OFF:
             self._budget_s = self._proxy.settings.route_budget_s
@@ -78,7 +80,7 @@ class Exchange:
             if mode is Mode.ON:
                 deadline_s = head.arrived_s + self._budget_s
         if deadline_s is not None and now_s >= deadline_s:
-            self.refuse(deadline_exceeded(self._budget_ms, started=False))
+            self.refuse(self._too_late(started=False))
             return
         self._tries = Tries(
             self._proxy,
@@ -140,11 +142,11 @@ class Exchange:
         elif failure is Failure.BAD_ANSWER:
             self.refuse(bad_answer(endpoint))
         else:
-            self.refuse(no_backend(self._proxy.service))
+            self.refuse(self._proxy.no_backend())
 
     def on_deadline(self) -> None:
         """Time has run out."""
-        self.refuse(deadline_exceeded(self._budget_ms, started=True), what="deadline")
+        self.refuse(self._too_late(started=True), what="deadline")
 
     # From the backends' connections
 
@@ -213,9 +215,9 @@ class Exchange:
 
     # Private
 
-    @property
-    def _budget_ms(self) -> float:
-        return (self._budget_s or 0.0) * 1000
+    def _too_late(self, *, started: bool) -> Problem:
+        budget_ms = (self._budget_s or 0.0) * 1000
+        return deadline_exceeded(self._proxy.instance, budget_ms, started=started)
 
     def _deadline_line(self) -> bytes:
         if self._budget_s is None:
@@ -257,6 +259,9 @@ class Exchange:
         head = self.head
         took_s = now_s - head.arrived_s
         given_s = self._budget_s
+        notes = self._tries.notes if self._tries is not None else []
+        if self._deadline_mode is Mode.SHADOW and given_s is not None and took_s > given_s:
+            notes.append(Note("deadline", "shadow-rejected", given_s))
         self._proxy.record(
             RequestSummary(
                 request_id=head.request_id,
@@ -269,6 +274,6 @@ class Exchange:
                 remaining_out_ms=None if given_s is None else (given_s - took_s) * 1000,
                 status=reason,
                 code=status,
-                notes=self._tries.notes if self._tries is not None else (),
+                notes=notes,
             )
         )

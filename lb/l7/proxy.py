@@ -11,7 +11,7 @@ from typing import Protocol
 
 from kit.recorder import RequestSummary
 from lb.endpoints import Endpoint
-from lb.l7.errors import Problem
+from lb.l7.errors import Problem, no_backend
 from lb.l7.headers import Ids
 from lb.l7.pool import Pool
 from lb.l7.request import HeadReader
@@ -85,6 +85,10 @@ class Proxy:
             return None
         self.balancer.on_start(name, now_s)
         return name, self._pools[name]
+
+    def no_backend(self) -> Problem:
+        """Say that nobody can be reached, and how many there are."""
+        return no_backend(self.service, len(self.balancer.candidates), len(self._pools))
 
     def begin(self) -> None:
         """Count a request in."""

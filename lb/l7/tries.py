@@ -179,14 +179,12 @@ class Tries:
         if attempt.holds_retry:
             self._proxy.budget.on_retry_end()
         took_ms = round((now_s - attempt.started_s) * 1000, 3)
-        self.notes.append(
-            Note(
-                "retry",
-                "attempt",
-                attempt.started_s - self._arrived_s,
-                {"endpoint": attempt.endpoint, "ms": took_ms, "outcome": what},
-            )
-        )
+        detail: dict[str, float | int | str | bool | None] = {
+            "upstream": self._proxy.service,
+            "endpoint": attempt.endpoint,
+            "ms": took_ms,
+        }
+        self.notes.append(Note("attempt", what, now_s - self._arrived_s, detail))
 
     def _on(self, conn: UpstreamConnection) -> Attempt:
         for attempt in self._live:

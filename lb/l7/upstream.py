@@ -109,10 +109,12 @@ class UpstreamConnection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
+        """Parse, then act on what the parser found."""
         carrier = self._carrier
         if carrier is None:
             self.close()  # an answer nobody asked for
@@ -138,10 +140,12 @@ class UpstreamConnection(asyncio.Protocol):
                 self._fail(Failure.BAD_ANSWER)
 
     def eof_received(self) -> None:
+        """Take the backend's close: quietly when idle, as an end or a loss otherwise."""
         if self._carrier is not None:
             self._on_end(Failure.STALE if self.is_reused else Failure.RESET)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Leave the pool; an answer under way is lost."""
         if not self.is_closed:
             self.is_closed = True
             self._home.forget(self)
@@ -149,25 +153,30 @@ class UpstreamConnection(asyncio.Protocol):
             self._on_end(Failure.RESET)
 
     def pause_writing(self) -> None:
+        """The backend doesn't read: the client has to wait."""
         if self._carrier is not None:
             self._carrier.on_upstream_room(False)
 
     def resume_writing(self) -> None:
+        """The backend reads again."""
         if self._carrier is not None:
             self._carrier.on_upstream_room(True)
 
     # httptools
 
     def on_message_begin(self) -> None:
+        """Notice a second answer to one request."""
         if self._answer_is_complete:
             self._is_spoiled = True  # more than one answer to one request
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header, or after the head a trailer."""
         if self._answer_is_complete:
             return
         (self._trailers if self._head_is_complete else self._headers).append((name, value))
 
     def on_headers_complete(self) -> None:
+        """Hand the head on; what raises here is a bad answer."""
         if self._answer_is_complete or self._carrier is None:
             return
         status = self._parser.get_status_code()
@@ -192,12 +201,14 @@ class UpstreamConnection(asyncio.Protocol):
             self._needs_new_parser = True
 
     def on_body(self, body: bytes) -> None:
+        """Hand a piece of the body on."""
         if self._answer_is_complete:
             self._is_spoiled = True  # a body after an answer to HEAD
         elif self._carrier is not None:
             self._carrier.on_body(body)
 
     def on_message_complete(self) -> None:
+        """Note the end; it is acted on when the parser has returned."""
         if self._is_interim:
             self._is_interim = False
             self._headers = []

@@ -82,6 +82,7 @@ async def test_deadline_gets_504_and_cancels_the_backends_work() -> None:
         assert 0.095 <= took_s < 0.3
         await until(lambda: lab.backends[0].open_connections == 0)
         assert lab.proxy.balancer.snapshot()["gateway.1.active"] == 0
+        assert answer.headers["x-squall-decision"] == "deadline; l7.1; 100"
         assert "connection" not in answer.headers
 
 
@@ -123,6 +124,8 @@ async def test_deadline_in_shadow_passes_on_and_refuses_nothing() -> None:
 
     async with rig(late, switches=FixedSwitches({"deadline": Mode.SHADOW})) as lab:
         assert (await lab.ask("/", f"{TIMEOUT}: 10")).status == 200
+        last = lab.summaries[0].notes[-1]
+        assert (last.policy, last.what) == ("deadline", "shadow-rejected")
 
 
 async def test_route_budget_follows_the_setting() -> None:

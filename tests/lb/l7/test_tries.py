@@ -27,7 +27,7 @@ async def hang_up(
 
 def outcomes(lab: Rig, index: int = -1) -> list[tuple[object, object]]:
     """Return where and how a request was tried."""
-    return [(n.detail["endpoint"], n.detail["outcome"]) for n in lab.summaries[index].notes]
+    return [(note.detail["endpoint"], note.what) for note in lab.summaries[index].notes]
 
 
 def first_to(lab: Rig, endpoint: str) -> None:
@@ -71,6 +71,7 @@ async def test_everyone_refusing_gets_503_with_retry_after() -> None:
             await backend.stop()
         answer = await lab.ask()
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert answer.headers["x-squall-decision"] == "balancer; gateway; 2/2"
         assert msgspec.json.decode(answer.body)["reason"] == "NO_BACKEND"
 
 
