@@ -9,11 +9,11 @@ from api.video.v1.video_pb2_grpc import VideoServiceStub
 from gateway.app import Door, build_app, build_routes
 from gateway.clients import Clients
 from gateway.settings import LiveSettings
-from gateway.summaries import keep_in
 from gateway.upstreams import Lab, Upstream
 from gateway.views import ViewCounter
 from kit.asgi_server import GATEWAY_PORT, serve_asgi
 from kit.node import Node
+from kit.summaries import record_to
 
 
 class Ground(Door, Lab, Protocol):
@@ -41,7 +41,7 @@ class Gateway:
             build_routes(clients, self.views, ground),
             ground,
             self.settings,
-            keep_in(ground.recorder, ground.instance),
+            record_to(ground.recorder, ground.instance),
         )
         self._upstreams = (account, video, comment, counter)
 
