@@ -33,7 +33,7 @@ REQUEST_KINDS = {
     b"proxy-connection": Kind.DROP,
     b"proxy-authenticate": Kind.DROP,
     b"proxy-authorization": Kind.DROP,
-    b"te": Kind.DROP,
+    b"te": Kind.DROP,  # codespell:ignore te
     b"transfer-encoding": Kind.TRANSFER_ENCODING,
     b"content-length": Kind.CONTENT_LENGTH,
     b"upgrade": Kind.UPGRADE,
@@ -54,7 +54,7 @@ RESPONSE_DROPS = frozenset(
         b"keep-alive",
         b"proxy-connection",
         b"proxy-authenticate",
-        b"te",
+        b"te",  # codespell:ignore te
         b"transfer-encoding",
         b"content-length",
         b"upgrade",
