@@ -1,6 +1,7 @@
 """Bulkhead: slots, the room to wait in, and who leaves it when."""
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -186,3 +187,4 @@ class BulkheadMachine(RuleBasedStateMachine):
 
 
 TestBulkheadMachine = BulkheadMachine.TestCase
+TestBulkheadMachine.settings = settings(max_examples=40, deadline=None)
