@@ -1,0 +1,162 @@
+"""Control, store, four services and the gateway as they really run, on sockets of their own."""
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from kit.control import ControlClient
+from tests.gateway.processes import INSTANCES, Processes, processes
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+READY_LIMIT_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Processes]:
+    with processes() as running:
+        wait_for(lambda: page_of(running)["degraded"] == [])
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(lab: Processes) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=lab.base_url) as running:
+        yield running
+
+
+def page_of(lab: Processes) -> dict[str, Any]:
+    """Return the first video's page, or nothing degraded about nothing while there is none."""
+    try:
+        answer = httpx2.get(f"{lab.base_url}/v1/videos/1")
+        page: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
+    except httpx2.TransportError:
+        page = {}
+    return {"degraded": None, **page}
+
+
+def wait_for(condition: Any, limit_s: float = READY_LIMIT_S) -> None:
+    """Wait until a condition holds; fail when it doesn't within the limit."""
+    end_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end_s, "the condition did not come about in time"
+        time.sleep(0.02)
+
+
+async def write(lab: Processes, changes: dict[str, object | None]) -> None:
+    """Write control state and wait until every process acts on it."""
+    control = ControlClient((lab.control.host, lab.control.port))
+    try:
+        version = await control.write(changes)
+        report = await control.wait_live(version)
+        assert report.live == report.total == len(INSTANCES), str(report)
+    finally:
+        await control.close()
+
+
+def test_seeded_pages_are_whole(client: httpx2.Client) -> None:
+    """Every tier takes part in a page, and the seeded data is in it."""
+    page = client.get("/v1/videos/1").json()
+    assert page["author"]["id"] == page["video"]["author_id"]
+    assert page["comments"]["total"] >= 5
+    assert page["stats"]["views"] > 0
+    assert len(client.get("/v1/videos").json()["videos"]) == 20
+    assert client.get("/v1/home").json()["degraded"] == []
+
+
+def test_what_is_written_is_read_back(client: httpx2.Client) -> None:
+    """A session, a comment and a like go through to two nodes of the store and back."""
+    name = f"visitor_{uuid.uuid4().hex[:8]}"
+    session = client.post("/v1/sessions", json={"name": name}).json()
+    headers = {"authorization": f"Bearer {session['token']}"}
+    said = client.post("/v1/videos/3/comments", json={"text": name}, headers=headers)
+    assert said.status_code == 201
+    assert client.get("/v1/videos/3/comments").json()["comments"][0] == said.json()
+    likes = client.get("/v1/videos/3").json()["stats"]["likes"]
+    keyed = {**headers, "idempotency-key": name}
+    first = client.post("/v1/videos/3/likes", json={}, headers=keyed).json()
+    again = client.post("/v1/videos/3/likes", json={}, headers=keyed).json()
+    assert first["likes"] == likes + 1
+    assert again == {**first, "replayed": True}
+    other = client.post("/v1/videos/4/likes", json={}, headers=keyed)
+    assert (other.status_code, other.json()["reason"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+async def test_slow_comments_cost_the_page_only_its_comments(
+    lab: Processes, client: httpx2.Client
+) -> None:
+    """With 500 ms added to comment the page is 200 in under 450 ms, degraded, until it ends."""
+    fault = {"id": "slow", "kind": "latency", "target": "comment", "params": {"ms": 500}}
+    await write(lab, {"fault/slow": {**fault, "ttl_s": 60.0}})
+    began_s = time.monotonic()
+    answer = client.get("/v1/videos/1")
+    assert time.monotonic() - began_s < 0.45
+    assert (answer.status_code, answer.json()["degraded"]) == (200, ["comments"])
+    await write(lab, {"fault/slow": None})
+    assert client.get("/v1/videos/1").json()["degraded"] == []
+
+
+async def test_every_hop_explains_a_request(lab: Processes, client: httpx2.Client) -> None:
+    """Each process that took part in a request knows it by its id, with the time it had left."""
+    request_id = f"explained-{uuid.uuid4().hex[:8]}"
+    client.get("/v1/videos/2", headers={"x-request-id": request_id})
+    control = ControlClient((lab.control.host, lab.control.port))
+    try:
+        answers = await control.ask("explain", {"request_id": request_id})
+    finally:
+        await control.close()
+    hops = {name: found for name, found in answers.items() if isinstance(found, list) and found}
+    services = {name.partition(".")[0] for name in hops}
+    assert services == {"gateway", "account", "video", "comment", "counter"}
+    gateway_ms = hops["gateway.1"][0]["remaining_in_ms"]
+    assert all(each[0]["remaining_in_ms"] <= gateway_ms for each in hops.values())
+
+
+async def test_settings_reach_the_running_gateway(lab: Processes, client: httpx2.Client) -> None:
+    """A route's budget set in control holds from then on, and no longer once it is gone."""
+    slow = {"id": "slow", "kind": "latency", "target": "video", "params": {"ms": 300}}
+    await write(
+        lab,
+        {
+            "setting/gateway/budget_ms.videos": {"value": 100},
+            "fault/slow": {**slow, "ttl_s": 60.0},
+        },
+    )
+    answer = client.get("/v1/videos")
+    assert (answer.status_code, answer.json()["reason"]) == (504, "DEADLINE_EXCEEDED")
+    await write(lab, {"setting/gateway/budget_ms.videos": None, "fault/slow": None})
+    assert client.get("/v1/videos").status_code == 200
+
+
+def test_draining_a_replica_fails_no_request(lab: Processes, client: httpx2.Client) -> None:
+    """SIGTERM to one of three video replicas under steady traffic: no request fails."""
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def traffic() -> None:
+        with httpx2.Client(base_url=lab.base_url) as own:
+            while not stop.is_set():
+                statuses.append(own.get("/v1/videos").status_code)
+
+    thread = threading.Thread(target=traffic)
+    thread.start()
+    try:
+        wait_for(lambda: len(statuses) > 10)
+        assert lab.stop("video.2") == 0
+        before = len(statuses)
+        wait_for(lambda: len(statuses) > before + 10)
+    finally:
+        stop.set()
+        thread.join()
+        lab.start("video.2")
+    assert set(statuses) == {200}
+
+
+def test_gateway_stops_in_order(lab: Processes) -> None:
+    """SIGTERM ends the gateway with exit code 0 and nothing left unsaid on the way."""
+    assert lab.stop("gateway.1") == 0
