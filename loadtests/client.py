@@ -19,6 +19,7 @@ READ_BLOCK_BYTES = 16_384
 GAVE_UP = "GAVE_UP"
 CONNECT_FAILED = "CONNECT_FAILED"
 RESET = "RESET"
+CUT_OFF = "CUT_OFF"  # an answer began and the connection ended in the middle of it
 BAD_ANSWER = "BAD_ANSWER"
 
 _REASON = re.compile(rb'"reason"\s*:\s*"([A-Z0-9_]+)"')
@@ -80,8 +81,7 @@ class Client:
         except ConnectionRefusedError:
             return Answer(0, CONNECT_FAILED), b""
         except HTTPParseError as error:
-            closed = "closed" in str(error)
-            return Answer(0, RESET if closed else BAD_ANSWER), b""
+            return Answer(0, _broken(str(error))), b""
         except OSError:
             return Answer(0, RESET), b""
         finally:
@@ -109,6 +109,14 @@ class Client:
 class _Pool(ConnectionPool):
     def after_connect(self, sock: socket) -> None:
         sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+
+
+def _broken(parser_says: str) -> str:
+    """Name what was wrong with an answer; the parser has one exception for all of it."""
+    if parser_says == "connection closed.":
+        return RESET
+    is_short = "closed before end" in parser_says or "Incomplete" in parser_says
+    return CUT_OFF if is_short else BAD_ANSWER
 
 
 def _reason(status: int, body: bytes) -> str:

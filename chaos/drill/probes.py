@@ -12,8 +12,11 @@ from kit.control import ControlClient
 from kit.errors import LabError
 
 ASK_TIMEOUT_S = 1.0
+OUTER_TIERS = ("l4", "l7", "gateway")  # they wait for the others; their time says nothing new
 TELLING_KINDS = ("rejected", "degraded", "expired", "late", "failed")
-"""How requests ended that are worth explaining, most telling first."""
+"""How requests ended that are worth explaining: in the main arm what the protection did first."""
+HURT_KINDS = ("expired", "late", "failed", "degraded", "rejected")
+"""The same for arms without the protection: what went wrong first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +113,33 @@ async def collect_evidence(
             known.append(Evidence(ids[-1], arm, kind, hops))
 
 
+def most_telling_first(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """Order evidence within its arm."""
+
+    def rank(one: Evidence) -> int:
+        kinds = TELLING_KINDS if one.arm == "main" else HURT_KINDS
+        return kinds.index(one.kind)
+
+    return sorted(evidence, key=rank)
+
+
 def tell(evidence: Evidence) -> str:
     """Say in one clause what became of a request."""
     total_ms = max(_number(hop, "duration_ms") for hop in evidence.hops)
-    last = evidence.hops[-1]
     refusal = next(filter(None, map(_refusal, reversed(evidence.hops))), "")
     if refusal:
         return f"request {evidence.request_id} was refused by {refusal} after {total_ms:.0f} ms"
-    spent_ms = _number(last, "duration_ms")
+    inner = [hop for hop in evidence.hops if _service(hop) not in OUTER_TIERS] or evidence.hops
+    slowest = max(inner, key=lambda hop: _number(hop, "duration_ms"))
+    spent_ms = _number(slowest, "duration_ms")
     return (
         f"request {evidence.request_id} took {total_ms:.0f} ms, {spent_ms:.0f} of them in "
-        f"{last['instance']} ({last.get('status', '?')})"
+        f"{slowest['instance']} ({slowest.get('status', '?')})"
     )
+
+
+def _service(hop: Mapping[str, Any]) -> str:
+    return str(hop["instance"]).partition(".")[0]
 
 
 def _refusal(hop: Mapping[str, Any]) -> str:

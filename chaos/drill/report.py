@@ -12,7 +12,7 @@ from typing import Any
 
 from chaos.drill.judge import INCONCLUSIVE, Finding, Verdict
 from chaos.drill.outcome import ArmOutcome, fault_rows, phase_rows
-from chaos.drill.probes import Evidence, tell
+from chaos.drill.probes import Evidence, most_telling_first, tell
 from chaos.drill.schema import Drill
 from chaos.drill.soundness import Doubt
 
@@ -59,7 +59,7 @@ class DrillRun:
     @property
     def evidence(self) -> list[Evidence]:
         """Requests told by their hops: the main arm's first, the most telling kinds first."""
-        return [one for outcome in self.outcomes for one in outcome.evidence]
+        return [one for outcome in self.outcomes for one in most_telling_first(outcome.evidence)]
 
 
 def make_folder(root: Path, drill: str) -> Path:
@@ -148,7 +148,7 @@ def _control_line(run: DrillRun, verdict: Verdict) -> str:
     wanted = {refutation.name for refutation in run.drill.control.refutations()}
     figures = _findings_line([f for f in control if f.hypothesis.name in wanted])
     head = "refuted as it must be" if verdict.control_verdict == "refuted" else "not refuted"
-    evidence = next((e for e in reversed(run.evidence) if e.arm == "control"), None)
+    evidence = next((e for e in run.evidence if e.arm == "control"), None)
     example = f"; e.g. {tell(evidence)}" if evidence else ""
     return f"{'CONTROL':<13}{head}: {figures} without {off}{example}"
 

@@ -23,6 +23,7 @@ CONTRACT = {
 HOPS: list[dict[str, Any]] = [
     {"instance": "gateway.1", "duration_ms": 1000.0, "status": "DEADLINE_EXCEEDED", "notes": []},
     {"instance": "video.1", "duration_ms": 981.0, "status": "DEADLINE_EXCEEDED", "notes": []},
+    {"instance": "account.1", "duration_ms": 9.0, "status": "OK", "notes": []},
 ]
 
 
