@@ -265,6 +265,8 @@ class ControlClient:
             with keeping_cancellation():
                 yield
         except FOREIGN_ERRORS as error:
+            # The others of the pool go to the same server, and each would fail once more.
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
             raise LabEnvironmentError(
                 f"control does not answer at {self._where()} ({type(error).__name__}): "
                 "is the lab running? make up"
@@ -283,9 +285,11 @@ def keeping_cancellation() -> Iterator[None]:
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
-    yield
-    if task is not None and task.cancelling() > before:
-        raise asyncio.CancelledError
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def _parse_sync(answer: list[Any]) -> Sync:

@@ -38,7 +38,7 @@ def test_a_wrong_entry_is_refused_with_its_name(
     field: str, value: dict[str, Any], says: str
 ) -> None:
     """The message names what is wrong with which field."""
-    with pytest.raises(ConfigError, match=".+") as caught:
+    with pytest.raises(ConfigError) as caught:
         check_entry(field, value)
     assert says in str(caught.value)
 

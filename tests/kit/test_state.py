@@ -13,6 +13,7 @@ from kit.state import DEFAULT_MODES, NO_STATION, LabState, StationSetting, defau
 from resilience.policy.contract import Mode
 
 FAULT = {"id": "f", "kind": "latency", "target": "video", "params": {"ms": 5}}
+OFF = {"mode": "off"}
 
 
 def lab(entries: Mapping[str, Any]) -> LabState:
@@ -36,11 +37,11 @@ def test_defaults_are_those_of_the_design() -> None:
     ("entries", "expected"),
     [
         ({}, Mode.ON),
-        ({"policy/*/limiter": {"mode": "off"}}, Mode.OFF),
-        ({"policy/*/limiter": {"mode": "off"}, "policy/video/limiter": {"mode": "shadow"}}, Mode.SHADOW),
-        ({"policy/video/limiter": {"mode": "off"}, "policy/video.2/limiter": {"mode": "on"}}, Mode.ON),
-        ({"policy/video.1/limiter": {"mode": "off"}}, Mode.ON),
-        ({"policy/comment/limiter": {"mode": "off"}}, Mode.ON),
+        ({"policy/*/limiter": OFF}, Mode.OFF),
+        ({"policy/*/limiter": OFF, "policy/video/limiter": {"mode": "shadow"}}, Mode.SHADOW),
+        ({"policy/video/limiter": OFF, "policy/video.2/limiter": {"mode": "on"}}, Mode.ON),
+        ({"policy/video.1/limiter": OFF}, Mode.ON),
+        ({"policy/comment/limiter": OFF}, Mode.ON),
     ],
 )  # fmt: skip
 def test_the_more_specific_switch_wins(entries: dict[str, Any], expected: Mode) -> None:
@@ -85,10 +86,13 @@ def test_faults_of_base_and_overlay_reach_their_targets() -> None:
             "fault/f": FAULT,
             "overlay": {
                 "id": "arm",
-                "faults": [{**FAULT, "id": "g", "target": "video.2"}, {**FAULT, "id": "h", "target": "*"}],
+                "faults": [
+                    {**FAULT, "id": "g", "target": "video.2"},
+                    {**FAULT, "id": "h", "target": "*"},
+                ],
             },
         }
-    )  # fmt: skip
+    )
     assert [rule.id for rule in state.faults_for("video", 1)] == ["f", "h"]
     assert [rule.id for rule in state.faults_for("video", 2)] == ["f", "g", "h"]
     assert [rule.id for rule in state.faults_for("comment", 1)] == ["h"]
