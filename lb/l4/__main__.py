@@ -13,6 +13,7 @@ async def main(node: Node) -> None:
     server = L4Server(node, on_begin=life.begin_request, on_end=life.end_request, rng=node.rng)
 
     async def close(limit_s: float) -> None:
+        """Drain; what is left is cut off below."""
         await server.drain(limit_s)
 
     node.directory.on_change(BACKEND_SERVICE, server.set_endpoints)

@@ -21,13 +21,16 @@ async def main(node: Node) -> None:
     server = L7Server(proxy)
 
     def follow_registry(endpoints: Sequence[Endpoint]) -> None:
+        """Use and check who is there now."""
         proxy.set_endpoints(endpoints)
         checks.set_endpoints(endpoints)
 
     def follow_settings(_: LabState) -> None:
+        """Read the numbers anew; the switches are asked per request."""
         proxy.settings = read_settings(node)
 
     async def close(limit_s: float) -> None:
+        """Drain; what is left is cut off below."""
         await server.drain(limit_s)
 
     node.directory.on_change(BACKEND_SERVICE, follow_registry)

@@ -30,8 +30,11 @@ _WAITING_LINE, _BODY, _ENDING = 1, 2, 4  # why nothing is read
 class Listener(Protocol):
     """The server, as its connections see it."""
 
-    def admit(self, client: "ClientConnection") -> bool: ...
-    def forget(self, client: "ClientConnection") -> None: ...
+    def admit(self, client: "ClientConnection") -> bool:
+        """Count a connection in; False when there are too many."""
+
+    def forget(self, client: "ClientConnection") -> None:
+        """Count it out."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -68,12 +71,17 @@ class ClientConnection(asyncio.Protocol):
     # The server
 
     def close_if_idle(self, now_s: float | None = None) -> None:
-        """Close when nothing is under way and, given a time, when that has lasted too long."""
-        if self._line or self._is_ending:
-            return
+        """Close when nothing is under way and, given a time, when that has lasted too long.
+
+        One that is closing already, and whose client doesn't read the rest, is cut off instead.
+        """
         limit_s = CLIENT_HEAD_S if self._head_bytes else CLIENT_IDLE_S
-        if now_s is None or now_s - self._idle_since_s >= limit_s:
-            self.transport.close()
+        if self._line or (now_s is not None and now_s - self._idle_since_s < limit_s):
+            return
+        if not self._is_ending:
+            self._end(lingers=False)
+        elif now_s is not None:
+            self.transport.abort()
 
     def abort(self) -> None:
         """Close now."""
@@ -263,6 +271,7 @@ class ClientConnection(asyncio.Protocol):
         when the client still sends, read on for a while and throw it away.
         """
         self._is_ending = self._is_deaf = True
+        self._idle_since_s = time.monotonic()
         if not lingers or not self.transport.can_write_eof():
             self.transport.close()
             return

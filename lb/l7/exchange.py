@@ -31,9 +31,14 @@ class Client(Protocol):
 
     has_room: bool
 
-    def write(self, data: bytes) -> None: ...
-    def set_body_reading(self, wanted: bool) -> None: ...
-    def on_exchange_done(self, *, keep_alive: bool, broken: bool) -> None: ...
+    def write(self, data: bytes) -> None:
+        """Send to the client."""
+
+    def set_body_reading(self, wanted: bool) -> None:
+        """Let the client send its body, or let it wait."""
+
+    def on_exchange_done(self, *, keep_alive: bool, broken: bool) -> None:
+        """Serve the next request, or end the connection."""
 
 
 class Exchange:

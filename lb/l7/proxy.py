@@ -27,8 +27,11 @@ _ANY_REQUEST = Request()
 class Tally(Protocol):
     """Who counts requests in flight (``kit.lifecycle`` implements it)."""
 
-    def begin_request(self) -> None: ...
-    def end_request(self) -> None: ...
+    def begin_request(self) -> None:
+        """Count a request in."""
+
+    def end_request(self) -> None:
+        """Count a request out."""
 
 
 class Proxy:

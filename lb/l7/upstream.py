@@ -20,22 +20,38 @@ _SWITCHING_PROTOCOLS = 101
 class Carrier(Protocol):
     """The exchange, as a connection sees it; ``conn`` tells which of its attempts it is about."""
 
-    def on_interim(self, conn: "UpstreamConnection", status: int, headers: Headers) -> None: ...
+    def on_interim(self, conn: "UpstreamConnection", status: int, headers: Headers) -> None:
+        """Take a 1xx answer."""
+
     def on_head(
         self, conn: "UpstreamConnection", status: int, headers: Headers, *, is_chunked: bool
-    ) -> None: ...
-    def on_body(self, data: bytes) -> None: ...
-    def on_turn_end(self) -> None: ...
-    def on_answer_end(self, conn: "UpstreamConnection", trailers: Headers) -> None: ...
-    def on_lost(self, conn: "UpstreamConnection", failure: Failure) -> None: ...
-    def on_upstream_room(self, has_room: bool) -> None: ...
+    ) -> None:
+        """Take the head of the answer."""
+
+    def on_body(self, data: bytes) -> None:
+        """Take a piece of the answer's body."""
+
+    def on_turn_end(self) -> None:
+        """Nothing more has come for now."""
+
+    def on_answer_end(self, conn: "UpstreamConnection", trailers: Headers) -> None:
+        """The answer is complete; the connection is no longer its."""
+
+    def on_lost(self, conn: "UpstreamConnection", failure: Failure) -> None:
+        """The connection broke before the end of the answer."""
+
+    def on_upstream_room(self, has_room: bool) -> None:
+        """The backend takes more of the body, or has to be waited for."""
 
 
 class Home(Protocol):
     """The pool, as its connections see it."""
 
-    def take_back(self, conn: "UpstreamConnection") -> None: ...
-    def forget(self, conn: "UpstreamConnection") -> None: ...
+    def take_back(self, conn: "UpstreamConnection") -> None:
+        """Keep a connection that may be used again."""
+
+    def forget(self, conn: "UpstreamConnection") -> None:
+        """Let go of one that is closed."""
 
 
 class UpstreamConnection(asyncio.Protocol):

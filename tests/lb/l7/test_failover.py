@@ -110,7 +110,7 @@ async def test_loss_of_one_of_two_backends_fails_at_most_three_gets(number: int)
     assert not [one for one in failed if one.sent_s >= 1.0]
     late = [one for one in sent if one.sent_s >= 1.3]
     assert {one.who for one in late} == {b"gateway.2"}
-    assert max(one.took_s for one in late) < 0.3
+    assert max(one.took_s for one in late) < 0.45
 
 
 async def test_backend_that_comes_back_gets_requests_again() -> None:

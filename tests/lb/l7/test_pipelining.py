@@ -4,7 +4,10 @@ import asyncio
 
 import pytest
 
-from tests.lb.l7.rig import Backend, answering, ok, rig, until
+from lb.l7.client import ClientConnection
+from resilience.policy.contract import Mode
+from resilience.switches import FixedSwitches
+from tests.lb.l7.rig import Backend, Rig, answering, ok, rig, until
 
 pytestmark = pytest.mark.integration
 
@@ -112,3 +115,28 @@ async def test_idle_connections_are_swept() -> None:
         for client in tuple(lab.server._clients):
             client.close_if_idle(client._idle_since_s + 60.0)
         assert await idle.rest() == b""
+
+
+async def test_client_that_never_reads_its_last_answer_is_cut_off() -> None:
+    """Closing waits for the client to read, and not for ever."""
+    large = b"HTTP/1.1 200 OK\r\ncontent-length: 20000000\r\n\r\n" + b"x" * 20_000_000
+    switches = FixedSwitches({"deadline": Mode.OFF})
+    async with rig(answering(large), switches=switches) as lab:
+        client = await lab.client()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.get("/", "Connection: close")
+        (serving,) = await until_one(lab)
+        await until(lambda: not serving.has_room)
+        serving._line.clear()
+        serving.close_if_idle()
+        await asyncio.sleep(0.05)
+        assert lab.server.connections == 1
+        serving.close_if_idle(serving._idle_since_s + 60.0)
+        await until(lambda: lab.server.connections == 0)
+
+
+async def until_one(lab: Rig) -> tuple[ClientConnection]:
+    """Return the one connection that is served, once it is there."""
+    await until(lambda: lab.server.connections == 1)
+    (serving,) = lab.server._clients
+    return (serving,)

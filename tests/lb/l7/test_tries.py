@@ -87,10 +87,10 @@ async def test_frozen_backend_costs_half_the_budget() -> None:
     async with rig(swallowing, answering(ok())) as lab:
         first_to(lab, "gateway.1")
         began_s = time.monotonic()
-        answer = await lab.ask("/", "grpc-timeout: 200m")
+        answer = await lab.ask("/", "grpc-timeout: 600m")
         took_s = time.monotonic() - began_s
         assert answer.status == 200
-        assert 0.09 <= took_s < 0.19
+        assert took_s >= 0.29
         assert outcomes(lab) == [("gateway.1", "outrun"), ("gateway.2", "200")]
         await until(lambda: lab.backends[0].open_connections == 0)
 
@@ -102,13 +102,13 @@ async def test_slow_answer_is_not_thrown_away() -> None:
         backend: Backend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         await backend.read_head(reader)
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.4)
         writer.write(ok(b"slow"))
         await reader.read()
 
     async with rig(slow, swallowing) as lab:
         first_to(lab, "gateway.1")
-        assert (await lab.ask("/", "grpc-timeout: 200m")).body == b"slow"
+        assert (await lab.ask("/", "grpc-timeout: 600m")).body == b"slow"
         assert outcomes(lab) == [("gateway.2", "outrun"), ("gateway.1", "200")]
 
 
@@ -142,17 +142,20 @@ async def test_attempts_are_limited() -> None:
 
 
 async def test_budget_limits_retries_under_way() -> None:
-    """Of ten requests on a frozen backend three get a second try at once: the budget's floor."""
-    async with rig(swallowing, swallowing) as lab:
-        clients = [await lab.client() for _ in range(10)]
-        for client in clients:
-            client.get("/", "grpc-timeout: 200m")
-        for client in clients:
-            assert (await client.answer()).status == 504
-        tries = sum(len(summary.notes) for summary in lab.summaries)
-        assert tries == 13
-        budget = lab.proxy.budget.snapshot()
-        assert (budget["retries"], budget["calls"]) == (0, 0)
+    """With three retries under way nobody gets another; when one ends, the next request may."""
+    async with rig(hang_up, answering(ok())) as lab:
+        budget = lab.proxy.budget
+        while budget.try_start_retry():
+            pass
+        first_to(lab, "gateway.1")
+        assert (await lab.ask()).status == 502
+        assert len(outcomes(lab)) == 1
+
+        budget.on_retry_end()
+        lab.proxy.reset(time.monotonic())
+        assert (await lab.ask()).status == 200
+        assert len(outcomes(lab)) == 2
+        assert (budget.retries, budget.calls) == (2, 0)
 
 
 async def test_stale_connection_is_replaced_without_blame() -> None:
