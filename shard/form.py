@@ -143,7 +143,8 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         _say(f"{error}. Set SQUALL_STORE=host:port,... and SQUALL_SLOT_ALGORITHM")
         return 2
     try:
-        done = asyncio.run(form(nodes, algorithm=algorithm, report=_say))
+        limit_s = DEFAULT_LIMIT_S
+        done = asyncio.run(form(nodes, algorithm=algorithm, limit_s=limit_s, report=_say))
     except NotFormed as error:
         _say(f"not formed after {DEFAULT_LIMIT_S:.0f} s: {error}")
         return 3

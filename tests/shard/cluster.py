@@ -1,12 +1,23 @@
-"""A real cluster that tests may break: kill, pause and bring back nodes, move slots by hand."""
+"""A real cluster that tests may break: kill, pause and bring back nodes, move slots by hand.
 
+Each cluster has loopback addresses of its own instead of ports, so that a port freed by a killed
+node can't be taken by another test run before the node is back.
+"""
+
+import os
 import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hashing.slots import slot_of
 from shard.policy.topology import Address
 from tests.valkey import Valkey, launch
 
+NODE_COUNT = 6
+PORT = 6379  # its bus listens 10,000 above
 OPTIONS = (
     "--cluster-enabled", "yes",
     "--cluster-node-timeout", "1000",
@@ -15,8 +26,47 @@ OPTIONS = (
 )  # fmt: skip
 
 
+@contextmanager
+def start_cluster() -> Iterator["StoreCluster"]:
+    """Run six empty nodes at free addresses for the length of a with block."""
+    network = free_network(78)
+    with tempfile.TemporaryDirectory(prefix="squall-cluster-") as root:
+        cluster = StoreCluster([])
+        try:
+            for number in range(NODE_COUNT):
+                folder = Path(root) / str(number)
+                folder.mkdir()
+                cluster.nodes.append(launch_node(f"{network}.{number + 1}", folder))
+            yield cluster
+        finally:
+            for node in cluster.nodes:
+                node.stop()
+
+
+def launch_node(host: str, folder: Path) -> Valkey:
+    """Start a node; its address is announced, since its own connections come from 127.0.0.1."""
+    node = launch(PORT, *OPTIONS, "--cluster-announce-ip", host, host=host, folder=folder)
+    assert node.process.poll() is None, f"{host}:{PORT} belongs to another server"
+    return node
+
+
+def free_network(second: int) -> str:
+    """Find a loopback network 127.second.N in which nobody listens on a node's ports."""
+    for attempt in range(250):
+        network = f"127.{second}.{(os.getpid() + attempt) % 250}"
+        try:
+            for number in range(NODE_COUNT):
+                for port in (PORT, PORT + 10_000):
+                    with socket.socket() as probe:
+                        probe.bind((f"{network}.{number + 1}", port))
+        except OSError:
+            continue
+        return network
+    raise RuntimeError(f"every network 127.{second}.0 to 127.{second}.249 is taken")
+
+
 class StoreCluster:
-    """Six nodes; the list is the one whose owner stops what is in it at the end."""
+    """The nodes, and what a test did to them."""
 
     def __init__(self, nodes: list[Valkey]) -> None:
         self.nodes = nodes
@@ -48,9 +98,7 @@ class StoreCluster:
         old = self.nodes[number]
         if empty:
             _clear(old.folder)
-        options = (*OPTIONS, *(("--cluster-announce-ip", host) if host else ()))
-        where = host or old.host
-        self.nodes[number] = launch(old.port, *options, host=where, folder=old.folder)
+        self.nodes[number] = launch_node(host or old.host, old.folder)
         self._down.discard(number)
 
     def pause(self, number: int) -> None:

@@ -9,15 +9,13 @@ import pytest
 
 from shard.form import form
 from shard.store import StoreClient
-from tests.shard.cluster import StoreCluster
-from tests.valkey import start_cluster_nodes
+from tests.shard.cluster import StoreCluster, start_cluster
 
 
 @pytest.fixture(scope="session")
 def six_nodes() -> Iterator[StoreCluster]:
     """Start six nodes and form them with ``python -m shard.form``."""
-    with start_cluster_nodes() as nodes:
-        cluster = StoreCluster(nodes)
+    with start_cluster() as cluster:
         done = subprocess.run(
             [sys.executable, "-m", "shard.form"],
             env={**os.environ, "SQUALL_STORE": cluster.seeds_text},
