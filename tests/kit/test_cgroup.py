@@ -1,0 +1,78 @@
+"""CPU quotas as the kernel writes them, version 1 and 2."""
+
+from pathlib import Path
+
+import pytest
+
+from kit.cgroup import MIN_CORES, available_cores, quota_v1, quota_v2
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Write files whose names have dots for double underscores."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [
+        ("50000 100000", 0.5),
+        ("25000 100000", 0.25),
+        ("200000 100000", 2.0),
+        ("max 100000", None),
+        ("", None),
+        ("nonsense", None),
+        ("0 100000", None),
+    ],
+)
+def test_version_2_quotas(tmp_path: Path, text: str, cores: float | None) -> None:
+    """``cpu.max`` is quota and period, or max."""
+    assert quota_v2(write(tmp_path, cpu__max=text)) == cores
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("75000", 0.75), ("-1", None), ("400000", 4.0)])
+def test_version_1_quotas(tmp_path: Path, quota: str, cores: float | None) -> None:
+    """-1 means none."""
+    folder = write(tmp_path, cpu__cfs_quota_us=quota, cpu__cfs_period_us="100000")
+    assert quota_v1(folder) == cores
+
+
+def test_never_more_than_one_core(tmp_path: Path) -> None:
+    """A Python process has no use for a second."""
+    write(tmp_path, cpu__max="400000 100000")
+    assert available_cores(tmp_path, tmp_path / "absent") == 1.0
+    assert available_cores(tmp_path / "absent", tmp_path / "absent") == 1.0
+
+
+def test_a_tiny_quota_stays_a_number_to_divide_by(tmp_path: Path) -> None:
+    """One per cent of a core is the smallest."""
+    write(tmp_path, cpu__max="1 1000000")
+    assert available_cores(tmp_path, tmp_path / "absent") == MIN_CORES == 0.01
+
+
+def test_inside_a_container_the_root_has_the_quota(tmp_path: Path) -> None:
+    """Both versions show a container its own group as the root."""
+    own = write(tmp_path / "proc", cgroup="0::/") / "cgroup"
+    write(tmp_path / "v2", cpu__max="50000 100000")
+    write(tmp_path / "v1" / "cpu", cpu__cfs_quota_us="30000", cpu__cfs_period_us="100000")
+    assert available_cores(tmp_path / "v2", own) == 0.5
+    assert available_cores(tmp_path / "v1", own) == 0.3
+
+
+def test_on_a_host_the_smallest_of_the_parents_holds(tmp_path: Path) -> None:
+    """A slice of 0.4 cores limits a scope without a quota, in both versions."""
+    own = write(tmp_path / "proc", cgroup="0::/lab.slice/video.scope") / "cgroup"
+    write(tmp_path / "lab.slice", cpu__max="40000 100000")
+    write(tmp_path / "lab.slice" / "video.scope", cpu__max="max 100000")
+    assert available_cores(tmp_path, own) == 0.4
+    one = write(tmp_path / "proc1", cgroup="7:memory:/x\n1:cpu,cpuacct:/lab\n") / "cgroup"
+    group = tmp_path / "v1" / "cpu,cpuacct" / "lab"
+    write(group, cpu__cfs_quota_us="60000", cpu__cfs_period_us="100000")
+    assert available_cores(tmp_path / "v1", one) == 0.6
+
+
+def test_this_machine_has_a_figure() -> None:
+    """Whatever runs the tests has more than nothing."""
+    assert 0.0 < available_cores() <= 1.0
