@@ -260,7 +260,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _answer(self, problem: Problem) -> None:
         request_id = self._proxy.heads.ids.request_id()
-        self.write(problem.render(request_id, duration_ms=0.0, keep_alive=False, head=False))
+        timing = self._proxy.server_timing(0.0)
+        self.write(problem.render(request_id, timing=timing, keep_alive=False, head=False))
         self._proxy.record_refusal(request_id, problem)
         self._end(lingers=True)
 

@@ -61,8 +61,11 @@ class Problem(Exception):
         self.retry_after_s = retry_after_s
         self.closes = closes
 
-    def render(self, request_id: str, *, duration_ms: float, keep_alive: bool, head: bool) -> bytes:
-        """Return the whole answer; without its body for a HEAD request."""
+    def render(self, request_id: str, *, timing: bytes, keep_alive: bool, head: bool) -> bytes:
+        """Return the whole answer; without its body for a HEAD request.
+
+        ``timing`` is this hop's Server-Timing line.
+        """
         title = STATUS_LINES[self.status][13:-2].decode()
         facts: dict[str, object] = {
             "type": "about:blank",
@@ -81,7 +84,7 @@ class Problem(Exception):
             b"content-type: application/problem+json\r\n",
             b"content-length: %d\r\n" % len(body),
             b"x-request-id: %b\r\n" % request_id.encode(),
-            b"server-timing: l7;dur=%.2f\r\n" % duration_ms,
+            timing,
             b"" if self.retry_after_s is None else b"retry-after: %d\r\n" % self.retry_after_s,
             b"" if self.decision is None else _DECISION_LINE % self.decision.encode(),
             b"" if keep_alive else b"connection: close\r\n",

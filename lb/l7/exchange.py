@@ -122,7 +122,7 @@ class Exchange:
         self._client.write(
             problem.render(
                 head.request_id,
-                duration_ms=(time.monotonic() - head.arrived_s) * 1000,
+                timing=self._proxy.server_timing(time.monotonic() - head.arrived_s),
                 keep_alive=self._keep_alive,
                 head=head.is_head,
             )
@@ -176,8 +176,8 @@ class Exchange:
             and not answer.ends_by_close
             and not self._proxy.is_draining
         )
-        duration_ms = (now_s - head.arrived_s) * 1000
-        self._out.append(answer.render(head, duration_ms=duration_ms, keep_alive=self._keep_alive))
+        timing = self._proxy.server_timing(now_s - head.arrived_s)
+        self._out.append(answer.render(head, timing=timing, keep_alive=self._keep_alive))
         if not self._client.has_room:
             conn.set_reading(False)
 

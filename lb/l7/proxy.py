@@ -61,6 +61,7 @@ class Proxy:
         self.record = record
         self._tally = tally
         self.instance = instance
+        self._timing_line = f'server-timing: l7;desc="{instance}";dur=%.2f\r\n'.encode()
         self.service = service
         self.settings = ProxySettings()
         self.balancer = Balancer(rng, switches.mode)
@@ -88,6 +89,10 @@ class Proxy:
             return None
         self.balancer.on_start(name, now_s)
         return name, self._pools[name]
+
+    def server_timing(self, duration_s: float) -> bytes:
+        """Return this hop's entry as a header line."""
+        return self._timing_line % (duration_s * 1000)
 
     def no_backend(self) -> Problem:
         """Say that nobody can be reached, and how many there are."""

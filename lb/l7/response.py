@@ -42,17 +42,17 @@ class ResponseHead:
             lines += (b"content-length: ", length, b"\r\n")
         self.lines = lines
 
-    def render(self, request: RequestHead, *, duration_ms: float, keep_alive: bool) -> bytes:
-        """Return the head, ended by its empty line."""
+    def render(self, request: RequestHead, *, timing: bytes, keep_alive: bool) -> bytes:
+        """Return the head, ended by its empty line; ``timing`` is this hop's header line."""
         if not keep_alive:
             connection = b"connection: close\r\n"
         else:
             connection = b"" if request.is_http11 else b"connection: keep-alive\r\n"
-        return b"%b%bx-request-id: %b\r\nserver-timing: l7;dur=%.2f\r\n%b\r\n" % (
+        return b"%b%bx-request-id: %b\r\n%b%b\r\n" % (
             status_line(self.status),
             b"".join(self.lines),
             request.request_id.encode(),
-            duration_ms,
+            timing,
             connection,
         )
 

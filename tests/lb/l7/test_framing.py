@@ -169,7 +169,7 @@ async def test_forwarded_headers_and_ids_are_added() -> None:
         assert b"x-forwarded-proto: http\r\n" in seen
         assert b"x-request-id: " + answer.headers["x-request-id"].encode() + b"\r\n" in seen
         assert lab.summaries[0].trace_id.encode() in seen
-        assert answer.headers["server-timing"].startswith("l7;dur=")
+        assert answer.headers["server-timing"].startswith('l7;desc="l7.1";dur=')
 
 
 @pytest.mark.integration
@@ -184,7 +184,7 @@ async def test_given_ids_are_kept() -> None:
         assert answer.headers["x-request-id"] == "mine-1"
         assert f"traceparent: 00-{trace}-".encode() in seen
         assert b"00f067aa0ba902b7" not in seen
-        assert answer.headers["server-timing"].startswith("gateway;dur=1, l7;dur=")
+        assert answer.headers["server-timing"].startswith('gateway;dur=1, l7;desc="l7.1";dur=')
         assert (await lab.ask("/", "X-Request-Id: no good")).headers["x-request-id"] != "no good"
 
 
