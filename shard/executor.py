@@ -56,6 +56,7 @@ class Executor:
         """Send until there is a result; each turn of the loop is one attempt."""
         attempt = 0
         redirect: Redirect | None = None
+        trouble: str | None = None  # why it had to be tried again, which outlasted the deadline
         while True:
             owner = self._owner(operation) if redirect is None else redirect.address
             tried = _NOTHING_TRIED
@@ -67,14 +68,16 @@ class Executor:
                 return _result(operation, tried)
             if operation.learn_script(tried.answer):
                 continue
+            if tried.answer is Failure.EXPIRED and trouble is not None:
+                return WriteResult(WriteStatus.REFUSED, None, STORE_UNAVAILABLE, trouble)
             step = self._decide(operation, tried.answer, owner, attempt)
             if isinstance(step, Stop):
                 return WriteResult(step.status, None, step.reason, step.message)
             attempt += 1
             redirect = step if isinstance(step, Redirect) else None
-            stop = await self._follow(step, operation, owner)
-            if stop is not None:
-                return WriteResult(stop.status, None, stop.reason, stop.message)
+            if isinstance(step, Again):
+                trouble = f"{owner or 'no owner'}: {step.why}"
+            await self._follow(step, operation, owner)
 
     def send_now(self, operation: Operation) -> "asyncio.Future[Answer] | None":
         """Send without waiting for anything; None when that isn't possible."""
@@ -108,23 +111,20 @@ class Executor:
 
     async def _follow(
         self, step: Redirect | Again, operation: Operation, owner: Address | None
-    ) -> Stop | None:
-        """Do what comes before the next attempt; Stop when there is no time for one."""
+    ) -> None:
+        """Do what comes before the next attempt, within the deadline."""
         self.retry_count += 1
         if isinstance(step, Redirect):
             self.note("ask" if step.asking else "moved", to=str(step.address))
             if not step.asking:
                 self._keeper.on_moved(step.slot, step.address)
-            return None
+            return
         self.note("retry", why=step.why)
         if step.refresh:
             await self._keeper.refresh(operation.deadline_s - self._clock())
             if self._owner(operation) != owner:
-                return None  # somebody else serves it now: no need to pause
-        if self._clock() + step.pause_s >= operation.deadline_s:
-            return Stop(WriteStatus.REFUSED, STORE_UNAVAILABLE, f"{owner}: {step.why}")
-        await asyncio.sleep(step.pause_s)
-        return None
+                return  # somebody else serves it now: no need to pause
+        await asyncio.sleep(min(step.pause_s, operation.deadline_s - self._clock()))
 
     async def _send(self, operation: Operation, address: Address, asking: bool) -> Committed:
         if self._faults is not None:

@@ -237,7 +237,8 @@ async def test_a_paused_primary_loses_no_caller_past_its_deadline(
     primary = store.topology.owners[slot_of(key.encode())]
     assert primary is not None
     other = key_in({s for s, owner in enumerate(store.topology.owners) if owner != primary})
-    await store.write("SET", other, "fine")
+    for each in (key, other):  # connected to both nodes before one of them hangs
+        (await store.write("SET", each, "fine")).raise_for_status()
 
     cluster.pause(cluster.at(primary))
     began_s = time.monotonic()
