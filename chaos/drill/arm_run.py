@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,15 @@ from chaos.drill.lease import OverlayLease
 from chaos.drill.loadgen import LoadProcess
 from chaos.drill.metrics import Arrivals
 from chaos.drill.outcome import ArmOutcome
-from chaos.drill.probes import Evidence, Stats, ask_proofs, ask_stats, collect_evidence
+from chaos.drill.probes import (
+    Evidence,
+    Protection,
+    Stats,
+    ask_proofs,
+    ask_protections,
+    ask_stats,
+    collect_evidence,
+)
 from chaos.drill.records import read_records
 from chaos.drill.schema import FAULT, AbortIf, Drill
 from kit.control import ControlClient
@@ -30,6 +38,7 @@ LIVE_TIMEOUT_S = 5.0  # settings reach everybody in 0.2 s; somebody who needs th
 PROOF_BEFORE_END_S = 0.4  # proofs are counted while the rule stands
 EVIDENCE_AFTER_S = 2.0  # into the fault: what came first is not yet typical
 EVERY_S = 1.0
+PROTECTED_BY_DEFAULT = "gateway"  # where a policy acts that is on everywhere
 
 
 class Aborted(Exception):
@@ -47,7 +56,8 @@ class Stage:
         control: For asking.
         lease: For setting.
         folder: Of this run; each arm gets a folder in it.
-        watch: Called each second with the arm, the load and what has ended so far.
+        watch: Called each second with the arm, the load, what has ended so far, and what the
+            protecting policies do.
     """
 
     drill: Drill
@@ -56,7 +66,7 @@ class Stage:
     control: ControlClient
     lease: OverlayLease
     folder: Path
-    watch: Callable[[Arm, LoadProcess, Arrivals], None]
+    watch: Callable[[Arm, LoadProcess, Arrivals, Sequence[Protection]], None]
 
 
 @dataclass(slots=True)
@@ -65,6 +75,7 @@ class _Notes:
 
     proofs: dict[str, dict[str, float]] = field(default_factory=dict)
     evidence: list[Evidence] = field(default_factory=list)
+    protections: list[Protection] = field(default_factory=list)
     before: Stats | None = None
     after: Stats | None = None
     at_end: Stats | None = None
@@ -123,7 +134,7 @@ async def _follow(stage: Stage, arm: Arm, epoch: int, load: LoadProcess) -> _Not
         async with asyncio.TaskGroup() as tasks:
             helpers = [tasks.create_task(w) for w in _helpers(stage, arm, epoch, load, notes)]
             try:
-                await _watch_until_end(stage, arm, load)
+                await _watch_until_end(stage, arm, load, notes)
             finally:
                 for helper in helpers:
                     helper.cancel()
@@ -140,13 +151,14 @@ def _helpers(
         _break_things(stage, arm, epoch, load, notes),
         _read_counters(stage, arm, load, notes),
         _gather_evidence(stage, arm, load, notes),
+        _look_at_protections(stage, arm, notes),
     ]
 
 
-async def _watch_until_end(stage: Stage, arm: Arm, load: LoadProcess) -> None:
+async def _watch_until_end(stage: Stage, arm: Arm, load: LoadProcess, notes: _Notes) -> None:
     while not load.has_ended:
         arrivals = _judgeable(stage.drill, arm, load)
-        stage.watch(arm, load, arrivals)
+        stage.watch(arm, load, arrivals, notes.protections)
         try:
             _check_aborts(stage.drill.abort_if, load)
         except Aborted:
@@ -202,6 +214,18 @@ async def _gather_evidence(stage: Stage, arm: Arm, load: LoadProcess, notes: _No
     while load.at_s < window.to_s:
         recent = load.progress().get("recent", {})
         await collect_evidence(stage.control, arm.name, recent, notes.evidence)
+        await asyncio.sleep(EVERY_S)
+
+
+async def _look_at_protections(stage: Stage, arm: Arm, notes: _Notes) -> None:
+    """Follow what the policies do that the control arm goes without."""
+    policies = [name for name in stage.drill.control.off if name not in arm.off]
+    targets = {PROTECTED_BY_DEFAULT}
+    for name in policies:
+        switch = arm.policies[name]
+        targets |= set(switch) if isinstance(switch, dict) else set()
+    while policies:
+        notes.protections = await ask_protections(stage.control, policies, targets)
         await asyncio.sleep(EVERY_S)
 
 

@@ -10,7 +10,6 @@ import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from chaos.drill import judge
 from chaos.drill.arm_run import Aborted, Stage, run_arm
@@ -195,8 +194,3 @@ def targets_of(drill: Drill) -> set[str]:
     for switch in drill.policies.values():
         named |= set(switch) if isinstance(switch, dict) else set()
     return named - {"*"}
-
-
-def report_folder(root: Path, drill: str) -> Path:
-    """Return where the newest run of a drill lies."""
-    return root / "runs" / drill / "latest"

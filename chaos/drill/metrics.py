@@ -1,7 +1,8 @@
 """Figures of an arm, each with its standard deviation: pure, from the arrivals alone.
 
-Shares are binomial: k of n are put at (k+2)/(n+4) for the deviation (Agresti & Coull, "Approximate
-is Better than Exact", 1998), so that 400 of 400 isn't claimed to be certain. Rates are means of
+Shares are binomial, with the deviation of Jeffreys' posterior at (k+1/2)/(n+1), so that 400 of 400
+isn't claimed to be certain (Brown, Cai & DasGupta, "Interval Estimation for a Binomial
+Proportion", 2001, who recommend it for small n). Rates are means of
 one-second batches. A time is known to the gap between two arrivals.
 """
 
@@ -79,8 +80,8 @@ def share(hits: int, total: int) -> Observation:
     """Return hits over total as a share with its binomial deviation."""
     if total == 0:
         return Observation(None)
-    smoothed = (hits + 2) / (total + 4)
-    return Observation(hits / total, math.sqrt(smoothed * (1 - smoothed) / (total + 4)), total)
+    smoothed = (hits + 0.5) / (total + 1)
+    return Observation(hits / total, math.sqrt(smoothed * (1 - smoothed) / (total + 2)), total)
 
 
 def seconds_to_recover(arrivals: Arrivals) -> Observation:

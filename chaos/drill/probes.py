@@ -66,9 +66,64 @@ async def ask_stats(control: ControlClient) -> Stats:
     )
 
 
-async def ask_policies(control: ControlClient, targets: Iterable[str]) -> Mapping[str, Any]:
-    """Return the snapshots of the policies of some services, by instance."""
-    return await _ask(control, "policies", {}, sorted(targets))
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What one policy does right now, where it does most.
+
+    Args:
+        policy: E.g. ``limiter``.
+        where: The instance, and the dependency where there is one: ``gateway.1>comment``.
+        in_flight: Requests it has let in.
+        limit: What it lets in at most; None when it has no such number.
+        rejected: Since the arm began.
+    """
+
+    policy: str
+    where: str
+    in_flight: float
+    limit: float | None
+    rejected: float
+
+    def __str__(self) -> str:
+        of = "" if self.limit is None else f" of {self.limit:.0f}"
+        return (
+            f"{self.policy} {self.where}: {self.in_flight:.0f}{of} in flight, "
+            f"{self.rejected:.0f} rejected"
+        )
+
+
+async def ask_protections(
+    control: ControlClient, policies: Iterable[str], targets: Iterable[str]
+) -> list[Protection]:
+    """Return each policy's busiest place among some services."""
+    answers = await _ask(control, "policies", {}, sorted(targets))
+    return busiest(answers, policies)
+
+
+def busiest(answers: Mapping[str, Mapping[str, Any]], policies: Iterable[str]) -> list[Protection]:
+    """Pick from everybody's policy snapshots where each policy refuses most."""
+    found = []
+    for policy in sorted(policies):
+        places = [
+            _protection(policy, instance, gate, snapshot)
+            for instance, gates in answers.items()
+            for gate, snapshot in gates.items()
+            if gate.rpartition(".")[2] == policy and "rejected" in snapshot
+        ]
+        if places:
+            found.append(max(places, key=lambda place: (place.rejected, place.in_flight)))
+    return found
+
+
+def _protection(policy: str, instance: str, gate: str, snapshot: Mapping[str, Any]) -> Protection:
+    dependency = gate.rpartition(".")[0]
+    return Protection(
+        policy,
+        f"{instance}>{dependency}" if dependency else instance,
+        _number(snapshot, "in_flight"),
+        _number(snapshot, "limit") if "limit" in snapshot else None,
+        _number(snapshot, "rejected"),
+    )
 
 
 async def ask_proofs(control: ControlClient) -> dict[str, dict[str, float]]:
@@ -126,6 +181,12 @@ def most_telling_first(evidence: Iterable[Evidence]) -> list[Evidence]:
 def tell(evidence: Evidence) -> str:
     """Say in one clause what became of a request."""
     total_ms = max(_number(hop, "duration_ms") for hop in evidence.hops)
+    waited_ms, where = _longest_wait(evidence.hops)
+    if waited_ms > total_ms / 2:
+        return (
+            f"request {evidence.request_id} waited {waited_ms:.0f} of its {total_ms:.0f} ms "
+            f"in {where}"
+        )
     refusal = next(filter(None, map(_refusal, reversed(evidence.hops))), "")
     if refusal:
         return f"request {evidence.request_id} was refused by {refusal} after {total_ms:.0f} ms"
@@ -136,6 +197,17 @@ def tell(evidence: Evidence) -> str:
         f"request {evidence.request_id} took {total_ms:.0f} ms, {spent_ms:.0f} of them in "
         f"{slowest['instance']} ({slowest.get('status', '?')})"
     )
+
+
+def _longest_wait(hops: Sequence[Mapping[str, Any]]) -> tuple[float, str]:
+    """Return the longest time that a hop's notes call waiting, and in whose queue."""
+    waits = [
+        (_number(note.get("detail"), "ms"), f"{hop['instance']}'s {note.get('policy')} queue")
+        for hop in hops
+        for note in hop.get("notes") or ()
+        if isinstance(note, dict) and note.get("what") == "waited"
+    ]
+    return max(waits, default=(0.0, ""))
 
 
 def _service(hop: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from chaos.drill.arms import Arm
 from chaos.drill.bound import parse_bound
 from chaos.drill.loadgen import LoadProcess
 from chaos.drill.metrics import Arrivals, observe
+from chaos.drill.probes import Protection
 from chaos.drill.report import figure
 from chaos.drill.schema import Drill
 
@@ -71,9 +72,20 @@ class View:
         else:
             _say(text)
 
-    def watch(self, arm: Arm, load: LoadProcess, arrivals: Arrivals) -> None:
+    def watch(
+        self,
+        arm: Arm,
+        load: LoadProcess,
+        arrivals: Arrivals,
+        protections: Sequence[Protection],
+    ) -> None:
         """Show how an arm goes; called about once a second."""
-        lines = [arm_line(arm, load), *self._figure_lines(arrivals), _generator_line(load)]
+        lines = [
+            arm_line(arm, load),
+            *self._figure_lines(arrivals),
+            *map(str, protections),
+            generator_line(load),
+        ]
         if self._live is not None:
             self._draw(lines)
             return
@@ -132,7 +144,8 @@ def arm_line(arm: Arm, load: LoadProcess) -> str:
     return f"arm {arm.name:<9} ▕{bar}▏ {where}   {counts}  in flight {in_flight}"
 
 
-def _generator_line(load: LoadProcess) -> str:
+def generator_line(load: LoadProcess) -> str:
+    """Return whether the generator keeps up."""
     progress = load.progress()
     kinds = progress.get("kinds", {})
     ended = sum(kinds.values())

@@ -94,11 +94,11 @@ def test_nothing_observed_is_no_number() -> None:
 
 
 def test_share_of_all_is_not_certain() -> None:
-    """400 of 400 has a deviation of about 0.0035 (Agresti and Coull)."""
+    """400 of 400 has a deviation of about 0.0018 (Jeffreys)."""
     seen = share(400, 400)
 
     assert seen.value == 1.0
-    assert seen.sd == pytest.approx(0.0035, rel=0.02)
+    assert seen.sd == pytest.approx(0.00176, rel=0.02)
 
 
 def steady_then(after: list[Record]) -> Arrivals:

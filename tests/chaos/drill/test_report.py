@@ -9,7 +9,7 @@ from chaos.drill.arms import control_arm, main_arm
 from chaos.drill.judge import examine, examine_control, judge
 from chaos.drill.metrics import Arrivals
 from chaos.drill.outcome import ArmOutcome, fault_rows, measurement, phase_rows
-from chaos.drill.probes import Evidence, tell
+from chaos.drill.probes import Evidence, Protection, busiest, most_telling_first, tell
 from chaos.drill.report import DrillRun, as_json, as_markdown, as_text, make_folder
 from chaos.drill.view import headline, sparkline
 from tests.chaos.drill.build import arrivals, drill, record
@@ -179,3 +179,48 @@ def test_sparkline_shows_answers_in_time_by_second() -> None:
 
     assert sparkline(arrivals(some)) == "█▁▅"
     assert sparkline(arrivals([])) == ""
+
+
+def test_wait_in_a_queue_is_told_as_such() -> None:
+    """When more than half of a request's time was spent there."""
+    hops: list[dict[str, Any]] = [
+        {
+            "instance": "gateway.1",
+            "duration_ms": 1206.0,
+            "notes": [{"policy": "concurrency", "what": "waited", "detail": {"ms": 1153.8}}],
+        }
+    ]
+
+    assert tell(Evidence("c-1", "control", "late", hops)) == (
+        "request c-1 waited 1154 of its 1206 ms in gateway.1's concurrency queue"
+    )
+
+
+def test_policy_is_shown_where_it_refuses_most() -> None:
+    """Of both gateways and all dependencies; gates of other policies are left out."""
+    answers = {
+        "gateway.1": {
+            "comment.bulkhead": {"in_flight": 8, "limit": 8, "rejected": 40},
+            "video.bulkhead": {"in_flight": 2, "limit": 8, "rejected": 0},
+            "comment.breaker": {"in_flight": 1, "rejected": 99},
+        },
+        "gateway.2": {"comment.bulkhead": {"in_flight": 7, "limit": 8, "rejected": 12}},
+    }
+
+    (bulkhead,) = busiest(answers, ["bulkhead"])
+
+    assert str(bulkhead) == "bulkhead gateway.1>comment: 8 of 8 in flight, 40 rejected"
+    assert busiest({"video.1": {"limiter": {"in_flight": 3, "rejected": 1}}}, ["limiter"]) == [
+        Protection("limiter", "video.1", 3.0, None, 1.0)
+    ]
+
+
+def test_evidence_of_harm_comes_first_where_nothing_protects() -> None:
+    """In the main arm a refusal tells most, in the control an expired request."""
+    some = [Evidence("1", arm, kind, HOPS) for arm in ("main", "control")
+            for kind in ("late", "rejected", "expired")]  # fmt: skip
+
+    ordered = most_telling_first(some)
+
+    assert next(e.kind for e in ordered if e.arm == "main") == "rejected"
+    assert next(e.kind for e in ordered if e.arm == "control") == "expired"
