@@ -53,9 +53,14 @@ class Door(Protocol):
     recorder: Recorder
     rng: random.Random
 
-    def mode(self, policy: str) -> Mode: ...
-    def pressure(self) -> float: ...
-    def register_gate(self, name: str, gate: Resettable) -> None: ...
+    def mode(self, policy: str) -> Mode:
+        """Return how a policy stands."""
+
+    def pressure(self) -> float:
+        """Return how full the process is, 1 being all of it."""
+
+    def register_gate(self, name: str, gate: Resettable) -> None:
+        """Show a policy, and reset it when told to."""
 
 
 def build_routes(clients: Clients, views: ViewCounter, door: Door) -> FastAPI:

@@ -23,7 +23,8 @@ CHECK_TIMEOUT_S = 0.3
 class Checked(Protocol):
     """Who hears of a check's answer."""
 
-    def on_check(self, endpoint: str, ok: bool, now_s: float) -> None: ...
+    def on_check(self, endpoint: str, ok: bool, now_s: float) -> None:
+        """Take one answer; False for a missed check."""
 
 
 async def run_checks(channels: Channels[StubT], listener: Checked, switches: Switches) -> None:

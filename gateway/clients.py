@@ -13,6 +13,7 @@ from api.counter.v1 import counter_pb2, counter_pb2_grpc
 from api.video.v1 import video_pb2, video_pb2_grpc
 from gateway.models import Account, Comment, CommentList, Like, Session, Stats, Video, VideoList
 from gateway.upstreams import Upstream
+from resilience.errors import Code, ServiceError, UpstreamStatus
 
 
 class Clients:
@@ -89,6 +90,8 @@ class Clients:
         """Return a video's counts."""
         request = counter_pb2.GetStatsRequest(video_ids=[video_id])
         found = await self._counter.call(lambda stub: stub.GetStats, request)
+        if len(found.stats) != 1:
+            raise _bad_answer(f"counter gave {len(found.stats)} counts for one video")
         return Stats(found.stats[0].likes, found.stats[0].views)
 
     async def add_like(self, video_id: int, account_id: int, key: str, fingerprint: str) -> Like:
@@ -103,6 +106,10 @@ class Clients:
         """Count one view."""
         request = counter_pb2.AddViewRequest(video_id=video_id)
         await self._counter.call(lambda stub: stub.AddView, request, idempotent=False)
+
+
+def _bad_answer(message: str) -> ServiceError:
+    return UpstreamStatus(Code.BAD_GATEWAY, "BAD_ANSWER", message)
 
 
 def _video(video: video_pb2.Video) -> Video:

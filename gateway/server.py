@@ -19,7 +19,8 @@ from kit.summaries import record_to
 class Ground(Door, Lab, Protocol):
     """All that the gateway needs of the node it runs on."""
 
-    def setting(self, name: str, default: float) -> float: ...
+    def setting(self, name: str, default: float) -> float:
+        """Return a number of the newest state, or the default."""
 
 
 class Gateway:

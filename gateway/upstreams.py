@@ -35,14 +35,18 @@ SERVICES = ("account", "video", "comment", "counter")
 class Resettable(Protocol):
     """A policy that can be shown and reset."""
 
-    def reset(self, now_s: float) -> None: ...
-    def snapshot(self) -> Snapshot: ...
+    def reset(self, now_s: float) -> None:
+        """Forget what was learned."""
+
+    def snapshot(self) -> Snapshot:
+        """Return the figures for a page."""
 
 
 class Registry(Protocol):
     """Who tells which endpoints a service has."""
 
-    def on_change(self, service: str, callback: Callable[[list[Endpoint]], None]) -> None: ...
+    def on_change(self, service: str, callback: Callable[[list[Endpoint]], None]) -> None:
+        """Call this with the endpoints now, and each time they change."""
 
 
 class Lab(Protocol):
@@ -54,8 +58,11 @@ class Lab(Protocol):
     @property
     def directory(self) -> Registry: ...
 
-    def mode(self, policy: str) -> Mode: ...
-    def register_gate(self, name: str, gate: Resettable) -> None: ...
+    def mode(self, policy: str) -> Mode:
+        """Return how a policy stands."""
+
+    def register_gate(self, name: str, gate: Resettable) -> None:
+        """Show a policy, and reset it when told to."""
 
 
 class Upstream(Generic[StubT]):
@@ -123,6 +130,7 @@ class Upstream(Generic[StubT]):
         """
 
         async def send(endpoint: str, timeout_s: float | None) -> AnswerT:
+            """Send one attempt."""
             return await self._send(method, request, endpoint, timeout_s)
 
         return await self._pipeline.call(send, idempotent=idempotent)

@@ -23,7 +23,7 @@ PUBLISH_EVERY_S = 1_800
 
 FIRST_NAMES = (
     "ada", "alan", "amin", "ana", "bela", "bo", "chen", "dara", "eli", "emre", "fatou", "finn",
-    "gia", "hana", "hugo", "ida", "ines", "ivan", "jomo", "kai", "kofi", "lea", "lin", "luca",
+    "gia", "hana", "hugo", "ida", "irma", "ivan", "jomo", "kai", "kofi", "lea", "lin", "luca",
     "maya", "mei", "milo", "nadia", "nia", "noor", "omar", "pia", "ravi", "rosa", "sami",
     "tala", "uma", "wei", "yara", "zoe",
 )  # fmt: skip

@@ -7,6 +7,7 @@ Starlette raises for a path or method it doesn't know, and HTTP wants a header w
 import time
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route, Router
 
 from resilience.asgi.problem import problem
@@ -16,6 +17,7 @@ from resilience.errors import Code, ServiceError
 
 ROUTE_NOT_FOUND = "ROUTE_NOT_FOUND"
 METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+CLIENT_CLOSED = "CLIENT_CLOSED"
 CHALLENGE = b'Bearer realm="squall"'
 
 
@@ -38,6 +40,10 @@ class Edge:
             await self._router(scope, receive, send)
         except HTTPException as error:
             await self._refuse(scope, send, error)
+        except ClientDisconnect:
+            raise ServiceError(
+                Code.CANCELLED, CLIENT_CLOSED, "the client left in the middle of its body"
+            ) from None
         except ServiceError as error:
             if error.code is not Code.UNAUTHENTICATED:
                 raise

@@ -66,10 +66,12 @@ class FakeDirectory:
         self._listeners: dict[str, list[Callable[[list[Endpoint]], None]]] = defaultdict(list)
 
     def on_change(self, service: str, callback: Callable[[list[Endpoint]], None]) -> None:
+        """Call this with the endpoints now, and each time they change."""
         self._listeners[service].append(callback)
         callback(self._endpoints[service])
 
     def set(self, endpoints: Iterable[Endpoint]) -> None:
+        """Have these endpoints from now on."""
         self._endpoints.clear()
         for each in endpoints:
             self._endpoints[each.instance.partition(".")[0]].append(each)
@@ -95,15 +97,19 @@ class FakeNode:
         self.pressure_value = 0.0
 
     def mode(self, policy: str) -> Mode:
+        """Return what the test set, else the lab's default."""
         return self.modes.get(policy) or default_mode(policy, "gateway")
 
     def setting(self, name: str, default: float) -> float:
+        """Return what the test set, else the default."""
         return self.settings.get(name, default)
 
     def pressure(self) -> float:
+        """Return what the test set."""
         return self.pressure_value
 
     def register_gate(self, name: str, gate: Resettable) -> None:
+        """Keep a policy for the test to look at."""
         self.gates[name] = gate
 
 
@@ -122,6 +128,7 @@ class Trouble(UnaryInterceptor):
     async def handle(
         self, method: str, inner: Unary, request: Any, servicer: ServicerContext
     ) -> Any:
+        """Note the call, wait, fail or go on."""
         context = current()
         assert context is not None
         self.calls.append(method.rpartition("/")[2])
@@ -166,10 +173,12 @@ class FakeServices:
         self.endpoints: dict[str, Endpoint] = {}
 
     async def start(self) -> None:
+        """Start everything."""
         for instance in self.trouble:
             await self.start_one(instance)
 
     async def start_one(self, instance: str) -> None:
+        """Start one instance, on a new port."""
         service = instance.partition(".")[0]
         port = free_port()
         switches = FixedSwitches()
@@ -206,6 +215,7 @@ class FakeServices:
         }
 
     async def stop(self) -> None:
+        """End everything."""
         await asyncio.gather(*(each.stop(None) for each in self.servers.values()))
 
 
@@ -243,6 +253,7 @@ class SmallLab:
         self.node.directory.set(self.services.endpoints.values())
 
     async def start(self) -> None:
+        """Start everything."""
         await self.services.start()
         self.announce()
         self.gateway.start()
@@ -250,6 +261,7 @@ class SmallLab:
         await until(lambda: self._server.started)
 
     async def stop(self) -> None:
+        """End everything."""
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving

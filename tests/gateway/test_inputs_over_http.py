@@ -9,7 +9,8 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from tests.gateway.lab import HOST, SmallLab, small_lab
+from resilience.policy.contract import Mode
+from tests.gateway.lab import HOST, SmallLab, small_lab, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -28,6 +29,7 @@ class Door(NamedTuple):
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def door() -> AsyncIterator[Door]:
+    """Run one lab for all tests here."""
     async with small_lab() as lab, httpx2.AsyncClient(base_url=lab.base_url) as client:
         token = (await client.post("/v1/sessions", json={"name": "tester"})).json()["token"]
         yield Door(lab, client, token)
@@ -121,7 +123,7 @@ async def test_bad_comment_bodies(door: Door, body: bytes, status: int, reason: 
         (b'{"name": "ab"}', 400, "ACCOUNT_NAME_INVALID"),
         (b'{"name": "UPPER"}', 400, "ACCOUNT_NAME_INVALID"),
         (b'{"name": 12345}', 422, "FIELD_INVALID"),
-        (b'{"nam": "abc"}', 422, "FIELD_UNKNOWN"),
+        (b'{"nickname": "abc"}', 422, "FIELD_UNKNOWN"),
         (b"{}", 422, "FIELD_MISSING"),
     ],
 )
@@ -229,6 +231,28 @@ async def test_streamed_body_is_refused_when_it_passes_the_limit(door: Door) -> 
     await writer.wait_closed()
 
 
+@pytest.mark.parametrize("deadline", [Mode.ON, Mode.OFF])
+async def test_client_that_leaves_in_its_body_is_499_and_no_bug(
+    door: Door, deadline: Mode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client who leaves before its body is complete is counted as such and not logged."""
+    door.lab.node.modes["deadline"] = deadline
+    request_id = f"left-{deadline.value}"
+    _, writer = await asyncio.open_connection(HOST, door.lab.port)
+    writer.write(
+        b"POST /v1/sessions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n"
+        b"x-request-id: " + request_id.encode() + b"\r\n\r\n{"
+    )
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    await until(lambda: bool(door.lab.node.recorder.find(request_id)))
+    door.lab.node.modes.clear()
+    summary = door.lab.node.recorder.find(request_id)[0]
+    assert (summary.code, summary.status) == (499, "CLIENT_CLOSED")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 @pytest.mark.parametrize(
     ("headers", "reason"),
     [
@@ -268,6 +292,7 @@ async def test_an_unhandled_error_shows_nothing_of_itself(
     """A bug of ours is 500 problem+json without its text; the log has the cause."""
 
     async def broken(_: int) -> None:
+        """Fail as a bug would."""
         raise KeyError("a secret of ours")
 
     monkeypatch.setattr(door.lab.services.videos, "find", broken)

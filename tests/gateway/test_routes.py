@@ -14,18 +14,21 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def lab() -> AsyncIterator[SmallLab]:
+    """Run one lab for all tests here."""
     async with small_lab() as running:
         yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def client(lab: SmallLab) -> AsyncIterator[httpx2.AsyncClient]:
+    """Open a client of it."""
     async with httpx2.AsyncClient(base_url=lab.base_url) as running:
         yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def authorized(client: httpx2.AsyncClient) -> dict[str, str]:
+    """Open a session."""
     answer = await client.post("/v1/sessions", json={"name": "reader_1"})
     return {"authorization": f"Bearer {answer.json()['token']}"}
 
@@ -173,7 +176,7 @@ def references(node: object) -> list[str]:
 
 
 async def test_head_is_answered_as_get_without_a_body(client: httpx2.AsyncClient) -> None:
-    """HEAD gives GET's status and headers."""
+    """HEAD gives the status and headers that GET gives."""
     answer = await client.head("/v1/videos")
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"] == "application/json"

@@ -19,6 +19,7 @@ POSITIONS = st.integers(1, MAX_POSITION)
 
 
 def position_or_refusal(word: str) -> str:
+    """Read a cursor into its position, or the reason it was refused for."""
     try:
         return str(decode_cursor("video", word))
     except ServiceError as error:

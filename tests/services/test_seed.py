@@ -4,12 +4,14 @@ import time
 
 import pytest
 
+from kit.errors import ConfigError
 from services.account.data import StoreAccounts
 from services.comment.data import CommentBody, StoreComments
 from services.counter.data import StoreCounters
 from services.video.data import NEWEST_KEY, StoreVideos
 from shard.store import StoreClient
 from squall.commands.seed import SIZE_NAMES
+from squall.commands.seed import seed as command
 from squall.dataset import SIZES, Dataset
 from squall.seed import MARKER_KEY, describe, parse, seed
 
@@ -120,3 +122,9 @@ def test_wrong_arguments_exit_with_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parse(argv)
     assert caught.value.code == 2
+
+
+def test_unknown_size_names_the_nearest() -> None:
+    """``squall seed --size smaal`` is a usage error that names what was meant."""
+    with pytest.raises(ConfigError, match="did you mean small"):
+        command(size="smaal")

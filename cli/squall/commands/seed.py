@@ -23,11 +23,12 @@ def seed(
     as_json: JsonFlag = False,
 ) -> None:
     """Write a reproducible data set; running it twice changes nothing."""
-    from chaos.lab import find_lab
     from kit.errors import ConfigError
 
     if size not in SIZE_NAMES:
         raise ConfigError(f"there is no size {size!r}: {nearest(size, SIZE_NAMES)}")
+    from chaos.lab import find_lab
+
     argv = ["python", "-m", "squall.seed", "--size", size, "--seed", str(number)]
     argv += ["--if-empty"] if if_empty else []
     argv += ["--json"] if as_json else []

@@ -18,6 +18,7 @@ BOB = AccountRecord(2, "bob_2", 1_700_000_001)
 
 
 def make(*accounts: AccountRecord) -> tuple[Accounts, MemoryAccounts]:
+    """Make the use cases over these accounts, with counted tokens."""
     repository = MemoryAccounts(*accounts)
     tokens = (f"{number:032x}" for number in range(1, 100))
     return Accounts(repository, lambda: 1_800_000_000.9, lambda: next(tokens)), repository

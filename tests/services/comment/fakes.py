@@ -12,6 +12,7 @@ class MemoryComments:
         self.by_video: dict[int, list[CommentBody]] = defaultdict(list)
 
     async def newest(self, video_id: int, before_id: int | None, limit: int) -> CommentSlice:
+        """Count back from the newest."""
         bodies = self.by_video.get(video_id, [])
         records = [
             CommentRecord(number, video_id, body)
@@ -21,5 +22,6 @@ class MemoryComments:
         return CommentSlice(records[::-1][:limit], len(bodies))
 
     async def add(self, video_id: int, body: CommentBody) -> int:
+        """Append."""
         self.by_video[video_id].append(body)
         return len(self.by_video[video_id])

@@ -8,6 +8,7 @@ from tests.services.comment.fakes import MemoryComments
 
 
 def make() -> Comments:
+    """Make the use cases over no comments, with a clock that stands."""
     return Comments(MemoryComments(), lambda: 1_800_000_000.5)
 
 

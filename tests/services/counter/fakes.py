@@ -38,11 +38,13 @@ class MemoryCounters:
         self.now_s = 0.0
 
     async def stats(self, video_ids: Sequence[int]) -> list[VideoStats]:
+        """Count."""
         return [self._stats(each) for each in video_ids]
 
     async def add_like(
         self, video_id: int, account_id: int, idempotency: IdempotencyKey | None
     ) -> LikeResult:
+        """Like, or replay what the key was used for."""
         place = (account_id, idempotency.key if idempotency else "")
         kept = self.records.get(place) if idempotency else None
         if kept is not None and idempotency is not None:
@@ -55,6 +57,7 @@ class MemoryCounters:
         return result
 
     async def add_view(self, video_id: int) -> VideoStats:
+        """Count one view."""
         self.views[video_id] += 1
         return self._stats(video_id)
 

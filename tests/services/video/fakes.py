@@ -17,8 +17,10 @@ class MemoryVideos:
         self.videos = {each: make_video(each) for each in range(1, count + 1)}
 
     async def find(self, video_id: int) -> VideoRecord | None:
+        """Look the id up."""
         return self.videos.get(video_id)
 
     async def newest(self, before_id: int | None, limit: int) -> list[VideoRecord]:
+        """Sort by id."""
         ids = [each for each in self.videos if before_id is None or each < before_id]
         return [self.videos[each] for each in sorted(ids, reverse=True)[:limit]]

@@ -13,6 +13,7 @@ COUNT = 25
 
 @pytest.fixture
 async def videos(store: StoreClient) -> StoreVideos:
+    """Write 25 videos and hand out the repository."""
     await store.write("DEL", NEWEST_KEY)
     for number in range(1, COUNT + 1):
         stored = encode_video(make_video(number))
