@@ -203,10 +203,15 @@ def check_inner_ports(lab: Lab) -> list[Check]:
     return [check for check in checks if check.level != "ok"]
 
 
-def choose_network() -> str:
-    """Return the first network of addresses whose control port nobody holds; one lab uses one."""
+def choose_network(remembered: str | None = None) -> str:
+    """Return a network of addresses that no other lab uses.
+
+    Args:
+        remembered: The one that this lab's data was written in; taken if it is free.
+    """
     port = INNER_PORTS[0]
-    free = (network for network in NETWORKS if is_free(f"{network}.1", port))
+    wanted = [remembered, *NETWORKS] if remembered else NETWORKS
+    free = (network for network in wanted if is_free(f"{network}.1", port))
     return next(free, DEFAULT_NETWORK)
 
 

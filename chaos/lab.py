@@ -24,6 +24,8 @@ Mode = Literal["processes", "containers"]
 ROOT = Path(__file__).resolve().parents[1]
 STATE_FOLDER = ".squall"
 LAB_FILE = "lab.json"
+DATA_FOLDER = "data"
+NETWORK_FILE = "network"
 COMPOSE_FILE = "docker-compose.yml"
 
 DEFAULT_PORT = 8080
@@ -133,6 +135,17 @@ class Lab:
         self.state_folder.mkdir(parents=True, exist_ok=True)
         data = {"mode": self.mode, "ports": asdict(self.ports), "network": self.network}
         (self.state_folder / LAB_FILE).write_text(json.dumps(data) + "\n", encoding="utf-8")
+        if self.mode == "processes":
+            # Beside the data, since the store's nodes remember each other's addresses.
+            (self.state_folder / DATA_FOLDER).mkdir(exist_ok=True)
+            (self.state_folder / DATA_FOLDER / NETWORK_FILE).write_text(self.network)
+
+    def remembered_network(self) -> str | None:
+        """Return the network that the data on disk was written in, None without data."""
+        try:
+            return (self.state_folder / DATA_FOLDER / NETWORK_FILE).read_text().strip()
+        except FileNotFoundError:
+            return None
 
     def is_answering(self) -> bool:
         """Ask control for a PONG, for at most 1 s."""

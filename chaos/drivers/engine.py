@@ -15,6 +15,7 @@ from kit.errors import LabEnvironmentError
 
 PROJECT = "squall"  # the compose file's name
 DEFAULT_BASE = "python:3.13-slim-trixie"  # docker-compose.yml, BASE_IMAGE
+IMAGE_LABEL = "squall.image"  # deploy/Dockerfile
 ASK_TIMEOUT_S = 10.0
 PULL_TIMEOUT_S = 180.0
 HOW_TO_MEND = (
@@ -80,6 +81,11 @@ def run_compose(root: Path, arguments: Sequence[str], environment: Mapping[str, 
     if done.returncode != 0:
         last = "\n".join(done.stdout.strip().splitlines()[-15:])
         raise LabEnvironmentError(f"{' '.join(command)} failed:\n{last}")
+
+
+def forget_old_images() -> None:
+    """Remove the images of earlier builds, which an edit of code leaves without a name."""
+    _run(["docker", "image", "prune", "--force", "--filter", f"label={IMAGE_LABEL}"])
 
 
 def ensure_base(root: Path) -> str:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from chaos.compose import read_topology
-from chaos.lab import COMPOSE_FILE, STATE_FOLDER, load_lab
+from chaos.lab import COMPOSE_FILE, DATA_FOLDER, STATE_FOLDER, load_lab
 from chaos.server_binary import PROGRAM, find_server
 from chaos.supervisor.plan import ProcessPlan, plan_processes
 
@@ -26,7 +26,7 @@ def plan_lab(root: Path) -> list[ProcessPlan]:
     lab = load_lab(root)
     return plan_processes(
         read_topology(root / COMPOSE_FILE),
-        data=root / STATE_FOLDER / "data",
+        data=root / STATE_FOLDER / DATA_FOLDER,
         programs={"python": sys.executable, PROGRAM: str(find_server().path)},
         environment={**os.environ, **lab.ports.environment},
         network=lab.network,

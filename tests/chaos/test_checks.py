@@ -61,6 +61,8 @@ def test_a_second_lab_gets_the_next_network(monkeypatch: pytest.MonkeyPatch) -> 
 
     with socket.create_server((f"{NETWORKS[0]}.1", port)):
         assert choose_network() == NETWORKS[1]
+        assert choose_network(NETWORKS[0]) == NETWORKS[1]
+        assert choose_network(NETWORKS[4]) == NETWORKS[4]
 
 
 def test_what_is_missing_is_an_error_that_names_it() -> None:

@@ -41,6 +41,7 @@ def test_a_saved_lab_is_loaded_as_it_was(tmp_path: Path) -> None:
     lab.save()
 
     assert load_lab(tmp_path, {"SQUALL_PORT": "9"}) == lab
+    assert lab.remembered_network() == "127.77.5"
 
 
 def test_without_a_file_it_is_containers_on_the_environment_s_ports(tmp_path: Path) -> None:
@@ -49,6 +50,7 @@ def test_without_a_file_it_is_containers_on_the_environment_s_ports(tmp_path: Pa
 
     assert (lab.mode, lab.base_url) == ("containers", "http://127.0.0.1:18080")
     assert lab.control == ("127.0.0.1", 18079)
+    assert lab.remembered_network() is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"mode": "processes", "ports": {"front": 1}}'])

@@ -28,7 +28,7 @@ def doctor(
     )
     lab = load_lab()
     if not lab.is_answering():
-        lab = replace(lab, network=choose_network())
+        lab = replace(lab, network=choose_network(lab.remembered_network()))
     checks = check_machine(lab, "containers" if chosen == "containers" else "processes")
     is_missing = any(check.level == "missing" for check in checks)
     data = {

@@ -79,7 +79,8 @@ def _start(wanted: str) -> "Lab":
 
     ports = read_ports()
     mode, base = _choose(wanted)
-    lab = Lab(ROOT, mode, ports, choose_network())
+    remembered = Lab(ROOT, mode, ports).remembered_network()
+    lab = Lab(ROOT, mode, ports, choose_network(remembered))
     require(check_machine(lab, mode))
     if mode == "processes" and lab.is_answering():
         raise LabEnvironmentError(
@@ -92,10 +93,11 @@ def _start(wanted: str) -> "Lab":
         lab.save()
         start_supervisor(lab.root, lab.state_folder)
     else:
-        from chaos.drivers.engine import run_compose
+        from chaos.drivers.engine import forget_old_images, run_compose
 
         environment = {**ports.environment, "BASE_IMAGE": base}
         run_compose(lab.root, ["up", "--detach", "--build"], environment)
+        forget_old_images()
         lab.save()
     return lab
 
