@@ -16,7 +16,7 @@ def matches(pattern: str, route: str) -> bool:
 
     Args:
         pattern: What a rule says.
-        route: ``GET /v1/videos/7`` for HTTP, ``/squall.video.v1.Videos/GetVideo`` for gRPC.
+        route: ``GET /v1/videos/7`` for HTTP, ``/video.v1.VideoService/GetVideo`` for gRPC.
     """
     return pattern == route or _compile(pattern).fullmatch(route) is not None
 

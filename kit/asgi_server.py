@@ -16,7 +16,7 @@ import uvicorn
 
 from faults.asgi import ABORT_EXTENSION
 from kit.errors import LabError
-from kit.listen import BACKLOG, bind
+from kit.listen import BACKLOG, bind, reset_on_close
 from kit.node import Node
 from resilience.asgi.types import HEALTH_PATHS, ASGIApp, Receive, Scope, Send
 
@@ -47,6 +47,7 @@ async def serve_asgi(node: Node, app: ASGIApp, port: int = GATEWAY_PORT) -> None
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
+        listener.close()
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
@@ -96,7 +97,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[Any] | None = None) -> None:
         try:
             await super().startup(sockets)
-        except SystemExit:
+        except SystemExit:  # the application's lifespan said no
+            self.should_exit = True
             return
         self._ready.set()
 
@@ -137,6 +139,7 @@ async def _abort(receive: Receive, send: Send) -> None:
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is None:
         raise LabError("this server cannot drop a connection: not uvicorn")
+    reset_on_close(transport.get_extra_info("socket").fileno())
     transport.abort()
     while (await receive())["type"] != "http.disconnect":
         pass

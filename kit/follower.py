@@ -72,6 +72,8 @@ class Follower:
         """Wait for control, however long it takes, and take the first reading."""
         wait_s = FIRST_RETRY_S
         while not await self._try_sync():
+            if wait_s == FIRST_RETRY_S:
+                log.info("waiting for control")
             await asyncio.sleep(wait_s)
             wait_s = min(RENEW_EVERY_S, wait_s * 2)
 

@@ -4,7 +4,7 @@ import pytest
 
 from faults.route import matches
 
-GRPC = "/squall.video.v1.VideoService/GetVideo"
+GRPC = "/video.v1.VideoService/GetVideo"
 
 
 @pytest.mark.parametrize(

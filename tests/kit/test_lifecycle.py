@@ -1,0 +1,84 @@
+"""Ready, draining, stopped; in which order, and how long each takes."""
+
+import asyncio
+import time
+
+import pytest
+
+from kit import lifecycle as module
+from kit.lifecycle import Lifecycle, Phase
+
+
+class Process:
+    """A lifecycle and what it did, in order."""
+
+    def __init__(self, drain: bool = True) -> None:
+        self.did: list[str] = []
+        self.lifecycle = Lifecycle(self.announce, lambda: drain)
+
+    async def announce(self) -> None:
+        """Note what would be told to control."""
+        self.did.append(f"announce {self.lifecycle.phase.value}")
+
+    async def close(self, limit_s: float) -> None:
+        """Note how long what is in flight would be waited for."""
+        self.did.append(f"close {limit_s:g}")
+
+
+def test_times_are_documented() -> None:
+    """One second of notice, ten to finish: together below compose's 15 s."""
+    assert (module.NOTICE_S, module.FINISH_LIMIT_S) == (1.0, 10.0)
+
+
+async def test_a_stop_says_not_ready_before_it_closes() -> None:
+    """Nobody asked lately, so nobody needs the notice: it's over at once."""
+    process = Process()
+    heard: list[bool] = []
+    process.lifecycle.on_ready_change(heard.append)
+    serving = asyncio.create_task(process.lifecycle.serve(process.close))
+    await asyncio.sleep(0)
+    assert process.lifecycle.is_ready
+    started_s = time.monotonic()
+    process.lifecycle.request_stop()
+    await serving
+    assert time.monotonic() - started_s < 0.5
+    assert process.did == ["announce ready", "announce draining", "close 10"]
+    assert heard == [True, False]
+    assert process.lifecycle.phase is Phase.STOPPED
+
+
+async def test_with_traffic_balancers_get_their_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request came a moment ago: it goes on serving for the notice."""
+    monkeypatch.setattr(module, "NOTICE_S", 0.15)
+    process = Process()
+    serving = asyncio.create_task(process.lifecycle.serve(process.close))
+    await asyncio.sleep(0)
+    process.lifecycle.begin_request()
+    process.lifecycle.end_request()
+    started_s = time.monotonic()
+    process.lifecycle.request_stop()
+    await serving
+    assert time.monotonic() - started_s >= 0.15
+
+
+async def test_without_drain_it_closes_at_once() -> None:
+    """The control arm of a rolling restart: no notice, no limit, what is in flight breaks."""
+    process = Process(drain=False)
+    serving = asyncio.create_task(process.lifecycle.serve(process.close))
+    await asyncio.sleep(0)
+    process.lifecycle.begin_request()
+    process.lifecycle.request_stop()
+    await serving
+    assert process.did == ["announce ready", "close 0", "announce stopped"]
+    assert repr(process.lifecycle) == "<Lifecycle stopped, 1 in flight>"
+
+
+async def test_a_second_stop_is_immediate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is gone, whatever it was doing."""
+    codes: list[int] = []
+    monkeypatch.setattr(module.os, "_exit", codes.append)
+    process = Process()
+    process.lifecycle.request_stop()
+    assert process.lifecycle.is_stopping
+    process.lifecycle.request_stop()
+    assert codes == [module.EXIT_SECOND_SIGNAL] == [130]
