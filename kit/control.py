@@ -21,10 +21,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from kit import scripts
-from kit.belief import Reading, Stored
-from kit.entries import Entry, check_entry, decode_entry
+from kit.entries import Entry, check_entry
 from kit.errors import LabEnvironmentError
 from kit.members import LEASE_S, LiveReport, Member, Renewal, select
+from kit.replies import Sync, parse_sync, to_plain
 
 CONNECT_TIMEOUT_S = 0.5
 ANSWER_TIMEOUT_S = 1.0  # with the connect timeout: a command against a dead control ends in 1.5 s
@@ -64,13 +64,6 @@ class Ask(msgspec.Struct, frozen=True):
     reply_to: str
     args: dict[str, Any] = {}
     targets: list[str] | None = None
-
-
-class Sync(NamedTuple):
-    """One trip of a process: its lease renewed, a reading, the members when it wanted them."""
-
-    reading: Reading
-    members: list[Member] | None
 
 
 class ControlClient:
@@ -115,7 +108,7 @@ class ControlClient:
     async def read(self) -> ControlSnapshot:
         """Read the whole state."""
         reading = (await self.sync()).reading
-        entries = {field: _plain(stored) for field, stored in (reading.entries or {}).items()}
+        entries = {field: to_plain(stored) for field, stored in (reading.entries or {}).items()}
         return ControlSnapshot(
             entries, reading.version, reading.incarnation, reading.now_ms, reading.settled
         )
@@ -185,7 +178,7 @@ class ControlClient:
         ]  # fmt: skip
         async with self._errors():
             answer = await self._sync(keys=scripts.KEYS, args=args)
-        return _parse_sync(answer)
+        return parse_sync(answer)
 
     async def offer(self, version: int, entries: Mapping[str, tuple[Entry, int]]) -> bool:
         """Offer a snapshot to an unsettled incarnation; True when it has settled already.
@@ -290,31 +283,3 @@ def keeping_cancellation() -> Iterator[None]:
     finally:
         if task is not None and task.cancelling() > before:
             raise asyncio.CancelledError
-
-
-def _parse_sync(answer: list[Any]) -> Sync:
-    run, is_settled, version, now_ms, state, members = answer
-    entries = None if state is None else _parse_state(state)
-    reading = Reading(run.decode(), bool(is_settled), int(version), int(now_ms), entries)
-    if members is None:
-        return Sync(reading, None)
-    decoder = msgspec.json.Decoder(Member)
-    return Sync(reading, sorted(map(decoder.decode, members), key=lambda one: one.instance))
-
-
-def _parse_state(flat: list[bytes]) -> dict[str, Stored]:
-    entries = {}
-    for name, value in zip(flat[::2], flat[1::2], strict=True):
-        field = name.decode()
-        written_ms, _, data = value.partition(b" ")
-        entry = decode_entry(field, data)
-        if entry is not None:
-            entries[field] = Stored(entry, int(written_ms))
-    return entries
-
-
-def _plain(stored: Stored) -> dict[str, Any]:
-    value: dict[str, Any] = msgspec.to_builtins(stored.entry)
-    if "created_ms" in value:
-        value["created_ms"] = stored.written_ms
-    return value

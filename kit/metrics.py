@@ -32,13 +32,11 @@ class Metrics(Collector):
     """What one process tells Prometheus.
 
     Args:
-        instance: Becomes the label ``instance_name`` of the build line.
-        gates: Policy name to its ``snapshot``, read at each scrape.
+        policies: Returns each policy's snapshot, by name; read at each scrape.
     """
 
-    def __init__(self, instance: str, gates: Mapping[str, Callable[[], Snapshot]]) -> None:
-        self._instance = instance
-        self._gates = gates
+    def __init__(self, policies: Callable[[], Mapping[str, Snapshot]]) -> None:
+        self._read_policies = policies
         self._gauges: list[Gauges] = []
         self._counts: dict[tuple[str, str], int] = {}
         self._durations: dict[str, list[float]] = {}
@@ -100,8 +98,8 @@ class Metrics(Collector):
         family = GaugeMetricFamily(
             "squall_policy", "A policy's own figures.", labels=("policy", "figure")
         )
-        for name, snapshot in self._gates.items():
-            for figure, value in snapshot().items():
+        for name, snapshot in self._read_policies().items():
+            for figure, value in snapshot.items():
                 if isinstance(value, int | float):
                     family.add_metric((name, figure), float(value))
         yield family

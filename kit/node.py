@@ -15,7 +15,6 @@ import asyncio
 import logging
 import os
 import random
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -37,10 +36,9 @@ from kit.settings import Settings
 from kit.state import LabState
 from kit.station import Station
 from kit.station_schedule import no_station
+from kit.vitals import local_address, rss_bytes
 from kit.watchdog import Watchdog
 from resilience.policy.contract import Mode, Snapshot
-
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +79,7 @@ class Node:
         self.watchdog = Watchdog(self._on_beat)
         self._pressure = Pressure(self.station.busy_share, lambda: self.watchdog.lag_s)
         self.gates: dict[str, Resettable] = {}
-        self.metrics = Metrics(settings.instance, _Snapshots(self.gates))
+        self.metrics = Metrics(self.policies)
         self._modes: dict[str, Mode] = {}
         self._rules: Sequence[FaultRule] = ()
         self._on_change: list[Callable[[LabState], None]] = []
@@ -260,41 +258,6 @@ class Node:
             "squall_ready": float(self.lifecycle.is_ready),
             "squall_state_version": self.state.version,
         }
-
-
-class _Snapshots(Mapping[str, Callable[[], Snapshot]]):
-    """The registered gates' snapshots as a live mapping."""
-
-    def __init__(self, gates: Mapping[str, Resettable]) -> None:
-        self._gates = gates
-
-    def __getitem__(self, name: str) -> Callable[[], Snapshot]:
-        return self._gates[name].snapshot
-
-    def __iter__(self) -> Any:
-        return iter(self._gates)
-
-    def __len__(self) -> int:
-        return len(self._gates)
-
-
-def rss_bytes() -> int:
-    """Return this process's resident memory; 0 where the system doesn't say."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * PAGE_BYTES
-    except OSError:
-        return 0
-
-
-def local_address(peer: tuple[str, int]) -> str:
-    """Return our own address on the way to a peer; sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(peer)
-        except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])
 
 
 def _call_all(callbacks: list[Callable[[Any], None]], value: object) -> None:

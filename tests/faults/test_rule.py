@@ -57,7 +57,7 @@ def test_right_rules_are_taken(change: dict[str, Any]) -> None:
         ({"params": {"ms": -1}}, "fault ms is -1"),
         ({"params": {"ms": "soon"}}, "fault ms is 'soon'"),
         ({"kind": "abort", "params": {"ms": 1}}, "it takes none"),
-        ({"kind": "error", "params": {"code": "UNAVAILABEL"}}, "did you mean UNAVAILABLE"),
+        ({"kind": "error", "params": {"code": "UNAVAILABL"}}, "did you mean UNAVAILABLE"),
         ({"kind": "error", "params": {"code": 299}}, "299"),
         ({"colour": "red"}, "colour"),
         ({"share": "half"}, "share"),

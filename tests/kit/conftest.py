@@ -9,6 +9,12 @@ from tests.kit.lab import client_of
 from tests.valkey import Valkey, start_valkey
 
 
+@pytest.fixture(autouse=True)
+def short_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody balances here, so a drain need not wait a second to be noticed."""
+    monkeypatch.setattr("kit.lifecycle.NOTICE_S", 0.05)
+
+
 @pytest.fixture(scope="session")
 def shared_control() -> Iterator[Valkey]:
     """One server for all tests that don't hurt it."""

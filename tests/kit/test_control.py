@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kit import control as module
@@ -143,7 +144,7 @@ async def test_an_ask_returns_when_all_have_answered(
         message = None
         while message is None:
             message = await pubsub.get_message(timeout=1.0)
-        ask = module.msgspec.json.decode(message["data"], type=Ask)
+        ask = msgspec.json.decode(message["data"], type=Ask)
         await other.reply(ask, "video.1", {"got": ask.args})
         started_s = time.monotonic()
         assert await asking == {"video.1": {"got": {"a": 1}}}

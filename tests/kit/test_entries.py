@@ -15,7 +15,7 @@ LATENCY = {"id": "f1", "kind": "latency", "target": "video", "params": {"ms": 5}
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("polcy/video/limiter", {"mode": "on"}, "is unknown"),
+        ("politics/video/limiter", {"mode": "on"}, "is unknown"),
         ("policy/video", {"mode": "on"}, "is unknown"),
         ("policy/video/limiter", {"mode": "maybe"}, "maybe"),
         ("policy/Video!/limiter", {"mode": "on"}, "target 'Video!'"),

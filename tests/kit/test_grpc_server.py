@@ -41,6 +41,14 @@ class Videos(video_pb2_grpc.VideoServiceServicer):
             raise KeyError("a secret of the implementation")
         return video_pb2.Video(id=request.id)
 
+    async def ListVideos(self, request: Any, context: Any) -> Any:
+        """List nothing."""
+        return video_pb2.ListVideosResponse()
+
+    async def GetFeed(self, request: Any, context: Any) -> Any:
+        """Feed nothing."""
+        return video_pb2.GetFeedResponse()
+
 
 @asynccontextmanager
 async def serving(node: Node, service: Videos) -> AsyncIterator[tuple[grpc.aio.Channel, Any]]:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from kit import lifecycle as module
-from kit.lifecycle import Lifecycle, Phase
+from kit.lifecycle import FINISH_LIMIT_S, NOTICE_S, Lifecycle, Phase
 
 
 class Process:
@@ -27,7 +27,7 @@ class Process:
 
 def test_times_are_documented() -> None:
     """One second of notice, ten to finish: together below compose's 15 s."""
-    assert (module.NOTICE_S, module.FINISH_LIMIT_S) == (1.0, 10.0)
+    assert (NOTICE_S, FINISH_LIMIT_S) == (1.0, 10.0)
 
 
 async def test_a_stop_says_not_ready_before_it_closes() -> None:
@@ -76,7 +76,7 @@ async def test_without_drain_it_closes_at_once() -> None:
 async def test_a_second_stop_is_immediate(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process is gone, whatever it was doing."""
     codes: list[int] = []
-    monkeypatch.setattr(module.os, "_exit", codes.append)
+    monkeypatch.setattr("os._exit", codes.append)
     process = Process()
     process.lifecycle.request_stop()
     assert process.lifecycle.is_stopping

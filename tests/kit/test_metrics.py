@@ -12,7 +12,7 @@ def summary(route: str = "/v1", code: int = 200, duration_ms: float = 3.0) -> Re
 
 def test_requests_and_durations_are_counted_by_route() -> None:
     """Counter by route and code, histogram cumulative with its sum."""
-    metrics = Metrics("video.1", {})
+    metrics = Metrics(dict)
     metrics.observe(summary(duration_ms=3.0))
     metrics.observe(summary(duration_ms=5.0))
     metrics.observe(summary(duration_ms=30.0, code=503))
@@ -29,7 +29,7 @@ def test_requests_and_durations_are_counted_by_route() -> None:
 
 def test_policies_and_gauges_are_read_at_the_scrape() -> None:
     """Only figures; words and switches are on the admin page."""
-    metrics = Metrics("video.1", {"limiter": lambda: {"limit": 5, "mode": "on", "cold": None}})
+    metrics = Metrics(lambda: {"limiter": {"limit": 5, "mode": "on", "cold": None}})
     metrics.gauges(lambda: {"squall_ready": 1.0})
     text = metrics.text().decode()
     assert 'squall_policy{figure="limit",policy="limiter"} 5.0' in text
@@ -39,7 +39,7 @@ def test_policies_and_gauges_are_read_at_the_scrape() -> None:
 
 def test_a_flood_of_routes_is_bounded() -> None:
     """Beyond 500 series the rest is ``other``."""
-    metrics = Metrics("video.1", {})
+    metrics = Metrics(dict)
     for number in range(module.MAX_SERIES + 50):
         metrics.observe(summary(f"/r{number}"))
     text = metrics.text().decode()

@@ -1,5 +1,7 @@
 """Settings from an environment, and what a wrong one says."""
 
+from pathlib import Path
+
 import pytest
 
 from kit import settings
@@ -89,7 +91,7 @@ def test_a_missing_store_is_named_only_where_it_is_needed() -> None:
 
 
 def test_outside_a_container_no_name_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: settings.Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Reverse DNS is left alone where there is no container's mark."""
     monkeypatch.setattr(settings, "CONTAINER_MARK", tmp_path / "absent")
