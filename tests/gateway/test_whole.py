@@ -15,6 +15,7 @@ from tests.gateway.processes import INSTANCES, Processes, processes
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 READY_LIMIT_S = 20.0
+GRPC_GRAIN_MS = 50.0
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +135,9 @@ async def test_every_hop_explains_a_request(lab: Processes, client: httpx2.Clien
     hops = {name: found for name, found in answers.items() if isinstance(found, list) and found}
     services = {name.partition(".")[0] for name in hops}
     assert services == {"gateway", "account", "video", "comment", "counter"}
-    gateway_ms = hops["gateway.1"][0]["remaining_in_ms"]
-    assert all(each[0]["remaining_in_ms"] <= gateway_ms for each in hops.values())
+    left_ms = {name: max(each["remaining_in_ms"] for each in hops[name]) for name in hops}
+    # gRPC rounds a second's timeout up to 10 ms, from a clock reading that may be a little old.
+    assert max(left_ms.values()) <= left_ms["gateway.1"] + GRPC_GRAIN_MS, left_ms
 
 
 async def test_settings_reach_the_running_gateway(lab: Processes, client: httpx2.Client) -> None:
