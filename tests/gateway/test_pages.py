@@ -57,6 +57,8 @@ async def test_slow_part_is_left_out_in_time(
         times_s.append(time.monotonic() - began_s)
         assert answer.status_code == 200
         assert part in answer.json()["degraded"]
+        if times_s[-1] < 0.45:
+            break
     assert min(times_s) < 0.45
 
 
