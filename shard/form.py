@@ -25,7 +25,7 @@ from shard.policy.topology import Address
 from shard.policy.view import View, parse_view
 from shard.resp import Answer, pack
 
-DEFAULT_ALGORITHM = "rendezvous"  # the most even of those at hand: skew 1.05 in blocks of 16
+DEFAULT_ALGORITHM = "rendezvous"  # the most even at hand: skew 1.05 in blocks of 16, ketama 1.12
 DEFAULT_LIMIT_S = 60.0
 POLL_S = 0.05
 REPORT_EVERY_S = 5.0

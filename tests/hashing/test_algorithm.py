@@ -43,7 +43,7 @@ def test_default_weight_is_one() -> None:
 def test_unknown_algorithm_names_the_nearest() -> None:
     """A typing error gets the name that was meant."""
     with pytest.raises(ValueError, match=r"did you mean 'rendezvous'.*ketama, rendezvous"):
-        registry.find("rendevous")
+        registry.find("rendezvo")
 
 
 @pytest.mark.parametrize("name", NAMES)

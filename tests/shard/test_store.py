@@ -243,13 +243,16 @@ class Listener:
         self.topologies = 0
 
     def on_operation(self, operation: str, result: str, duration_s: float) -> None:
+        """Keep what it was and how it ended."""
         assert duration_s >= 0
         self.heard.append((operation, result))
 
     def on_connection(self, address: Address, event: str) -> None:
+        """Keep the event."""
         self.heard.append(("connection", event))
 
     def on_topology(self, topology: Topology) -> None:
+        """Count it."""
         self.topologies += 1
 
 
@@ -277,6 +280,7 @@ class Faulty:
         self.times = times
 
     async def before_send(self, address: Address) -> str | None:
+        """Say LOADING as often as told."""
         self.times -= 1
         return "LOADING injected" if self.times >= 0 else None
 
