@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from kit.listeners import call_all
 from kit.members import LEASE_S, RENEW_EVERY_S, Member
 from kit.state import LabState
 
@@ -102,8 +103,7 @@ class Directory:
         for service in before.keys() | self._endpoints.keys():
             now = self._endpoints.get(service, [])
             if before.get(service, []) != now:
-                for listener in self._listeners.get(service, ()):
-                    listener(now)
+                call_all(self._listeners.get(service, ()), now)
 
     def _build(self) -> dict[str, list[Endpoint]]:
         endpoints: dict[str, list[Endpoint]] = defaultdict(list)

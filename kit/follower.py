@@ -116,6 +116,11 @@ class Follower:
             self._announce = announce
             self._note_lost(error)
             return False
+        except Exception:
+            # A bug, or an answer from another age of the lab: a process that goes on with what it
+            # knows is worth more than one that has stopped following.
+            log.exception("an answer of control could not be used")
+            return False
         self._note_found()
         if not self._announce:
             self._synced.set()
@@ -184,10 +189,15 @@ class Follower:
                 self._wake.set()
 
     async def _answer(self, data: bytes) -> None:
-        ask = msgspec.json.decode(data, type=Ask)
-        answer = self._on_ask(ask)
-        if answer is not None:
-            await self._client.reply(ask, *answer)
+        try:
+            ask = msgspec.json.decode(data, type=Ask)
+            answer = self._on_ask(ask)
+            if answer is not None:
+                await self._client.reply(ask, *answer)
+        except LabEnvironmentError:
+            raise
+        except Exception:
+            log.exception("an ask could not be answered")
 
     def _note_lost(self, error: LabEnvironmentError) -> None:
         self._directory.on_interruption()

@@ -15,6 +15,8 @@ import time
 from collections.abc import Awaitable, Callable
 from enum import Enum
 
+from kit.listeners import call_all
+
 NOTICE_S = 1.0  # three checks of 300 ms, or one renewal of the balancer's picture
 QUIET_S = 1.0  # nobody asked for this long: nobody has to notice
 FINISH_LIMIT_S = 10.0  # compose's stop_grace_period is 15 s
@@ -113,7 +115,8 @@ class Lifecycle:
             close: Stops accepting, lets what is in flight finish for at most so many seconds (0:
                 none), then breaks off what is left.
         """
-        await self._move(Phase.READY)
+        if not self._stop.is_set():
+            await self._move(Phase.READY)
         await self._stop.wait()
         if self._is_drain_on():
             await self._move(Phase.DRAINING)
@@ -133,6 +136,5 @@ class Lifecycle:
         self.phase = phase
         log.info("lifecycle", extra={"phase": phase.value})
         if was_ready != self.is_ready:
-            for listener in self._listeners:
-                listener(self.is_ready)
+            call_all(self._listeners, self.is_ready)
             await self._announce()

@@ -28,6 +28,7 @@ from kit.directory import Directory
 from kit.errors import LabError
 from kit.follower import Follower
 from kit.lifecycle import Lifecycle
+from kit.listeners import call_all
 from kit.members import Digest, Member, select
 from kit.metrics import Metrics
 from kit.pressure import Pressure
@@ -195,7 +196,7 @@ class Node:
         if self._epoch is not None and epoch != self._epoch:
             self._reset()
         self._epoch = epoch
-        _call_all(self._on_change, state)
+        call_all(self._on_change, state)
 
     def _reset(self) -> None:
         self.station.reset()
@@ -203,7 +204,7 @@ class Node:
         self.recorder.reset_counts()
         self.faults.reset()
         self._counted_from = (time.monotonic(), time.process_time())
-        _call_all(self._on_reset, time.monotonic())
+        call_all(self._on_reset, time.monotonic())
 
     def _answer(self, ask: Ask) -> tuple[str, object] | None:
         if not select([self._member(self.state.version)], ask.targets):
@@ -258,12 +259,3 @@ class Node:
             "squall_ready": float(self.lifecycle.is_ready),
             "squall_state_version": self.state.version,
         }
-
-
-def _call_all(callbacks: list[Callable[[Any], None]], value: object) -> None:
-    """Call each; one that fails is logged and doesn't keep the news from the others."""
-    for callback in callbacks:
-        try:
-            callback(value)
-        except Exception:
-            log.exception("a callback of the node failed")

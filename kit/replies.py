@@ -3,6 +3,7 @@
 Why: bytes end here. Entries of a kind or shape that this process doesn't know are left out.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,8 +27,7 @@ def parse_sync(answer: list[Any]) -> Sync:
     reading = Reading(run.decode(), bool(is_settled), int(version), int(now_ms), entries)
     if members is None:
         return Sync(reading, None)
-    decoder = msgspec.json.Decoder(Member)
-    return Sync(reading, sorted(map(decoder.decode, members), key=lambda one: one.instance))
+    return Sync(reading, sorted(_parse_members(members), key=lambda one: one.instance))
 
 
 def to_plain(stored: Stored) -> dict[str, Any]:
@@ -47,3 +47,12 @@ def _parse_state(flat: list[bytes]) -> dict[str, Stored]:
         if entry is not None:
             entries[field] = Stored(entry, int(written_ms))
     return entries
+
+
+def _parse_members(leases: list[bytes]) -> Iterator[Member]:
+    decoder = msgspec.json.Decoder(Member)
+    for lease in leases:
+        try:
+            yield decoder.decode(lease)
+        except msgspec.MsgspecError:
+            continue

@@ -66,6 +66,8 @@ class Station:
         try:
             await future
         except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                future.exception()  # both came in one turn: nobody else will look at it
             self._cancel(job)
             raise
 

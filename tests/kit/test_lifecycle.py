@@ -73,6 +73,14 @@ async def test_without_drain_it_closes_at_once() -> None:
     assert repr(process.lifecycle) == "<Lifecycle stopped, 1 in flight>"
 
 
+async def test_a_stop_before_the_start_was_over_never_says_ready() -> None:
+    """Nobody is invited to a process that is leaving."""
+    process = Process()
+    process.lifecycle.request_stop()
+    await process.lifecycle.serve(process.close)
+    assert process.did == ["close 10"]
+
+
 async def test_a_second_stop_is_immediate(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process is gone, whatever it was doing."""
     codes: list[int] = []

@@ -140,6 +140,24 @@ async def heard(control: ControlClient) -> None:
     raise AssertionError("not every member answers")
 
 
+async def test_nonsense_from_control_stops_nobody(
+    control: ControlClient, shared_control: Valkey
+) -> None:
+    """A lease, an entry and an ask that nobody can read: the node follows on."""
+    async with node_of(shared_control) as node:
+        node.directory.endpoints("video")
+        node.answer("odd", lambda args: object())
+        await wait_until(lambda: node._follower.is_connected)
+        await heard(control)
+        shared_control.cli("hset", "squall:leases", "x.1", f"{2**52} nonsense")
+        shared_control.cli("hset", "squall:state", "policy/video/limiter", "0 nonsense")
+        shared_control.cli("publish", "squall:ask", "nonsense")
+        assert await control.ask("odd", {}, timeout_s=0.1) == {}
+        report = await control.wait_live(await control.write({"reset": {"epoch": 1}}))
+        assert report.is_complete
+        assert (await control.ask("stats", {}))["video.1"]["codes"] == {}
+
+
 async def test_directories_see_members_come_drain_and_go(
     control: ControlClient, shared_control: Valkey
 ) -> None:

@@ -63,6 +63,18 @@ async def test_cancelling_frees_the_worker_or_the_place(which: int) -> None:
     assert under_test.in_flight == 0
 
 
+async def test_a_drop_and_a_cancel_in_one_turn_leave_nothing_behind() -> None:
+    """The error that nobody can receive any more is not reported as forgotten."""
+    under_test = station(1, 30.0)
+    task = asyncio.ensure_future(under_test.serve())
+    await asyncio.sleep(0)
+    under_test.reset()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert under_test.in_flight == 0
+
+
 async def test_a_reset_ends_all_waits() -> None:
     """Everybody gets an error that says so."""
     under_test = station(1, 30.0)
