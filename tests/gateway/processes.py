@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.valkey import Valkey, start_cluster_nodes, start_valkey
 
 ROOT = Path(__file__).resolve().parents[2]
-NETWORK = f"127.78.{os.getpid() % 250}"
+NETWORK = f"127.79.{os.getpid() % 250}"
 GATEWAY_HOST = f"{NETWORK}.50"
 INSTANCES = {
     "account.1": f"{NETWORK}.41",
