@@ -42,6 +42,11 @@ locust.stats.bucket_response_time = bucket_ms
 class UntilDone(LoadTestShape):
     """One user until the schedule is done; Locust asks once a second."""
 
+    def reset_time(self) -> None:
+        """Forget the last run; Locust calls this when the page starts another."""
+        super().reset_time()  # type: ignore[no-untyped-call]
+        OpenLoopUser.generator = None
+
     def tick(self) -> tuple[int, float] | None:
         """Return one user, or None to end the run."""
         generator = OpenLoopUser.generator
@@ -50,8 +55,7 @@ class UntilDone(LoadTestShape):
 
 def add_arguments(parser: Any) -> None:
     """Add the parameters of a run; Locust shows them in its start form too."""
-    group = parser.add_argument_group("Open-loop load")
-    add = group.add_argument
+    add = parser.add_argument  # not a group's: Locust shows only the parser's own
     add("--rate", type=float, default=plans.DEFAULT_RATE_RPS, help="arrivals per second")
     add("--shape", choices=plans.SHAPES, default="poisson", help="how arrivals are spread")
     add("--for", dest="duration", default="60s", help="how long: 60s, 5m")
@@ -65,7 +69,7 @@ def add_arguments(parser: Any) -> None:
     add("--give-up", default="5s", help="when a client leaves")
     add("--max-in-flight", type=int, default=plans.DEFAULT_MAX_IN_FLIGHT, help="beyond it: unsent")
     for name, text in (("--plan", "a plan file; replaces the above"), ("--out", "result folder")):
-        parser.add_argument(name, default="", help=text, include_in_web_ui=False)
+        add(name, default="", help=text, include_in_web_ui=False)
 
 
 def check_arguments(environment: Any, **_: Any) -> None:

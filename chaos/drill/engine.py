@@ -21,6 +21,7 @@ from chaos.drill.outcome import ArmOutcome, measurement
 from chaos.drill.report import DrillRun, make_folder, unreached, write_files
 from chaos.drill.schema import DEFAULT_SEED, Drill
 from chaos.drill.view import View
+from chaos.drivers.contract import require
 from chaos.lab import Lab
 from kit.control import ControlClient
 from kit.errors import ConfigError, LabEnvironmentError
@@ -78,6 +79,8 @@ def run_drill(lab: Lab, drill: Drill, drill_text: str, options: Options) -> Dril
         KeyboardInterrupt: Ctrl-C; everything is restored and the files say so.
     """
     check_machine(drill)
+    if drill.needs.faults:
+        require(lab.driver(), *drill.needs.faults)
     with drill_lock(lab.state_folder, drill.drill):
         run = DrillRun(
             drill, lab.mode, options.seed, options.overrides,

@@ -1,13 +1,16 @@
 """Stock Locust runs our locustfile, and its own totals are ours."""
 
 import csv
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -15,6 +18,7 @@ from loadtests.plan import Plan
 from loadtests.schedule import Phase
 from tests.e2e.wait import wait_until
 from tests.loadtests.server import Answer, tiny_server
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -95,6 +99,52 @@ def test_a_wrong_argument_ends_with_2_and_a_sentence(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert "'soon' is no duration; write 60s, 5m or 500ms" in done.stderr
+
+
+def test_page_starts_one_run_after_another(tmp_path: Path) -> None:
+    """Its form has our parameters; the second run sends its own schedule."""
+    port = free_port()
+    with tiny_server() as server:
+        page = subprocess.Popen(
+            [*LOCUST, "--host", server.url, "--web-host", "127.0.0.1", "--web-port", str(port)],
+            cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            wait_until(lambda: _fetch(port, "/") != "", limit_s=15)
+            assert '"max_in_flight"' in _fetch(port, "/")
+            for rate, total in ((30, 30), (50, 50)):
+                form = {"rate": rate, "duration": "1s", "shape": "constant", "mix": "list"}
+                assert '"success": true' in _fetch(port, "/swarm", form)
+                wait_until(functools.partial(_has_sent, port, total), limit_s=10)
+        finally:
+            page.terminate()
+            page.wait(10)
+
+
+def _has_sent(port: int, total: int) -> bool:
+    """Whether the run is over and sent as many as its own schedule has."""
+    stats = _stats(port)
+    return stats["state"] == "stopped" and stats["stats"][0]["num_requests"] == total
+
+
+def _stats(port: int) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(_fetch(port, "/stats/requests"))
+    return data
+
+
+def _fetch(port: int, path: str, form: dict[str, Any] | None = None) -> str:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        if form is None:
+            connection.request("GET", path)
+        else:
+            kind = {"content-type": "application/x-www-form-urlencoded"}
+            connection.request("POST", path, urlencode(form), kind)
+        return connection.getresponse().read().decode()
+    except OSError:
+        return ""
+    finally:
+        connection.close()
 
 
 def test_generator_ends_with_its_parent(tmp_path: Path) -> None:
