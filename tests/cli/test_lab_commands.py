@@ -14,7 +14,7 @@ UP: dict[str, object] = {
     "mode": "processes",
     "started": True,
     "seconds": 9.8,
-    "instances": 17,
+    "processes": 17,
     "memory_mib": 612,
     "url": "http://127.0.0.1:8080",
     "port": 8080,
@@ -79,7 +79,7 @@ def test_a_silent_control_is_told() -> None:
         "control_answers": False,
         "is_ready": False,
         "memory_mib": 50,
-        "instances": [describe(None)],
+        "processes": [describe(None)],
     }
 
     lines = status.as_text(data).splitlines()

@@ -35,7 +35,7 @@ def status(as_json: JsonFlag = False) -> None:
         "control_answers": lab.is_answering(),
         "is_ready": not missing,
         "memory_mib": round(sum(memory.values()) / 2**20),
-        "instances": rows,
+        "processes": rows,
     }
     emit("squall.status/1", data, as_json=as_json, text=as_text(data))
     raise typer.Exit(1 if missing else 0)
@@ -75,7 +75,7 @@ def as_text(data: Mapping[str, Any]) -> str:
             "yes" if row["ready"] else "no",
             *(row[key] for key in keys),
         ]
-        for row in data["instances"]
+        for row in data["processes"]
     ]
     control = "" if data["control_answers"] else ", control doesn't answer"
     state = "ready" if data["is_ready"] else "not ready"

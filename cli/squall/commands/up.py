@@ -49,7 +49,7 @@ def banner(data: dict[str, object]) -> str:
     state = f"ready after {data['seconds']} s" if data["started"] else "already up"
     return "\n".join(
         [
-            f"squall is {state}: {data['instances']} {data['mode']}, {data['memory_mib']} MiB",
+            f"squall is {state}: {data['processes']} {data['mode']}, {data['memory_mib']} MiB",
             "",
             f"  front door  http://127.0.0.1:{front}/  (pages: /docs)",
             f"  control     127.0.0.1:{data['control_port']}",
@@ -145,7 +145,7 @@ def _describe(lab: "Lab", seconds: float, *, is_new: bool) -> dict[str, object]:
         "mode": lab.mode,
         "started": is_new,
         "seconds": round(seconds, 1),
-        "instances": sum(status.state == "running" for status in driver.instances()),
+        "processes": sum(status.state == "running" for status in driver.instances()),
         "memory_mib": round(sum(driver.memory().values()) / 2**20),
         "url": lab.base_url,
         "port": lab.ports.front,
