@@ -72,7 +72,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 @pytest.fixture
 def driver(lab: Lab) -> Callable[[str, str], None]:
-    """Return ``(verb, instance)``: kill, pause, resume, stop or start one of the lab's processes."""
+    """Return ``(verb, instance)``: kill, pause, resume, stop or start a process of the lab."""
     from chaos.lab import load_lab
 
     hands = load_lab().driver()

@@ -31,6 +31,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     SESSION_INVALID: _ErrorReason.ValueType  # 3
     STORE_UNAVAILABLE: _ErrorReason.ValueType  # 4
     NOT_REPLICATED: _ErrorReason.ValueType  # 5
+    ID_INVALID: _ErrorReason.ValueType  # 6
+    TOO_MANY_IDS: _ErrorReason.ValueType  # 7
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons an error of this service may carry (google.rpc.ErrorInfo.reason)."""
@@ -41,6 +43,8 @@ ACCOUNT_NAME_INVALID: ErrorReason.ValueType  # 2
 SESSION_INVALID: ErrorReason.ValueType  # 3
 STORE_UNAVAILABLE: ErrorReason.ValueType  # 4
 NOT_REPLICATED: ErrorReason.ValueType  # 5
+ID_INVALID: ErrorReason.ValueType  # 6
+TOO_MANY_IDS: ErrorReason.ValueType  # 7
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

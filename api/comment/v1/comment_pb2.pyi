@@ -30,6 +30,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     CURSOR_INVALID: _ErrorReason.ValueType  # 2
     STORE_UNAVAILABLE: _ErrorReason.ValueType  # 3
     NOT_REPLICATED: _ErrorReason.ValueType  # 4
+    ID_INVALID: _ErrorReason.ValueType  # 5
+    LIMIT_INVALID: _ErrorReason.ValueType  # 6
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper): ...
 
@@ -38,6 +40,8 @@ COMMENT_TEXT_INVALID: ErrorReason.ValueType  # 1
 CURSOR_INVALID: ErrorReason.ValueType  # 2
 STORE_UNAVAILABLE: ErrorReason.ValueType  # 3
 NOT_REPLICATED: ErrorReason.ValueType  # 4
+ID_INVALID: ErrorReason.ValueType  # 5
+LIMIT_INVALID: ErrorReason.ValueType  # 6
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

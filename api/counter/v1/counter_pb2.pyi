@@ -33,6 +33,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     IDEMPOTENCY_KEY_INVALID: _ErrorReason.ValueType  # 3
     STORE_UNAVAILABLE: _ErrorReason.ValueType  # 4
     NOT_REPLICATED: _ErrorReason.ValueType  # 5
+    ID_INVALID: _ErrorReason.ValueType  # 6
+    TOO_MANY_IDS: _ErrorReason.ValueType  # 7
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper): ...
 
@@ -44,6 +46,8 @@ IDEMPOTENCY_KEY_IN_FLIGHT: ErrorReason.ValueType  # 2
 IDEMPOTENCY_KEY_INVALID: ErrorReason.ValueType  # 3
 STORE_UNAVAILABLE: ErrorReason.ValueType  # 4
 NOT_REPLICATED: ErrorReason.ValueType  # 5
+ID_INVALID: ErrorReason.ValueType  # 6
+TOO_MANY_IDS: ErrorReason.ValueType  # 7
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
