@@ -34,6 +34,7 @@ class FaultInterceptor(UnaryInterceptor):
     async def handle(
         self, method: str, inner: Unary, request: Any, servicer: ServicerContext
     ) -> Any:
+        """Disturb the call, then serve it unless that ended it."""
         context = current()
         tenant = context.tenant if context is not None else ""
         actions = self._injector.decide(method, tenant, self._clock())

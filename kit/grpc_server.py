@@ -74,6 +74,7 @@ async def serve_grpc(
     node.lifecycle.on_ready_change(reporting.on_ready)
 
     async def close(limit_s: float) -> None:
+        """Refuse new calls, let those in flight finish."""
         await server.stop(limit_s or None)
         await reporting.close()
 
@@ -107,6 +108,7 @@ class InFlightInterceptor(UnaryInterceptor):
     async def handle(
         self, method: str, inner: Unary, request: Any, servicer: ServicerContext
     ) -> Any:
+        """Count the call in and out."""
         self._lifecycle.begin_request()
         try:
             return await inner(request, servicer)

@@ -26,6 +26,7 @@ class StationInterceptor(UnaryInterceptor):
     async def handle(
         self, method: str, inner: Unary, request: Any, servicer: ServicerContext
     ) -> Any:
+        """Wait for the station, then serve the call."""
         context = current()
         arrived_s = time.monotonic()
         await self._station.serve(context.deadline_s if context else None, arrived_s)

@@ -29,6 +29,7 @@ class JsonFormatter(logging.Formatter):
         self._instance = instance
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
         line: dict[str, object] = {
             "at": _utc(record.created),
             "level": record.levelname.lower(),

@@ -49,8 +49,11 @@ Answer = Callable[[dict[str, Any]], object]
 class Resettable(Protocol):
     """A policy as a node sees it: any Gate, Queue or Picker that can be reset and looked at."""
 
-    def reset(self, now_s: float) -> None: ...
-    def snapshot(self) -> Snapshot: ...
+    def reset(self, now_s: float) -> None:
+        """Forget what was learned."""
+
+    def snapshot(self) -> Snapshot:
+        """Return its figures."""
 
 
 class Node:

@@ -69,6 +69,7 @@ async def test_an_abort_uses_the_servers_extension() -> None:
     aborted: list[str] = []
 
     async def abort() -> None:
+        """Note that it was called."""
         aborted.append("yes")
 
     await world.get(extensions={"squall.abort": abort})

@@ -135,6 +135,7 @@ async def test_a_lifespan_that_fails_is_one_line(
     """The application said no; the process ends with an error instead of hanging."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse to start."""
         await receive()
         await send({"type": "lifespan.startup.failed", "message": "no"})
 

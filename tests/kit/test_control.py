@@ -244,6 +244,7 @@ async def test_a_cancellation_lost_by_a_library_is_raised_after_it() -> None:
     """Code inside swallows it; the guard doesn't."""
 
     async def swallow() -> None:
+        """Lose a cancellation, as the library does."""
         with module.keeping_cancellation(), contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(30)
 
