@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def status(as_json: JsonFlag = False) -> None:
-    """Show every process: state, ready, rps, p99, memory; exit code 1 when one isn't ready."""
+    """Show every process: state, ready, rps, p99, memory; exit code 3 if control is silent."""
     from chaos.compose import read_topology
     from chaos.lab import COMPOSE_FILE, load_lab
     from chaos.readiness import missing_instances, read_members
-    from kit.errors import LabEnvironmentError
+    from kit.errors import EXIT_ENVIRONMENT, LabEnvironmentError
 
     lab = load_lab()
     driver = lab.driver()
@@ -38,7 +38,7 @@ def status(as_json: JsonFlag = False) -> None:
         "processes": rows,
     }
     emit("squall.status/1", data, as_json=as_json, text=as_text(data))
-    raise typer.Exit(1 if missing else 0)
+    raise typer.Exit(0 if data["control_answers"] else EXIT_ENVIRONMENT)
 
 
 def describe(
