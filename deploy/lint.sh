@@ -17,7 +17,6 @@ check "ruff check" "$bin/ruff" check .
 check "ruff format" "$bin/ruff" format --check .
 check "mypy" "$bin/mypy" .
 check "floors" "$bin/lint-imports"
-check "docstrings" "$bin/interrogate" -q .
 check "spelling" "$bin/codespell"
 check "stubs match their contracts" stubs
 [ -z "$failed" ]

@@ -36,6 +36,7 @@ class FaultMiddleware:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, with whatever is to go wrong with it."""
         if scope["type"] == "http" and scope["path"] not in EXEMPT_PATHS:
             actions = self._injector.decide(
                 f"{scope['method']} {scope['path']}", _tenant(), self._clock()

@@ -56,7 +56,8 @@ class Lab(Protocol):
     rng: random.Random
 
     @property
-    def directory(self) -> Registry: ...
+    def directory(self) -> Registry:
+        """Who serves what."""
 
     def mode(self, policy: str) -> Mode:
         """Return how a policy stands."""

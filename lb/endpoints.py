@@ -7,8 +7,13 @@ class Endpoint(Protocol):
     """One replica that takes requests: ready, and not drained (``kit.directory`` has them)."""
 
     @property
-    def instance(self) -> str: ...  # e.g. "gateway.1"
+    def instance(self) -> str:
+        """Its name, e.g. ``gateway.1``."""
+
     @property
-    def host(self) -> str: ...
+    def host(self) -> str:
+        """Its address."""
+
     @property
-    def port(self) -> int: ...
+    def port(self) -> int:
+        """Where it listens."""

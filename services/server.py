@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 import grpc.aio
-from kit.grpc_server import serve_grpc
 
+from kit.grpc_server import serve_grpc
 from kit.node import Node
 from shard.store import StoreClient
 

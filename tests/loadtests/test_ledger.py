@@ -16,6 +16,7 @@ pytestmark = pytest.mark.unit
 def entry(number: int, *, scheduled_s: float = 0.0, sent_s: float | None = 0.0,
           done_s: float | None = 0.1, status: int = 200, reason: str = "",
           degraded: str = "") -> Entry:  # fmt: skip
+    """Make one line of the ledger."""
     return Entry(
         number, scheduled_s, "list", f"r-{number}", sent_s, done_s, status, reason, degraded
     )

@@ -36,6 +36,7 @@ def run_locust(folder: Path, url: str, *arguments: str) -> "subprocess.Completed
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
+    """Read what a run wrote about its requests."""
     return list(csv.DictReader((folder / "out/requests.csv").read_text().splitlines()))
 
 

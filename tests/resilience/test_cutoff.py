@@ -8,6 +8,7 @@ from resilience.cutoff import CutOff
 
 
 async def run(cut_after_s: float | None, work_s: float, *, swallow: bool = False) -> str:
+    """Work under a cut-off, and say how it ended."""
     cut = CutOff(cut_after_s)
     try:
         try:

@@ -22,6 +22,7 @@ OK, FAILED, OVERLOADED, IGNORED = Outcome
 
 
 def err(code: Code, **more: object) -> ServiceError:
+    """Make an upstream's error."""
     return UpstreamStatus(code, "X", "x", **more)  # type: ignore[arg-type]
 
 

@@ -90,10 +90,12 @@ class World:
 
 
 def broken() -> UpstreamReset:
+    """Make the error of a connection that broke."""
     return UpstreamReset(Code.BAD_GATEWAY, "UPSTREAM_RESET", "broke")
 
 
 def inside(context: Context) -> "_Inside":
+    """Make a context current for a with block."""
     return _Inside(context)
 
 

@@ -26,6 +26,7 @@ def findings(of: Drill, *values: float | None) -> list[Finding]:
 
 
 def control_findings(of: Drill, *values: float | None) -> list[Finding]:
+    """Judge a drill's hypotheses in its control arm, one observed value each."""
     from dataclasses import replace
 
     from chaos.drill.bound import parse_bound
@@ -117,6 +118,7 @@ def test_phases_that_an_arm_lacks_are_left_out() -> None:
 
 
 def sound(**changes: object) -> Measurement:
+    """Make a measurement without a fault, but for what is named."""
     figures: dict[str, object] = {
         "arm": "main", "scheduled": 1000, "sent": 1000, "lag_p99_ms": 10.0,
         "loop_lag_p99_ms": {"gateway.1": 20.0}, "cores_used": 1.0, "cores": 2.0,

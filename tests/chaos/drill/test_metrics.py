@@ -14,6 +14,7 @@ pytestmark = pytest.mark.unit
 
 
 def claim(metric: str, **more: object) -> Hypothesis:
+    """Make a hypothesis about a metric."""
     return Hypothesis(name="x", metric=metric, bound=">= 0", **more)  # type: ignore[arg-type]
 
 
@@ -102,6 +103,7 @@ def test_share_of_all_is_not_certain() -> None:
 
 
 def steady_then(after: list[Record]) -> Arrivals:
+    """Make arrivals that are calm for two seconds before these."""
     return arrivals([*every(0.1, 1, 3), *after])
 
 

@@ -36,6 +36,8 @@ class Hop:
 
 
 def answering(status: int) -> ASGIApp:
+    """Make an app that answers with a status."""
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body"})
@@ -44,6 +46,8 @@ def answering(status: int) -> ASGIApp:
 
 
 def raising(error: Exception) -> ASGIApp:
+    """Make an app that raises."""
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise error
 

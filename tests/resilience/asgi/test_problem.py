@@ -11,6 +11,8 @@ from tests.resilience.asgi.client import Client, ok
 
 
 def raising(error: Exception, *, begun: bool = False) -> Any:
+    """Make an app that raises, before or after its answer has begun."""
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if begun:
             await send({"type": "http.response.start", "status": 200, "headers": []})

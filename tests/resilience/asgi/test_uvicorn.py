@@ -58,6 +58,7 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def running() -> AsyncIterator[Site]:
+    """Serve a site under a real uvicorn."""
     site = Site()
     config = uvicorn.Config(
         site.app, port=site.port, lifespan="off", log_config=None, http="httptools", ws="none"

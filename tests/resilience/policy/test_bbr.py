@@ -14,14 +14,17 @@ REQUEST = Request()
 
 
 def calm() -> float:
+    """No pressure."""
     return 0.0
 
 
 def busy() -> float:
+    """Full pressure."""
     return 1.0
 
 
 def take(limiter: BbrLimiter, now_s: float) -> Permit:
+    """Admit one request that must be admitted."""
     permit = limiter.admit(REQUEST, now_s)
     assert isinstance(permit, Permit)
     return permit

@@ -28,6 +28,7 @@ def make_plan(
     idempotent: bool = True,
     deadline_s: float | None = None,
 ) -> RetryPlan:
+    """Make a plan for one call."""
     return RetryPlan(
         settings or RetrySettings(),
         budget or RetryBudget(),

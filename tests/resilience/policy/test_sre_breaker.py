@@ -29,6 +29,7 @@ class _Never(random.Random):
 
 
 def feed(breaker: SreBreaker, outcome: Outcome, count: int, now_s: float) -> None:
+    """Let that many calls end in one way."""
     for _ in range(count):
         permit = breaker.admit(REQUEST, now_s)
         assert isinstance(permit, Permit)

@@ -15,6 +15,7 @@ from tests.resilience.rpc.lab import get_video
 
 
 def over_the_wire(error: ServiceError) -> ServiceError:
+    """Send an error through a status and back."""
     code, details, trailing = to_status(error)
     return from_rpc_error(
         grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(*trailing), details, None)
@@ -24,6 +25,7 @@ def over_the_wire(error: ServiceError) -> ServiceError:
 def foreign(
     code: grpc.StatusCode, details: str = "", *trailing: tuple[str, bytes | str]
 ) -> ServiceError:
+    """Read the error of a server that isn't ours."""
     return from_rpc_error(
         grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(*trailing), details, None)
     )
