@@ -20,7 +20,7 @@ from shard.policy.attempt import Failure
 from shard.policy.durability import REPLICAS_NEEDED, ReplicaWatch
 from shard.resp import Answer, is_plain, pack
 
-DEFAULT_WAIT_TIMEOUT_S = 0.3  # a replica confirms within a millisecond or two, or is in trouble
+DEFAULT_WAIT_TIMEOUT_S = 0.5  # a replica confirms within 2 ms, unless its disk makes it wait
 PROBE_TIMEOUT_S = 0.05  # a probe only asks what is known already
 
 

@@ -4,16 +4,19 @@ Each cluster has loopback addresses of its own instead of ports, so that a port 
 node can't be taken by another test run before the node is back.
 """
 
+import asyncio
 import os
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from hashing.slots import slot_of
 from shard.policy.topology import Address
+from shard.store import Durability, StoreClient, WriteStatus
 from tests.valkey import Valkey, launch
 
 NODE_COUNT = 6
@@ -142,3 +145,15 @@ def key_in(slots: set[int], prefix: str = "key") -> str:
     return next(
         key for key in (f"{prefix}:{n}" for n in range(200_000)) if slot_of(key.encode()) in slots
     )
+
+
+async def first_good(
+    store: StoreClient, *command: str | bytes, durability: Durability, limit_s: float
+) -> float:
+    """Repeat a write until it is acknowledged; return the seconds that took."""
+    began_s = time.monotonic()
+    while time.monotonic() - began_s < limit_s:
+        if (await store.write(*command, durability=durability)).status is WriteStatus.ACKNOWLEDGED:
+            return time.monotonic() - began_s
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"no {durability.value} write within {limit_s} s")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from shard.connection import Limits
 from shard.form import form
 from shard.store import StoreClient
 from tests.shard.cluster import StoreCluster, start_cluster
@@ -38,8 +39,8 @@ async def cluster(six_nodes: StoreCluster) -> AsyncIterator[StoreCluster]:
 
 @pytest.fixture
 async def store(cluster: StoreCluster) -> AsyncIterator[StoreClient]:
-    """Connect a client."""
-    client = StoreClient(cluster.addresses)
+    """Connect a client that is patient with a disk under load."""
+    client = StoreClient(cluster.addresses, limits=Limits(reply_timeout_s=2.0), wait_timeout_s=1.0)
     await client.connect()
     yield client
     await client.close()

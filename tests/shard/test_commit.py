@@ -50,8 +50,8 @@ def write(
 
 
 def test_documented_defaults() -> None:
-    """A WAIT may block 300 ms, a probe 50 ms."""
-    assert (DEFAULT_WAIT_TIMEOUT_S, PROBE_TIMEOUT_S) == (0.3, 0.05)
+    """A WAIT may block 500 ms, a probe 50 ms."""
+    assert (DEFAULT_WAIT_TIMEOUT_S, PROBE_TIMEOUT_S) == (0.5, 0.05)
 
 
 async def test_writes_of_one_turn_share_one_wait() -> None:
@@ -61,7 +61,7 @@ async def test_writes_of_one_turn_share_one_wait() -> None:
 
         assert done == [Committed(b"1", 1)] * 40
         assert node.reads == [41]
-        assert node.commands[-1] == [b"WAIT", b"1", b"300"]
+        assert node.commands[-1] == [b"WAIT", b"1", b"500"]
         assert group.group_count == 1
 
 

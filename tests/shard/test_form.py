@@ -17,7 +17,7 @@ from shard.form import (
 from shard.policy.topology import Address
 from shard.store import Durability, StoreClient
 from tests.ports import free_ports
-from tests.shard.cluster import StoreCluster, free_network
+from tests.shard.cluster import StoreCluster, first_good, free_network
 from tests.shard.fake import until
 
 pytestmark = pytest.mark.integration
@@ -36,7 +36,7 @@ async def fill(cluster: StoreCluster) -> None:
     client = StoreClient(cluster.addresses)
     await client.connect()
     for key, value in VALUES.items():
-        (await client.write("SET", key, value, durability=Durability.REPLICATED)).raise_for_status()
+        await first_good(client, "SET", key, value, durability=Durability.REPLICATED, limit_s=5)
     await client.close()
 
 

@@ -10,7 +10,7 @@ from resilience import context
 from resilience.errors import ServiceError
 from shard.policy.topology import Address
 from shard.store import Durability, Script, StoreClient, WriteStatus
-from tests.shard.cluster import StoreCluster, key_in
+from tests.shard.cluster import StoreCluster, first_good, key_in
 
 pytestmark = pytest.mark.integration
 
@@ -161,18 +161,6 @@ async def last_acknowledged(store: StoreClient, key: str, stop: asyncio.Event) -
         else:
             await asyncio.sleep(0.005)
     return last
-
-
-async def first_good(
-    store: StoreClient, *command: str, durability: Durability, limit_s: float
-) -> float:
-    """Repeat a write until it is acknowledged; return the seconds that took."""
-    began_s = time.monotonic()
-    while time.monotonic() - began_s < limit_s:
-        if (await store.write(*command, durability=durability)).status is WriteStatus.ACKNOWLEDGED:
-            return time.monotonic() - began_s
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"no {durability.value} write within {limit_s} s")
 
 
 async def test_a_killed_primary_is_survived(cluster: StoreCluster, store: StoreClient) -> None:
