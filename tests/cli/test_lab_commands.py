@@ -59,6 +59,7 @@ def test_a_row_joins_driver_and_lease() -> None:
     assert row == {
         "instance": "video.1",
         "state": "running",
+        "up": True,
         "ready": True,
         "up_s": 12,
         "restarts": 0,
@@ -66,7 +67,7 @@ def test_a_row_joins_driver_and_lease() -> None:
         "port": 9090,
         "rps": 12.3,
         "p99_ms": 56.8,
-        "memory_mib": 50.0,
+        "memory_bytes": 50 * 2**20,
         "version_seen": 3,
     }
 
@@ -78,7 +79,7 @@ def test_a_silent_control_is_told() -> None:
         "url": "http://127.0.0.1:8080",
         "control_answers": False,
         "is_ready": False,
-        "memory_mib": 50,
+        "memory_bytes": 50 * 2**20,
         "processes": [describe(None)],
     }
 

@@ -34,7 +34,7 @@ def status(as_json: JsonFlag = False) -> None:
         "url": lab.base_url,
         "control_answers": lab.is_answering(),
         "is_ready": not missing,
-        "memory_mib": round(sum(memory.values()) / 2**20),
+        "memory_bytes": sum(memory.values()),
         "processes": rows,
     }
     emit("squall.status/1", data, as_json=as_json, text=as_text(data))
@@ -48,10 +48,10 @@ def describe(
     missing: list[str],
 ) -> dict[str, Any]:
     """Join what the driver and the lease say about one instance."""
-    size = memory.get(status.instance)
     return {
         "instance": status.instance,
         "state": status.state,
+        "up": status.is_up,
         "ready": status.instance not in missing,
         "up_s": None if status.up_s is None else round(status.up_s),
         "restarts": status.restarts,
@@ -59,7 +59,7 @@ def describe(
         "port": member.port if member else None,
         "rps": round(member.digest.rps, 1) if member else None,
         "p99_ms": round(member.digest.p99_ms, 1) if member else None,
-        "memory_mib": None if size is None else round(size / 2**20, 1),
+        "memory_bytes": memory.get(status.instance),
         "version_seen": member.version_seen if member else None,
     }
 
@@ -67,17 +67,22 @@ def describe(
 def as_text(data: Mapping[str, Any]) -> str:
     """Lay the status out for people."""
     head = ["instance", "state", "ready", "up s", "restarts", "rps", "p99 ms", "MiB", "version"]
-    keys = ("up_s", "restarts", "rps", "p99_ms", "memory_mib", "version_seen")
     rows = [
         [
             row["instance"],
             row["state"],
             "yes" if row["ready"] else "no",
-            *(row[key] for key in keys),
+            *(row[key] for key in ("up_s", "restarts", "rps", "p99_ms")),
+            _mib(row["memory_bytes"]),
+            row["version_seen"],
         ]
         for row in data["processes"]
     ]
     control = "" if data["control_answers"] else ", control doesn't answer"
     state = "ready" if data["is_ready"] else "not ready"
-    title = f"{data['mode']} at {data['url']}: {state}, {data['memory_mib']} MiB{control}"
+    title = f"{data['mode']} at {data['url']}: {state}, {_mib(data['memory_bytes'])} MiB{control}"
     return f"{title}\n\n{table(head, rows)}"
+
+
+def _mib(size: int | None) -> int | None:
+    return None if size is None else round(size / 2**20)
