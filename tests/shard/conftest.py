@@ -40,7 +40,7 @@ async def cluster(six_nodes: StoreCluster) -> AsyncIterator[StoreCluster]:
 @pytest.fixture
 async def store(cluster: StoreCluster) -> AsyncIterator[StoreClient]:
     """Connect a client that is patient with a disk under load."""
-    client = StoreClient(cluster.addresses, limits=Limits(reply_timeout_s=2.0), wait_timeout_s=1.0)
+    client = StoreClient(cluster.addresses, limits=Limits(reply_timeout_s=2.0), wait_timeout_s=0.8)
     await client.connect()
     yield client
     await client.close()
