@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61pi/account/v1/account.proto\x12\naccount.v1\";\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x63reated_unix_s\x18\x03 \x01(\x03\"\x1f\n\x11GetAccountRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"&\n\x17\x42\x61tchGetAccountsRequest\x12\x0b\n\x03ids\x18\x01 \x03(\x03\"A\n\x18\x42\x61tchGetAccountsResponse\x12%\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x13.account.v1.Account\"\"\n\x12OpenSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"T\n\x07Session\x12\r\n\x05token\x18\x01 \x01(\t\x12$\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x13.account.v1.Account\x12\x14\n\x0c\x65xpires_in_s\x18\x03 \x01(\x03\"&\n\x15ResolveSessionRequest\x12\r\n\x05token\x18\x01 \x01(\t*\xbe\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43\x43OUNT_NOT_FOUND\x10\x01\x12\x18\n\x14\x41\x43\x43OUNT_NAME_INVALID\x10\x02\x12\x13\n\x0fSESSION_INVALID\x10\x03\x12\x15\n\x11STORE_UNAVAILABLE\x10\x04\x12\x12\n\x0eNOT_REPLICATED\x10\x05\x12\x0e\n\nID_INVALID\x10\x06\x12\x10\n\x0cTOO_MANY_IDS\x10\x07\x32\xbf\x02\n\x0e\x41\x63\x63ountService\x12@\n\nGetAccount\x12\x1d.account.v1.GetAccountRequest\x1a\x13.account.v1.Account\x12]\n\x10\x42\x61tchGetAccounts\x12#.account.v1.BatchGetAccountsRequest\x1a$.account.v1.BatchGetAccountsResponse\x12\x42\n\x0bOpenSession\x12\x1e.account.v1.OpenSessionRequest\x1a\x13.account.v1.Session\x12H\n\x0eResolveSession\x12!.account.v1.ResolveSessionRequest\x1a\x13.account.v1.Sessionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61pi/account/v1/account.proto\x12\naccount.v1\";\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x63reated_unix_s\x18\x03 \x01(\x03\"\x1f\n\x11GetAccountRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"&\n\x17\x42\x61tchGetAccountsRequest\x12\x0b\n\x03ids\x18\x01 \x03(\x03\"A\n\x18\x42\x61tchGetAccountsResponse\x12%\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x13.account.v1.Account\"\"\n\x12OpenSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"T\n\x07Session\x12\r\n\x05token\x18\x01 \x01(\t\x12$\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x13.account.v1.Account\x12\x14\n\x0c\x65xpires_in_s\x18\x03 \x01(\x03\"&\n\x15ResolveSessionRequest\x12\r\n\x05token\x18\x01 \x01(\t*\x88\x02\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43\x43OUNT_NOT_FOUND\x10\x01\x12\x18\n\x14\x41\x43\x43OUNT_NAME_INVALID\x10\x02\x12\x13\n\x0fSESSION_INVALID\x10\x03\x12\x15\n\x11STORE_UNAVAILABLE\x10\x04\x12\x12\n\x0eNOT_REPLICATED\x10\x05\x12\x0e\n\nID_INVALID\x10\x06\x12\x10\n\x0cTOO_MANY_IDS\x10\x07\x12\x11\n\rSTORE_TIMEOUT\x10\x08\x12\x14\n\x10STORE_OVERLOADED\x10\t\x12\x0e\n\nSTORE_FULL\x10\n\x12\x0f\n\x0bSTORE_ERROR\x10\x0b\x32\xbf\x02\n\x0e\x41\x63\x63ountService\x12@\n\nGetAccount\x12\x1d.account.v1.GetAccountRequest\x1a\x13.account.v1.Account\x12]\n\x10\x42\x61tchGetAccounts\x12#.account.v1.BatchGetAccountsRequest\x1a$.account.v1.BatchGetAccountsResponse\x12\x42\n\x0bOpenSession\x12\x1e.account.v1.OpenSessionRequest\x1a\x13.account.v1.Session\x12H\n\x0eResolveSession\x12!.account.v1.ResolveSessionRequest\x1a\x13.account.v1.Sessionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'api.account.v1.account_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=408
-  _globals['_ERRORREASON']._serialized_end=598
+  _globals['_ERRORREASON']._serialized_end=672
   _globals['_ACCOUNT']._serialized_start=44
   _globals['_ACCOUNT']._serialized_end=103
   _globals['_GETACCOUNTREQUEST']._serialized_start=105
@@ -47,6 +47,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSION']._serialized_end=365
   _globals['_RESOLVESESSIONREQUEST']._serialized_start=367
   _globals['_RESOLVESESSIONREQUEST']._serialized_end=405
-  _globals['_ACCOUNTSERVICE']._serialized_start=601
-  _globals['_ACCOUNTSERVICE']._serialized_end=920
+  _globals['_ACCOUNTSERVICE']._serialized_start=675
+  _globals['_ACCOUNTSERVICE']._serialized_end=994
 # @@protoc_insertion_point(module_scope)

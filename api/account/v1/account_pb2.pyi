@@ -33,6 +33,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     NOT_REPLICATED: _ErrorReason.ValueType  # 5
     ID_INVALID: _ErrorReason.ValueType  # 6
     TOO_MANY_IDS: _ErrorReason.ValueType  # 7
+    STORE_TIMEOUT: _ErrorReason.ValueType  # 8
+    STORE_OVERLOADED: _ErrorReason.ValueType  # 9
+    STORE_FULL: _ErrorReason.ValueType  # 10
+    STORE_ERROR: _ErrorReason.ValueType  # 11
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons an error of this service may carry (google.rpc.ErrorInfo.reason)."""
@@ -45,6 +49,10 @@ STORE_UNAVAILABLE: ErrorReason.ValueType  # 4
 NOT_REPLICATED: ErrorReason.ValueType  # 5
 ID_INVALID: ErrorReason.ValueType  # 6
 TOO_MANY_IDS: ErrorReason.ValueType  # 7
+STORE_TIMEOUT: ErrorReason.ValueType  # 8
+STORE_OVERLOADED: ErrorReason.ValueType  # 9
+STORE_FULL: ErrorReason.ValueType  # 10
+STORE_ERROR: ErrorReason.ValueType  # 11
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61pi/comment/v1/comment.proto\x12\ncomment.v1\"`\n\x07\x43omment\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x10\n\x08video_id\x18\x02 \x01(\x03\x12\x11\n\tauthor_id\x18\x03 \x01(\x03\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x16\n\x0e\x63reated_unix_s\x18\x05 \x01(\x03\"F\n\x13ListCommentsRequest\x12\x10\n\x08video_id\x18\x01 \x01(\x03\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"a\n\x14ListCommentsResponse\x12%\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x13.comment.v1.Comment\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x03\"F\n\x11\x41\x64\x64\x43ommentRequest\x12\x10\n\x08video_id\x18\x01 \x01(\x03\x12\x11\n\tauthor_id\x18\x02 \x01(\x03\x12\x0c\n\x04text\x18\x03 \x01(\t*\xa7\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43OMMENT_TEXT_INVALID\x10\x01\x12\x12\n\x0e\x43URSOR_INVALID\x10\x02\x12\x15\n\x11STORE_UNAVAILABLE\x10\x03\x12\x12\n\x0eNOT_REPLICATED\x10\x04\x12\x0e\n\nID_INVALID\x10\x05\x12\x11\n\rLIMIT_INVALID\x10\x06\x32\xa5\x01\n\x0e\x43ommentService\x12Q\n\x0cListComments\x12\x1f.comment.v1.ListCommentsRequest\x1a .comment.v1.ListCommentsResponse\x12@\n\nAddComment\x12\x1d.comment.v1.AddCommentRequest\x1a\x13.comment.v1.Commentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61pi/comment/v1/comment.proto\x12\ncomment.v1\"`\n\x07\x43omment\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x10\n\x08video_id\x18\x02 \x01(\x03\x12\x11\n\tauthor_id\x18\x03 \x01(\x03\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x16\n\x0e\x63reated_unix_s\x18\x05 \x01(\x03\"F\n\x13ListCommentsRequest\x12\x10\n\x08video_id\x18\x01 \x01(\x03\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"a\n\x14ListCommentsResponse\x12%\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x13.comment.v1.Comment\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x03\"F\n\x11\x41\x64\x64\x43ommentRequest\x12\x10\n\x08video_id\x18\x01 \x01(\x03\x12\x11\n\tauthor_id\x18\x02 \x01(\x03\x12\x0c\n\x04text\x18\x03 \x01(\t*\xf1\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43OMMENT_TEXT_INVALID\x10\x01\x12\x12\n\x0e\x43URSOR_INVALID\x10\x02\x12\x15\n\x11STORE_UNAVAILABLE\x10\x03\x12\x12\n\x0eNOT_REPLICATED\x10\x04\x12\x0e\n\nID_INVALID\x10\x05\x12\x11\n\rLIMIT_INVALID\x10\x06\x12\x11\n\rSTORE_TIMEOUT\x10\x07\x12\x14\n\x10STORE_OVERLOADED\x10\x08\x12\x0e\n\nSTORE_FULL\x10\t\x12\x0f\n\x0bSTORE_ERROR\x10\n2\xa5\x01\n\x0e\x43ommentService\x12Q\n\x0cListComments\x12\x1f.comment.v1.ListCommentsRequest\x1a .comment.v1.ListCommentsResponse\x12@\n\nAddComment\x12\x1d.comment.v1.AddCommentRequest\x1a\x13.comment.v1.Commentb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'api.comment.v1.comment_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=386
-  _globals['_ERRORREASON']._serialized_end=553
+  _globals['_ERRORREASON']._serialized_end=627
   _globals['_COMMENT']._serialized_start=44
   _globals['_COMMENT']._serialized_end=140
   _globals['_LISTCOMMENTSREQUEST']._serialized_start=142
@@ -41,6 +41,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCOMMENTSRESPONSE']._serialized_end=311
   _globals['_ADDCOMMENTREQUEST']._serialized_start=313
   _globals['_ADDCOMMENTREQUEST']._serialized_end=383
-  _globals['_COMMENTSERVICE']._serialized_start=556
-  _globals['_COMMENTSERVICE']._serialized_end=721
+  _globals['_COMMENTSERVICE']._serialized_start=630
+  _globals['_COMMENTSERVICE']._serialized_end=795
 # @@protoc_insertion_point(module_scope)

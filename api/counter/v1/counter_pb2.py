@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61pi/counter/v1/counter.proto\x12\ncounter.v1\"7\n\x05Stats\x12\x10\n\x08video_id\x18\x01 \x01(\x03\x12\r\n\x05likes\x18\x02 \x01(\x03\x12\r\n\x05views\x18\x03 \x01(\x03\"$\n\x0fGetStatsRequest\x12\x11\n\tvideo_ids\x18\x01 \x03(\x03\"4\n\x10GetStatsResponse\x12 \n\x05stats\x18\x01 \x03(\x0b\x32\x11.counter.v1.Stats\"d\n\x0e\x41\x64\x64LikeRequest\x12\x10\n\x08video_id\x18\x01 \x01(\x03\x12\x12\n\naccount_id\x18\x02 \x01(\x03\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\"X\n\x0f\x41\x64\x64LikeResponse\x12 \n\x05stats\x18\x01 \x01(\x0b\x32\x11.counter.v1.Stats\x12\x11\n\tliked_now\x18\x02 \x01(\x08\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"\"\n\x0e\x41\x64\x64ViewRequest\x12\x10\n\x08video_id\x18\x01 \x01(\x03*\xd0\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16IDEMPOTENCY_KEY_REUSED\x10\x01\x12\x1d\n\x19IDEMPOTENCY_KEY_IN_FLIGHT\x10\x02\x12\x1b\n\x17IDEMPOTENCY_KEY_INVALID\x10\x03\x12\x15\n\x11STORE_UNAVAILABLE\x10\x04\x12\x12\n\x0eNOT_REPLICATED\x10\x05\x12\x0e\n\nID_INVALID\x10\x06\x12\x10\n\x0cTOO_MANY_IDS\x10\x07\x32\xd5\x01\n\x0e\x43ounterService\x12\x45\n\x08GetStats\x12\x1b.counter.v1.GetStatsRequest\x1a\x1c.counter.v1.GetStatsResponse\x12\x42\n\x07\x41\x64\x64Like\x12\x1a.counter.v1.AddLikeRequest\x1a\x1b.counter.v1.AddLikeResponse\x12\x38\n\x07\x41\x64\x64View\x12\x1a.counter.v1.AddViewRequest\x1a\x11.counter.v1.Statsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61pi/counter/v1/counter.proto\x12\ncounter.v1\"7\n\x05Stats\x12\x10\n\x08video_id\x18\x01 \x01(\x03\x12\r\n\x05likes\x18\x02 \x01(\x03\x12\r\n\x05views\x18\x03 \x01(\x03\"$\n\x0fGetStatsRequest\x12\x11\n\tvideo_ids\x18\x01 \x03(\x03\"4\n\x10GetStatsResponse\x12 \n\x05stats\x18\x01 \x03(\x0b\x32\x11.counter.v1.Stats\"d\n\x0e\x41\x64\x64LikeRequest\x12\x10\n\x08video_id\x18\x01 \x01(\x03\x12\x12\n\naccount_id\x18\x02 \x01(\x03\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\"X\n\x0f\x41\x64\x64LikeResponse\x12 \n\x05stats\x18\x01 \x01(\x0b\x32\x11.counter.v1.Stats\x12\x11\n\tliked_now\x18\x02 \x01(\x08\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"\"\n\x0e\x41\x64\x64ViewRequest\x12\x10\n\x08video_id\x18\x01 \x01(\x03*\x9a\x02\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16IDEMPOTENCY_KEY_REUSED\x10\x01\x12\x1d\n\x19IDEMPOTENCY_KEY_IN_FLIGHT\x10\x02\x12\x1b\n\x17IDEMPOTENCY_KEY_INVALID\x10\x03\x12\x15\n\x11STORE_UNAVAILABLE\x10\x04\x12\x12\n\x0eNOT_REPLICATED\x10\x05\x12\x0e\n\nID_INVALID\x10\x06\x12\x10\n\x0cTOO_MANY_IDS\x10\x07\x12\x11\n\rSTORE_TIMEOUT\x10\x08\x12\x14\n\x10STORE_OVERLOADED\x10\t\x12\x0e\n\nSTORE_FULL\x10\n\x12\x0f\n\x0bSTORE_ERROR\x10\x0b\x32\xd5\x01\n\x0e\x43ounterService\x12\x45\n\x08GetStats\x12\x1b.counter.v1.GetStatsRequest\x1a\x1c.counter.v1.GetStatsResponse\x12\x42\n\x07\x41\x64\x64Like\x12\x1a.counter.v1.AddLikeRequest\x1a\x1b.counter.v1.AddLikeResponse\x12\x38\n\x07\x41\x64\x64View\x12\x1a.counter.v1.AddViewRequest\x1a\x11.counter.v1.Statsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'api.counter.v1.counter_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=422
-  _globals['_ERRORREASON']._serialized_end=630
+  _globals['_ERRORREASON']._serialized_end=704
   _globals['_STATS']._serialized_start=44
   _globals['_STATS']._serialized_end=99
   _globals['_GETSTATSREQUEST']._serialized_start=101
@@ -45,6 +45,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDLIKERESPONSE']._serialized_end=383
   _globals['_ADDVIEWREQUEST']._serialized_start=385
   _globals['_ADDVIEWREQUEST']._serialized_end=419
-  _globals['_COUNTERSERVICE']._serialized_start=633
-  _globals['_COUNTERSERVICE']._serialized_end=846
+  _globals['_COUNTERSERVICE']._serialized_start=707
+  _globals['_COUNTERSERVICE']._serialized_end=920
 # @@protoc_insertion_point(module_scope)

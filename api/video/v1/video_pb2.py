@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61pi/video/v1/video.proto\x12\x08video.v1\"c\n\x05Video\x12\n\n\x02id\x18\x01 \x01(\x03\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\tauthor_id\x18\x03 \x01(\x03\x12\x12\n\nduration_s\x18\x04 \x01(\x05\x12\x18\n\x10published_unix_s\x18\x05 \x01(\x03\"\x1d\n\x0fGetVideoRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"2\n\x11ListVideosRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"J\n\x12ListVideosResponse\x12\x1f\n\x06videos\x18\x01 \x03(\x0b\x32\x0f.video.v1.Video\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\x1f\n\x0eGetFeedRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"2\n\x0fGetFeedResponse\x12\x1f\n\x06videos\x18\x01 \x03(\x0b\x32\x0f.video.v1.Video*\xa2\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x13\n\x0fVIDEO_NOT_FOUND\x10\x01\x12\x12\n\x0e\x43URSOR_INVALID\x10\x02\x12\x15\n\x11STORE_UNAVAILABLE\x10\x03\x12\x12\n\x0eNOT_REPLICATED\x10\x04\x12\x0e\n\nID_INVALID\x10\x05\x12\x11\n\rLIMIT_INVALID\x10\x06\x32\xcf\x01\n\x0cVideoService\x12\x36\n\x08GetVideo\x12\x19.video.v1.GetVideoRequest\x1a\x0f.video.v1.Video\x12G\n\nListVideos\x12\x1b.video.v1.ListVideosRequest\x1a\x1c.video.v1.ListVideosResponse\x12>\n\x07GetFeed\x12\x18.video.v1.GetFeedRequest\x1a\x19.video.v1.GetFeedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61pi/video/v1/video.proto\x12\x08video.v1\"c\n\x05Video\x12\n\n\x02id\x18\x01 \x01(\x03\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\tauthor_id\x18\x03 \x01(\x03\x12\x12\n\nduration_s\x18\x04 \x01(\x05\x12\x18\n\x10published_unix_s\x18\x05 \x01(\x03\"\x1d\n\x0fGetVideoRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"2\n\x11ListVideosRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"J\n\x12ListVideosResponse\x12\x1f\n\x06videos\x18\x01 \x03(\x0b\x32\x0f.video.v1.Video\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\x1f\n\x0eGetFeedRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"2\n\x0fGetFeedResponse\x12\x1f\n\x06videos\x18\x01 \x03(\x0b\x32\x0f.video.v1.Video*\xec\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x13\n\x0fVIDEO_NOT_FOUND\x10\x01\x12\x12\n\x0e\x43URSOR_INVALID\x10\x02\x12\x15\n\x11STORE_UNAVAILABLE\x10\x03\x12\x12\n\x0eNOT_REPLICATED\x10\x04\x12\x0e\n\nID_INVALID\x10\x05\x12\x11\n\rLIMIT_INVALID\x10\x06\x12\x11\n\rSTORE_TIMEOUT\x10\x07\x12\x14\n\x10STORE_OVERLOADED\x10\x08\x12\x0e\n\nSTORE_FULL\x10\t\x12\x0f\n\x0bSTORE_ERROR\x10\n2\xcf\x01\n\x0cVideoService\x12\x36\n\x08GetVideo\x12\x19.video.v1.GetVideoRequest\x1a\x0f.video.v1.Video\x12G\n\nListVideos\x12\x1b.video.v1.ListVideosRequest\x1a\x1c.video.v1.ListVideosResponse\x12>\n\x07GetFeed\x12\x18.video.v1.GetFeedRequest\x1a\x19.video.v1.GetFeedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'api.video.v1.video_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=384
-  _globals['_ERRORREASON']._serialized_end=546
+  _globals['_ERRORREASON']._serialized_end=620
   _globals['_VIDEO']._serialized_start=38
   _globals['_VIDEO']._serialized_end=137
   _globals['_GETVIDEOREQUEST']._serialized_start=139
@@ -45,6 +45,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETFEEDREQUEST']._serialized_end=329
   _globals['_GETFEEDRESPONSE']._serialized_start=331
   _globals['_GETFEEDRESPONSE']._serialized_end=381
-  _globals['_VIDEOSERVICE']._serialized_start=549
-  _globals['_VIDEOSERVICE']._serialized_end=756
+  _globals['_VIDEOSERVICE']._serialized_start=623
+  _globals['_VIDEOSERVICE']._serialized_end=830
 # @@protoc_insertion_point(module_scope)

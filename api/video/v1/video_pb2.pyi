@@ -32,6 +32,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     NOT_REPLICATED: _ErrorReason.ValueType  # 4
     ID_INVALID: _ErrorReason.ValueType  # 5
     LIMIT_INVALID: _ErrorReason.ValueType  # 6
+    STORE_TIMEOUT: _ErrorReason.ValueType  # 7
+    STORE_OVERLOADED: _ErrorReason.ValueType  # 8
+    STORE_FULL: _ErrorReason.ValueType  # 9
+    STORE_ERROR: _ErrorReason.ValueType  # 10
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper): ...
 
@@ -42,6 +46,10 @@ STORE_UNAVAILABLE: ErrorReason.ValueType  # 3
 NOT_REPLICATED: ErrorReason.ValueType  # 4
 ID_INVALID: ErrorReason.ValueType  # 5
 LIMIT_INVALID: ErrorReason.ValueType  # 6
+STORE_TIMEOUT: ErrorReason.ValueType  # 7
+STORE_OVERLOADED: ErrorReason.ValueType  # 8
+STORE_FULL: ErrorReason.ValueType  # 9
+STORE_ERROR: ErrorReason.ValueType  # 10
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
