@@ -81,7 +81,9 @@ class Node:
         self.station = Station(no_station(random.Random(settings.instance + "/station")))
         self.faults = Injector(self._faults_now, random.Random(settings.instance + "/faults"))
         self.watchdog = Watchdog(self._on_beat)
-        self._pressure = Pressure(self.station.busy_share, lambda: self.watchdog.lag_s)
+        self._pressure = Pressure(
+            self.station.busy_share, lambda: self.watchdog.lag_s, self.station.wait_s
+        )
         self.gates: dict[str, Resettable] = {}
         self.metrics = Metrics(self.policies)
         self._modes: dict[str, Mode] = {}

@@ -108,6 +108,10 @@ class Station:
             return 0.0
         return min(1.0, max(0.0, (busy_s - busy_then_s) / ((now_s - then_s) * workers)))
 
+    def wait_s(self) -> float:
+        """Return how long a request that comes now is to expect to wait for a worker, seconds."""
+        return self._schedule.wait_s
+
     def stats(self) -> StationStats:
         """Return the counters since the last reset."""
         return self._schedule.stats(self._clock())

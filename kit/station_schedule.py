@@ -119,6 +119,12 @@ class StationSchedule:
         """Requests waiting for a worker."""
         return len(self._waiting) - self._gone
 
+    @property
+    def wait_s(self) -> float:
+        """How long a request that comes now is to expect to wait, in seconds; 0 without workers."""
+        workers, mean_s, _ = self.setting
+        return self.waiting * mean_s / workers if workers else 0.0
+
     def arrive(self, now_s: float, deadline_s: float | None = None) -> Job | None:
         """Take a request in; call ``advance`` first. None when the waiting room is full."""
         self._arrived += 1

@@ -1,4 +1,4 @@
-"""Pressure: the largest of three signals, sampled a few times a second."""
+"""Pressure: the largest of its signals, three sampled and one asked anew."""
 
 import pytest
 
@@ -10,9 +10,14 @@ class World:
     """Everything pressure looks at, as plain numbers."""
 
     def __init__(self, cores: float = 1.0) -> None:
-        self.now_s = self.cpu_s = self.lag_s = self.busy = 0.0
+        self.now_s = self.cpu_s = self.lag_s = self.busy = self.wait_s = 0.0
         self.pressure = Pressure(
-            lambda: self.busy, lambda: self.lag_s, cores, lambda: self.now_s, lambda: self.cpu_s
+            lambda: self.busy,
+            lambda: self.lag_s,
+            lambda: self.wait_s,
+            cores,
+            lambda: self.now_s,
+            lambda: self.cpu_s,
         )
 
     def after(self, seconds: float, cpu_s: float = 0.0) -> float:
@@ -36,6 +41,15 @@ def test_the_largest_signal_holds() -> None:
     assert world.after(0.5, 0.1) == pytest.approx(0.7)
     world.lag_s = 0.05
     assert world.after(0.5, 0.1) == pytest.approx(1.0)
+
+
+def test_a_queue_counts_at_once_and_half_a_second_of_it_is_full() -> None:
+    """The wait a newcomer has to expect needs no sample: 0.4 s are 0.8, and gone when served."""
+    world = World()
+    world.wait_s = 0.4
+    assert world.pressure.value == pytest.approx(0.8)
+    world.wait_s = 0.0
+    assert world.pressure.value == 0.0
 
 
 def test_samples_come_four_times_a_second_at_most() -> None:

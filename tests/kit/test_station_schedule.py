@@ -177,3 +177,12 @@ def test_no_time_is_lost_or_made_up(
     assert stats.arrived == stats.done + stats.cancelled
     starts = [job.start_s for job in jobs if job.state == "finished"]
     assert starts == sorted(starts)
+
+
+def test_a_newcomer_s_wait_is_the_queue_over_the_workers() -> None:
+    """Four waiting before two workers of 100 ms are 200 ms; with a worker free it is nothing."""
+    schedule = StationSchedule(StationSetting(2, 0.1, 0.0), random.Random(1))
+    assert schedule.wait_s == 0.0
+    for _ in range(6):
+        schedule.arrive(0.0)
+    assert schedule.wait_s == pytest.approx(0.2)

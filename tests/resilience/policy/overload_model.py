@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from resilience.policy.contract import Gate, Outcome, Permit, Rejection, Request
+from resilience.policy.pressure import combine
 
 WORKERS = 2
 MEAN_S = 0.1
@@ -55,15 +56,16 @@ class OverloadModel:
     Args:
         make_gate: Gets the pressure signal and returns the gate; None for no gate.
         seed: Draws arrivals and service times.
-        instant: Whether the pressure is the share of workers busy right now, or the lab's: over
-            the last second, sampled four times a second.
+        signal: The pressure. ``busy``: the share of workers busy right now. ``second``: that of the
+            last second, sampled four times a second. ``lab``: that and the queue's wait, as the lab
+            has it.
     """
 
-    def __init__(self, make_gate: MakeGate | None, seed: int, *, instant: bool = False) -> None:
+    def __init__(self, make_gate: MakeGate | None, seed: int, *, signal: str = "lab") -> None:
         self._rng = random.Random(seed)
         self._sampled = 0.0
-        signal = self._busy_now if instant else lambda: self._sampled
-        self._gate = make_gate(signal) if make_gate else None
+        signals = {"busy": self._busy_now, "second": lambda: self._sampled, "lab": self._as_the_lab}
+        self._gate = make_gate(signals[signal]) if make_gate else None
         self._queue: deque[_Job] = deque()
         self._free = WORKERS
         self._busy_s = 0.0  # worker-seconds worked up to _counted_s
@@ -95,6 +97,9 @@ class OverloadModel:
 
     def _busy_now(self) -> float:
         return 1.0 - self._free / WORKERS
+
+    def _as_the_lab(self) -> float:
+        return combine(0.0, 0.0, self._sampled, len(self._queue) * MEAN_S / WORKERS)
 
     def _sample(self, now_s: float) -> None:
         self._samples.append(self._busy_s)

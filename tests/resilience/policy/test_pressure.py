@@ -1,4 +1,4 @@
-"""Pressure: the largest of three signals."""
+"""Pressure: the largest of four signals."""
 
 import pytest
 
@@ -10,6 +10,12 @@ def test_lag_is_full_at_50_ms() -> None:
     """Fifty milliseconds of loop lag are as bad as a whole core."""
     assert pressure.LAG_AT_FULL_S == 0.05
     assert combine(0.0, 0.05, 0.0) == 1.0
+
+
+def test_a_queue_is_full_at_half_a_second() -> None:
+    """Waiting for half of a 1 s budget counts as full."""
+    assert pressure.WAIT_AT_FULL_S == 0.5
+    assert combine(0.0, 0.0, 0.0, 0.5) == 1.0
 
 
 @pytest.mark.parametrize(
