@@ -12,7 +12,7 @@ LIMIT_S = 10.0
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, headers (lower case), body, and the seconds it took."""
+    """Status, headers (lower case, repeated ones joined), body, and the seconds it took."""
 
     status: int
     headers: dict[str, str]
@@ -45,5 +45,7 @@ def ask(
         content = response.read()
     finally:
         connection.close()
-    found = {name.lower(): value for name, value in response.getheaders()}
+    found: dict[str, str] = {}
+    for name, value in response.getheaders():
+        found[name.lower()] = ", ".join(filter(None, (found.get(name.lower()), value)))
     return Answer(response.status, found, content, time.perf_counter() - began)

@@ -76,8 +76,7 @@ def test_losing_one_gateway_fails_at_most_three_requests(
         wait_until(lambda: len(traffic.answers) > RATE_RPS, limit_s=10)
         hit_s = time.monotonic()
         driver(verb, "gateway.1")
-    if verb == "pause":
-        driver("resume", "gateway.1")
+    driver({"kill": "start", "pause": "resume"}[verb], "gateway.1")
     failed = traffic.failed_after(hit_s)
     assert len(failed) <= FAILED_LIMIT, failed
     assert [one for one in failed if one[0] > 1.0] == []
