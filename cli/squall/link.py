@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from kit.errors import ConfigError
+from kit.errors import ConfigError, LabEnvironmentError
 from squall.output import nearest
 
 if TYPE_CHECKING:
@@ -41,8 +41,11 @@ async def resolve_target(client: "ControlClient", target: str) -> list[str]:
 
     Raises:
         ConfigError: Nothing of that name runs; the message names the nearest.
+        LabEnvironmentError: No process of the lab lives.
     """
     instances = sorted(member.instance for member in await client.members())
+    if not instances:
+        raise LabEnvironmentError("control answers, but no process of the lab does: make up")
     meant = [name for name in instances if target in ("*", name, name.rpartition(".")[0])]
     if not meant:
         services = {name.rpartition(".")[0] for name in instances}

@@ -4,9 +4,8 @@ A verb's module imports only the standard library and typer at its top, so that 
 under 300 ms; what it needs it imports when it runs.
 """
 
-import json
-import os
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -24,7 +23,7 @@ from squall.commands import (
     status,
     up,
 )
-from squall.output import say
+from squall.output import emit, say
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
 
@@ -54,25 +53,40 @@ app.command("load")(load.load)
 app.command("explain")(explain.explain)
 
 
-def run() -> None:
-    """Run the command line; a known error is one sentence on stderr and its exit code."""
+def run(argv: Sequence[str] | None = None) -> None:
+    """Run a command line and leave with its exit code; a known error is one sentence on stderr.
+
+    Args:
+        argv: Without the program's name; None means this process's own.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    as_json = "--json" in arguments
     try:
-        app(prog_name="squall")
+        # Not standalone: typer would print a wrong command line itself, and never as JSON.
+        code = app(arguments, prog_name="squall", standalone_mode=False)
     except LabError as error:
-        _tell(error)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader left (`squall status | head -1`): not our failure, and nothing to flush to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _tell(str(error), error.exit_code, as_json=as_json)
+    except typer.TyperException as error:
+        code = _tell(_usage(error), error.exit_code, as_json=as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        code = EXIT_INTERRUPTED
+    sys.exit(code if isinstance(code, int) else 0)
 
 
-def _tell(error: LabError) -> None:
-    say(f"squall: {error}")
-    if "--json" in sys.argv:
-        data = {"schema": "squall.error/1", "error": str(error), "exit_code": error.exit_code}
-        sys.stdout.write(json.dumps(data) + "\n")
+def _tell(text: str, exit_code: int, *, as_json: bool) -> int:
+    say(text if text.startswith("Usage:") else f"squall: {text}")
+    if as_json:
+        emit("squall.error/1", {"error": text, "exit_code": exit_code}, as_json=True, text="")
+    return exit_code
+
+
+def _usage(error: typer.TyperException) -> str:
+    """Say what is wrong with a command line, and whose help to read."""
+    context = getattr(error, "ctx", None)
+    text = error.format_message()
+    if context is None or text.startswith("Usage:"):
+        return text
+    return f"{text} ({context.command_path} --help)"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ script can pipe it; without, stdout is text for people. Talk always goes to stde
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -24,9 +25,13 @@ def emit(schema: str, data: Mapping[str, object], *, as_json: bool, text: str) -
         as_json: Whether the user asked for JSON.
         text: The same result for people.
     """
-    sys.stdout.write(json.dumps({"schema": schema, **data}) if as_json else text)
-    sys.stdout.write("\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(json.dumps({"schema": schema, **data}) if as_json else text)
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader left (`squall status | head -1`): not our failure, and nothing to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str) -> None:

@@ -217,6 +217,9 @@ def run(argv: Sequence[str] | None = None) -> int:
         done = uvloop.run(_main(arguments))
     except LabError as error:
         sys.stderr.write(f"seed: {error}\n")
+        if arguments.json:
+            told = {"schema": "squall.error/1", "error": str(error), "exit_code": error.exit_code}
+            print(json.dumps(told), flush=True)
         return error.exit_code
     data = {"schema": "squall.seed/1", **done._asdict()}
     print(json.dumps(data) if arguments.json else describe(done), flush=True)

@@ -20,6 +20,8 @@ app = typer.Typer(
 
 Number = float | None
 
+WITHOUT_FAULTS = frozenset({"l4", "l7"})  # balancers: what goes wrong there is the wire
+
 
 @app.command("add")
 def add(
@@ -42,14 +44,15 @@ def add(
     as_json: JsonFlag = False,
 ) -> None:
     """Put a fault into the lab; it ends by itself."""
-    from faults.rule import FaultRule, parse_rule
+    from faults.rule import KINDS, FaultRule, parse_rule
     from squall.durations import parse_duration
     from squall.link import live_data
 
     params = {"ms": ms, "jitter_ms": jitter_ms, "every_ms": every_ms, "code": code}
     rule = parse_rule(
         FaultRule(
-            id=f"{kind}-{secrets.token_hex(2)}",
+            # A misspelt kind may be no id, and must be named as what it is.
+            id=f"{kind if kind in KINDS else 'fault'}-{secrets.token_hex(4)}",
             kind=kind,
             target=on,
             params={name: value for name, value in params.items() if value is not None},
@@ -117,7 +120,18 @@ async def _add(rule: "FaultRule") -> "LiveReport":
 
     async with control() as client:
         targets = await resolve_target(client, rule.target)
+        _require_injection(rule.target, targets)
         return await change(client, {f"fault/{rule.id}": _data(rule)}, targets)
+
+
+def _require_injection(target: str, instances: list[str]) -> None:
+    """Refuse a fault that could never bite."""
+    from kit.errors import ConfigError
+
+    if all(name.rpartition(".")[0] in WITHOUT_FAULTS for name in instances):
+        raise ConfigError(
+            f"{target} takes no faults: they bite in the services and the gateway; try --on gateway"
+        )
 
 
 async def _list() -> list[dict[str, Any]]:

@@ -22,11 +22,13 @@ def restart(
 ) -> None:
     """Restart instances; each is ready before the next one ends."""
     from chaos.lab import load_lab
-    from kit.errors import ConfigError
+    from kit.errors import ConfigError, LabEnvironmentError
 
     lab = load_lab()
     driver = lab.driver()
     statuses = driver.instances()
+    if not statuses:
+        raise LabEnvironmentError("the lab is not running: make up")
     meant = [status.instance for status in statuses if target in (status.instance, status.service)]
     if not meant:
         known = {status.service for status in statuses} | {status.instance for status in statuses}
