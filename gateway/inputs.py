@@ -30,6 +30,7 @@ QUOTE_CHARS = 40  # how much of a wrong value is shown back
 
 _ID = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)  # below 2**53, which JSON's readers keep exact
 _LIMIT = re.compile(r"[0-9]{1,4}", re.ASCII)
+_WEIGHT = re.compile(r"[01](\.[0-9]{0,3})?", re.ASCII)
 _BEARER = re.compile(r"Bearer +([0-9a-f]{32})", re.ASCII | re.IGNORECASE)
 
 T = TypeVar("T")
@@ -116,6 +117,26 @@ def parse_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _bad(JSON_MALFORMED, "the body isn't well-formed JSON in UTF-8") from error
+
+
+def wants_html(accept: str) -> bool:
+    """Whether an Accept header prefers a page over JSON (RFC 9110, 12.5.1).
+
+    A client that names no type gets JSON: ``curl`` sends ``*/*``. Of two equal ones HTML wins,
+    since only who can show a page asks for one.
+    """
+    weights = dict(_weighted(part) for part in accept.lower().split(","))
+    html = weights.get("text/html", 0.0)
+    return html > 0.0 and html >= weights.get("application/json", 0.0)
+
+
+def _weighted(part: str) -> tuple[str, float]:
+    """Read one media range and its q, 1 when there is none and 0 when it is nonsense."""
+    name, *parameters = (piece.strip() for piece in part.split(";"))
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            return name, float(parameter[2:]) if _WEIGHT.fullmatch(parameter[2:]) else 0.0
+    return name, 1.0
 
 
 def fingerprint(method: str, path: str, body: msgspec.Struct) -> str:

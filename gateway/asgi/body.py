@@ -29,10 +29,13 @@ class BodyLimitMiddleware:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         self._check_length(scope)
+        if scope["method"] in ("GET", "HEAD"):  # nobody reads a body there
+            await self._app(scope, receive, send)
+            return
         seen_bytes = 0
 
         async def counted() -> Message:

@@ -1,7 +1,8 @@
 """The edge: the last layer before the routes; what they leave open is said as an error of ours.
 
 Starlette raises for a path or method it doesn't know, and HTTP wants a header with some refusals:
-``Allow`` with 405 and ``WWW-Authenticate`` with 401 (RFC 9110, 15.5.6 and 15.5.2).
+``Allow`` with 405 and ``WWW-Authenticate`` with 401 (RFC 9110, 15.5.6 and 15.5.2). OPTIONS is
+answered for every route with what it takes (9.3.7), and with nothing that lets another origin in.
 """
 
 import time
@@ -52,6 +53,16 @@ class Edge:
     async def _refuse(self, scope: Scope, send: Send, error: HTTPException) -> None:
         if error.status_code == 405:
             allowed = ", ".join(self._allowed(scope))
+            if scope["method"] == "OPTIONS":
+                await send(
+                    {
+                        "type": "http.response.start",
+                        "status": 204,
+                        "headers": [(b"allow", allowed.encode())],
+                    }
+                )
+                await send({"type": "http.response.body", "body": b""})
+                return
             what = f"{scope['method']} is not allowed here: {allowed} is"
             refusal = ServiceError(Code.METHOD_NOT_ALLOWED, METHOD_NOT_ALLOWED, what)
             await _answer(send, refusal, (b"allow", allowed.encode()))
@@ -70,7 +81,7 @@ class Edge:
                 methods |= route.methods or set()
         if "GET" in methods:
             methods.add("HEAD")
-        return sorted(methods)
+        return sorted(methods | {"OPTIONS"})
 
 
 async def _answer(send: Send, error: ServiceError, header: tuple[bytes, bytes]) -> None:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from gateway.inputs import wants_html
 from gateway.models import FrontDoor
 from gateway.openapi import describe
 from gateway.routing import JSON_TYPE, DirectRoute, add_route, json_response
@@ -44,7 +45,7 @@ def add_front_routes(app: FastAPI) -> None:
 
     async def get_front(request: Request) -> Response:
         """Say where to go: a page for a browser, JSON for a client."""
-        if "text/html" in request.headers.get("accept", ""):
+        if wants_html(request.headers.get("accept", "")):
             return HTMLResponse(front, headers={**PAGE_HEADERS, "vary": "accept"})
         return json_response(FRONT_DOOR, headers={"vary": "accept"})
 

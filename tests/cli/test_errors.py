@@ -15,7 +15,7 @@ from tests.cli.conftest import Squall
 pytestmark = pytest.mark.unit
 
 WRONG = [
-    (("statuss",), "'status'"),
+    (("statuz",), "'status'"),
     (("fault", "ad"), "'add'"),
     (("status", "--nope"), "--nope"),
     (("explain",), "squall explain --help"),

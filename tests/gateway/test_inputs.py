@@ -14,6 +14,7 @@ from gateway.inputs import (
     parse_limit,
     parse_query,
     parse_token,
+    wants_html,
 )
 from gateway.models import LikeRequest
 from resilience.errors import ServiceError
@@ -63,6 +64,28 @@ def test_a_repeated_field_counts_last() -> None:
 def test_the_bearer_scheme_ignores_case(scheme: str) -> None:
     """A scheme is case-insensitive (RFC 9110, 11.1), and so are hex digits."""
     assert parse_token(f"{scheme}  {'AB' * 16}") == "ab" * 16
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_page"),
+    [
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
+        ("TEXT/HTML", True),
+        ("text/html;q=0.5, application/json;q=0.5", True),
+        ("text/html ; charset=utf-8 ; q=0.3", True),
+        ("", False),
+        ("*/*", False),
+        ("application/json", False),
+        ("application/json, text/html;q=0.1", False),
+        ("text/html;q=0, */*", False),
+        ("text/html;q=9", False),
+        ("text/html;q=nan", False),
+        (";;q=,,", False),
+    ],
+)
+def test_only_who_prefers_a_page_gets_one(accept: str, is_page: bool) -> None:
+    """A browser names text/html before all; a client names JSON, anything or nothing."""
+    assert wants_html(accept) is is_page
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,13 @@ async def test_bad_comment_bodies(door: Door, body: bytes, status: int, reason: 
         (b'{"name": "ab"}', 400, "ACCOUNT_NAME_INVALID"),
         (b'{"name": "UPPER"}', 400, "ACCOUNT_NAME_INVALID"),
         (b'{"name": 12345}', 422, "FIELD_INVALID"),
+        (b'{"name": NaN}', 400, "JSON_MALFORMED"),
+        (b'{"name": 1e999}', 422, "FIELD_INVALID"),
+        (b'{"name": ' + b"9" * 10_000 + b"}", 422, "FIELD_INVALID"),
+        (b'{"name": 7, "name": "abc"}', 422, "FIELD_INVALID"),
+        (b'{"x": ' * 100_000, 422, "FIELD_UNKNOWN"),
+        (b'\xef\xbb\xbf{"name": "abc"}', 400, "JSON_MALFORMED"),
+        ('{"name": "abc"}'.encode("utf-16"), 400, "JSON_MALFORMED"),
         (b'{"nickname": "abc"}', 422, "FIELD_UNKNOWN"),
         (b"{}", 422, "FIELD_MISSING"),
     ],
@@ -181,11 +188,11 @@ async def test_spent_deadline_is_504(door: Door) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("PUT", "/v1/videos/1/comments", "GET, HEAD, POST"),
-        ("DELETE", "/v1/videos/1", "GET, HEAD"),
-        ("GET", "/v1/sessions", "POST"),
-        ("POST", "/v1/home", "GET, HEAD"),
-        ("PATCH", "/", "GET, HEAD"),
+        ("PUT", "/v1/videos/1/comments", "GET, HEAD, OPTIONS, POST"),
+        ("DELETE", "/v1/videos/1", "GET, HEAD, OPTIONS"),
+        ("GET", "/v1/sessions", "OPTIONS, POST"),
+        ("POST", "/v1/home", "GET, HEAD, OPTIONS"),
+        ("PATCH", "/", "GET, HEAD, OPTIONS"),
     ],
 )
 async def test_wrong_methods(door: Door, method: str, path: str, allow: str) -> None:
@@ -193,6 +200,76 @@ async def test_wrong_methods(door: Door, method: str, path: str, allow: str) -> 
     answer = await door.client.request(method, path)
     check_problem(answer, 405, "METHOD_NOT_ALLOWED")
     assert answer.headers["allow"] == allow
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/v1/videos/1/comments", "GET, HEAD, OPTIONS, POST"),
+        ("/v1/videos/1/likes", "OPTIONS, POST"),
+        ("/", "GET, HEAD, OPTIONS"),
+    ],
+)
+async def test_options_says_what_a_path_takes(door: Door, path: str, allow: str) -> None:
+    """OPTIONS is 204 with Allow; a browser's question for another origin gets no permission."""
+    headers = {"origin": "http://evil.example", "access-control-request-method": "POST"}
+    answer = await door.client.request("OPTIONS", path, headers=headers)
+    assert (answer.status_code, answer.content, answer.headers["allow"]) == (204, b"", allow)
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    check_problem(await door.client.request("OPTIONS", "/nowhere"), 404, "ROUTE_NOT_FOUND")
+
+
+async def test_head_has_the_headers_of_get_and_no_body(door: Door) -> None:
+    """HEAD answers as GET does, errors too, without the body."""
+    for path in ("/", "/v1/videos/1", "/docs", "/v1/videos/x"):
+        head, get = await door.client.head(path), await door.client.get(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        assert head.headers["content-type"] == get.headers["content-type"]
+        assert int(head.headers["content-length"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET /v1/videos/%31 HTTP/1.1", 200),
+        (b"GET http://localhost/v1/videos HTTP/1.1", 200),
+        (b"GET /v1/videos HTTP/1.0", 200),
+        (b"GET //v1/videos HTTP/1.1", 404),
+        (b"GET /v1/videos/%zz HTTP/1.1", 400),
+        (b"GET /v1/videos/1%0a HTTP/1.1", 400),
+        (b"GET /v1/videos/" + b"9" * 30_000 + b" HTTP/1.1", 400),
+        (b"GET /v1/videos?cursor=" + b"A" * 30_000 + b" HTTP/1.1", 400),
+        (b"GET /v1/videos/\xff HTTP/1.1", 400),
+        (b"BREW /pot HTTP/1.1", 400),
+        (b"TRACE / HTTP/1.1", 405),
+        (b"GET /v1/videos HTTP/1.1\r\nx-big: " + b"x" * 60_000, 200),
+        (b"GET /v1/videos HTTP/1.1\r\nbaggage: \xff\xfe=,;;=squall.criticality=;", 200),
+        (b"GET /v1/videos HTTP/1.1\r\nbaggage: " + b"a=b," * 10_000, 200),
+        (b"GET /v1/videos HTTP/1.1\r\ntraceparent: \xff00-zz", 200),
+        (b"GET /v1/videos HTTP/1.1\r\nx-request-id: \xff\xfe bad", 200),
+        (b"GET /v1/videos HTTP/1.1\r\nx-envoy-expected-rq-timeout-ms: \xb2", 400),
+        (b"GET / HTTP/1.1\r\naccept: ;;q=,text/html;q=\xb2", 200),
+        (b"POST /v1/sessions HTTP/1.1\r\ncontent-length: -1", 400),
+        (b"POST /v1/sessions HTTP/1.1\r\ncontent-length: 2\r\ncontent-length: 3", 400),
+        (b"POST /v1/videos/1/likes HTTP/1.1\r\nauthorization: Bearer \xff", 401),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+async def test_odd_requests_never_break_the_gateway(door: Door, line: bytes, status: int) -> None:
+    """Bytes that no client library would send are read or refused, and never a 500."""
+    reader, writer = await asyncio.open_connection(HOST, door.lab.port)
+    writer.write(line + b"\r\nhost: localhost\r\n\r\n")
+    first = await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    assert int(first.split()[1]) == status
+
+
+async def test_a_body_of_a_read_has_the_same_limit(door: Door) -> None:
+    """A GET may bring a body, which nobody reads, and not one over 1 MiB."""
+    small = await door.client.request("GET", "/v1/videos", content=b"x" * 100)
+    assert small.status_code == 200
+    large = await door.client.request("GET", "/v1/videos", content=b"x" * (1024 * 1024 + 1))
+    check_problem(large, 413, "BODY_TOO_LARGE")
 
 
 @pytest.mark.parametrize("key", ["", "x" * 129, "tab\tkey"])
