@@ -1,0 +1,43 @@
+"""Each library imports whole where nothing is installed but what it adapts."""
+
+import pytest
+
+from tests.packaging.wheels import Environment
+
+
+def test_hashing_stands_alone(bare: Environment) -> None:
+    """Every module, in an environment of two wheels; only hashing is loaded."""
+    assert bare.import_all("hashing") == ["hashing"]
+
+
+def test_resilience_but_rpc_stands_alone(bare: Environment) -> None:
+    """Every module outside of resilience.rpc; only resilience is loaded."""
+    assert bare.import_all("resilience", but=["resilience.rpc"]) == ["resilience"]
+
+
+def test_resilience_with_its_extra_loads_grpc_and_no_more(with_grpc: Environment) -> None:
+    """Every module; what is loaded besides belongs to the extra's packages."""
+    loaded = with_grpc.import_all("resilience")
+
+    ours = [name for name in loaded if "cython" not in name]  # what grpc is compiled with
+    assert ours == ["google", "grpc", "resilience", "typing_extensions"]
+
+
+def test_shard_loads_hiredis_and_its_two_siblings(with_hiredis: Environment) -> None:
+    """Every module of all three that are installed with it; hiredis alone is foreign."""
+    loaded = with_hiredis.import_all("hashing,resilience,shard", but=["resilience.rpc"])
+
+    assert loaded == ["hashing", "hiredis", "resilience", "shard"]
+
+
+def test_a_requirement_that_is_not_there_stops_the_installation(bare: Environment) -> None:
+    """Shard without hiredis is refused, and nothing fetches it from anywhere."""
+    with pytest.raises(AssertionError, match="No matching distribution found for hiredis"):
+        bare.install("squall-shard")
+
+
+def test_nothing_of_the_checkout_can_be_imported(bare: Environment) -> None:
+    """The environments are as empty as the tests above take them to be."""
+    look = "import importlib.util as u; print([n for n in {!r} if u.find_spec(n)])"
+
+    assert bare.run(look.format(["kit", "shard", "grpc", "pip", "hiredis"])) == "[]\n"
