@@ -33,7 +33,6 @@ MAX_METADATA_BYTES = 16_384  # gRPC core's own default hard limit
 KEEPALIVE_MS = 20_000  # notices a peer that vanished without a word
 KEEPALIVE_TIMEOUT_MS = 5_000
 MIN_PING_MS = 5_000  # clients may ping every 10 s without being called abusive
-ABORT_LIMIT_S = 1.0  # for calls that don't end when they are cancelled
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 0),

@@ -38,14 +38,23 @@ class Side(asyncio.Protocol):
         self.active_s = time.monotonic()
 
     def tie(self, other: "Side") -> None:
-        """Send what comes here to the other side from now on."""
-        self._other = other
-        if self._held:
-            other.transport.write(b"".join(self._held))
-            self._held.clear()
-            self.transport.resume_reading()
-        if self.has_ended:
+        """From now on what comes to one goes to the other, and what each holds goes first."""
+        self._other, other._other = other, self  # both first: a write may ask for a pause at once
+        for side in (self, other):
+            side._pass_on_held()
+        if self.has_ended and other.has_ended:
+            self.transport.close()  # after what is still buffered for them
+            other.transport.close()
+        elif self.has_ended:
             other.transport.write_eof()
+        elif other.has_ended:
+            self.transport.write_eof()
+
+    def drop(self) -> None:
+        """Close now, and tell nobody."""
+        self._on_lost = None
+        if hasattr(self, "transport"):
+            self.transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport and tell who waits for it."""
@@ -100,3 +109,10 @@ class Side(asyncio.Protocol):
         """This side reads again."""
         if self._other is not None and not self._other.is_lost:
             self._other.transport.resume_reading()
+
+    def _pass_on_held(self) -> None:
+        held = b"".join(self._held)
+        if held and self._other is not None:
+            self._held.clear()
+            self.transport.resume_reading()
+            self._other.transport.write(held)  # last: it may pause our reading again

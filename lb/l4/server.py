@@ -164,13 +164,11 @@ class L4Server:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await loop.create_connection(lambda: side, host, port)
         except OSError:  # TimeoutError is one
-            if not hasattr(side, "transport"):
-                self._release(endpoint)
+            self._give_up(side, endpoint)
             self.balancer.on_unreachable(endpoint, time.monotonic())
             return False
         except asyncio.CancelledError:
-            if not hasattr(side, "transport"):
-                self._release(endpoint)
+            self._give_up(side, endpoint)
             raise
         self._tie(client, side)
         return True
@@ -184,7 +182,12 @@ class L4Server:
             return
         self._clients[client] = backend
         client.tie(backend)
-        backend.tie(client)
+
+    def _give_up(self, side: Side, endpoint: str) -> None:
+        """Count a connection out that came too late; the loop may or may not tell of its loss."""
+        if not side.is_lost:  # its loss has released it
+            side.drop()
+            self._release(endpoint)
 
     def _release(self, endpoint: str) -> None:
         self.balancer.on_finish(endpoint, Outcome.OK, time.monotonic())

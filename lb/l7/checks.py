@@ -85,6 +85,8 @@ class Checker:
             self._streams = None
 
     async def _ask(self) -> bool:
+        if self._streams is not None and self._streams[1].is_closing():
+            self.close()  # reset while it was idle; uvloop would raise a RuntimeError at writing
         if self._streams is None:
             self._streams = await asyncio.open_connection(self.endpoint.host, self.endpoint.port)
         reader, writer = self._streams

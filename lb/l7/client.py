@@ -213,7 +213,9 @@ class ClientConnection(asyncio.Protocol):
             if self._line:
                 asyncio.get_running_loop().call_soon(self._serve_line)
         else:
-            self._end(lingers=self._receiving is not None or self._was_refused)
+            # Whoever has requests left in line may have sent more, which nobody has read.
+            still_sends = self._receiving is not None or self._was_refused or bool(self._line)
+            self._end(lingers=still_sends)
 
     # Private
 
@@ -269,9 +271,11 @@ class ClientConnection(asyncio.Protocol):
         """Close behind the last answer.
 
         Closing with unread bytes in the kernel sends a reset, which may overtake the answer; so
-        when the client still sends, read on for a while and throw it away.
+        when the client still sends, read on for a while and throw it away. Requests still in line
+        are dropped: the answer said that it is the last, so the client takes them for unserved.
         """
         self._is_ending = self._is_deaf = True
+        self._line.clear()
         self._idle_since_s = time.monotonic()
         if not lingers or not self.transport.can_write_eof():
             self.transport.close()

@@ -54,10 +54,11 @@ class OutboundBody:
         """Send what is held, and what is still to come, through this connection."""
         self._conn = conn
         if self._held:
-            conn.write(b"".join(self._held))
+            held = b"".join(self._held)
             self._held.clear()
             self._held_bytes = 0
             self._set_reading(True)
+            conn.write(held)  # last: it may tell us at once that the backend has no room
         conn.request_is_sent = self.is_complete
 
     def detach(self) -> None:

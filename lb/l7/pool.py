@@ -89,5 +89,8 @@ class Pool:
         except OSError:  # TimeoutError is one
             on_done(None)
             return
+        if conn.is_closed or conn.transport.is_closing():  # accepted and hung up in one turn
+            on_done(None)
+            return
         self._connections.add(conn)
         on_done(conn)

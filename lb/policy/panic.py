@@ -9,7 +9,6 @@ Not handled: several priority levels; failing traffic on panic instead.
 """
 
 DEFAULT_PANIC_THRESHOLD = 0.5  # Envoy: healthy_panic_threshold 50 %
-OVERPROVISIONING_FACTOR = 1.4  # Envoy: overprovisioning_factor 140
 
 
 def is_panicking(healthy: int, total: int, threshold: float = DEFAULT_PANIC_THRESHOLD) -> bool:
@@ -21,10 +20,3 @@ def is_panicking(healthy: int, total: int, threshold: float = DEFAULT_PANIC_THRE
         threshold: Share of ``total`` below which it panics, 0..1; 0 never panics.
     """
     return total > 0 and healthy < threshold * total
-
-
-def availability(
-    healthy: int, total: int, overprovisioning: float = OVERPROVISIONING_FACTOR
-) -> float:
-    """Return the share of the load these endpoints are trusted with, 0..1 (Envoy's "health")."""
-    return min(1.0, overprovisioning * healthy / total) if total else 0.0

@@ -8,6 +8,7 @@ import pytest
 
 from kit.listen import bind
 from lb.l4 import settings
+from lb.l4.pipe import Side
 from lb.l4.server import L4Server
 from resilience.switches import FixedSwitches
 from tests.lb.l7.rig import Where, until
@@ -210,6 +211,89 @@ async def test_what_a_client_says_before_the_backend_is_there_is_kept() -> None:
         await until(lambda: any(c.has_ended or c._held for c in one.server._clients))
         gate.set()
         assert await reader.read() == b"early"
+
+
+async def test_slow_backend_makes_a_client_wait_from_its_first_bytes() -> None:
+    """What was held for the backend counts too: one that doesn't read stops the client at once."""
+    may_read = asyncio.Event()
+
+    async def later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await may_read.wait()
+
+    async with lab(later) as one:
+        connect, gate = one.server._connect_to, asyncio.Event()
+
+        async def late(endpoint: str, client: object) -> bool:
+            await gate.wait()
+            return await connect(endpoint, client)  # type: ignore[arg-type]
+
+        one.server._connect_to = late  # type: ignore[method-assign]
+        _, writer = await one.connect()
+        (client,) = await _one_client(one)
+        client._held.append(b"x" * 16 * MEBIBYTE)  # more than any kernel's buffers take at once
+        gate.set()
+        await until(lambda: one.server._clients[client] is not None)
+        assert not client.transport.is_reading()
+        may_read.set()
+        writer.transport.abort()
+
+
+async def test_both_ends_that_came_early_close_the_connection() -> None:
+    """Two sides that had ended before they were tied don't wait for the idle sweep."""
+
+    async def nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write_eof()
+
+    async with lab(nothing) as one:
+        tie = one.server._tie
+
+        def late(client: Side, backend: Side) -> None:
+            async def when_both_have_ended() -> None:
+                await until(lambda: client.has_ended and backend.has_ended)
+                tie(client, backend)
+
+            tasks.append(asyncio.ensure_future(when_both_have_ended()))
+
+        tasks: list[asyncio.Future[None]] = []
+        one.server._tie = late  # type: ignore[method-assign]
+        reader, writer = await one.connect()
+        writer.write_eof()
+        assert await reader.read() == b""
+        await until(lambda: one.server.connections == 0)
+        await asyncio.gather(*tasks)
+
+
+async def test_connect_that_times_out_as_it_succeeds_is_counted_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection that is made but not handed over in time leaves no count behind."""
+    loop = asyncio.get_running_loop()
+    make = loop.create_connection
+
+    async def too_late(factory: Callable[[], Side], host: str, port: int) -> None:
+        await make(factory, host, port)
+        raise TimeoutError
+
+    async with lab(echo) as one:
+        writers = one.writers
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+        writers.append(writer)
+        writer.write(b"hi")
+        assert await reader.readexactly(2) == b"hi"
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "create_connection", too_late)
+            client = Side()
+            assert not await one.server._connect_to("l7.1", client)
+        assert one.server.snapshot()["l7.1.active"] == 1
+        writer.transport.abort()
+        await until(lambda: one.server.snapshot()["l7.1.active"] == 0)
+
+
+async def _one_client(one: Lab) -> tuple[Side]:
+    await until(lambda: one.server.connections == 1)
+    (client,) = one.server._clients
+    return (client,)
 
 
 async def test_refused_backend_is_skipped_and_left_for_a_second() -> None:

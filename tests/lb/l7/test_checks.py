@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from kit.listen import reset_on_close
 from lb.l7.checks import Checker, Checks
 from lb.l7.settings import CHECK_INTERVAL_S, CHECK_PATH, CHECK_TIMEOUT_S
 from resilience.policy.contract import Mode
@@ -58,6 +59,26 @@ async def test_kept_connection_that_was_closed_is_no_miss() -> None:
         for _ in range(3):
             assert await checker.check()
             await until(lambda: lab.backends[0].open_connections == 0)
+        checker.close()
+
+
+async def test_kept_connection_that_was_reset_is_no_miss() -> None:
+    """A kept connection that was reset while it was idle is replaced like a closed one."""
+
+    async def reset_after_one(
+        backend: Backend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await backend.read_head(reader)
+        writer.write(ok())
+        await writer.drain()
+        reset_on_close(writer.get_extra_info("socket").fileno())
+
+    async with rig(reset_after_one) as lab:
+        checker = Checker(lab.backends[0].where)
+        for _ in range(3):
+            assert await checker.check()
+            assert checker._streams is not None
+            await until(checker._streams[1].is_closing)
         checker.close()
 
 

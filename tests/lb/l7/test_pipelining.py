@@ -135,6 +135,39 @@ async def test_client_that_never_reads_its_last_answer_is_cut_off() -> None:
         await until(lambda: lab.server.connections == 0)
 
 
+async def test_requests_behind_the_last_answer_are_not_served() -> None:
+    """After an answer that says close, what waits in line is dropped, room to write or not."""
+    may_answer = asyncio.Event()
+
+    async def gated(
+        backend: Backend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while True:
+            await backend.read_head(reader)
+            await may_answer.wait()
+            writer.write(ok())
+
+    async with rig(gated) as lab:
+        client = await lab.client()
+        client.get("/1")
+        client.get("/2")
+        (serving,) = await until_one(lab)
+        await until(lambda: len(serving._line) == 2)
+        finish = serving.on_exchange_done
+
+        def finish_and_drain_the_buffer(*, keep_alive: bool, broken: bool) -> None:
+            finish(keep_alive=keep_alive, broken=broken)
+            serving.resume_writing()
+
+        serving.on_exchange_done = finish_and_drain_the_buffer  # type: ignore[method-assign]
+        lab.server.begin_drain()
+        may_answer.set()
+        assert (await client.answer()).headers["connection"] == "close"
+        assert await client.rest() == b""
+        await until(lambda: lab.server.connections == 0 or serving._is_ending)
+        assert (len(lab.summaries), len(serving._line)) == (1, 0)
+
+
 async def until_one(lab: Rig) -> tuple[ClientConnection]:
     """Return the one connection that is served, once it is there."""
     await until(lambda: lab.server.connections == 1)

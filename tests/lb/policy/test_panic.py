@@ -4,19 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lb.policy.panic import (
-    DEFAULT_PANIC_THRESHOLD,
-    OVERPROVISIONING_FACTOR,
-    availability,
-    is_panicking,
-)
+from lb.policy.panic import DEFAULT_PANIC_THRESHOLD, is_panicking
 
 pytestmark = pytest.mark.unit
 
 
-def test_defaults_are_envoys() -> None:
-    """50 % and 1.4."""
-    assert (DEFAULT_PANIC_THRESHOLD, OVERPROVISIONING_FACTOR) == (0.5, 1.4)
+def test_default_is_envoys() -> None:
+    """50 %."""
+    assert DEFAULT_PANIC_THRESHOLD == 0.5
 
 
 @pytest.mark.parametrize(
@@ -34,21 +29,6 @@ def test_defaults_are_envoys() -> None:
 def test_panic_begins_below_the_threshold(healthy: int, total: int, panics: bool) -> None:
     """Exactly half is no panic, less is; nobody at all is none."""
     assert is_panicking(healthy, total) is panics
-
-
-@pytest.mark.paper
-@pytest.mark.parametrize(
-    ("healthy_percent", "load_percent"),
-    [(100, 100), (72, 100), (71, 99), (50, 70), (25, 35), (0, 0)],
-)
-def test_availability_is_envoys_formula(healthy_percent: int, load_percent: int) -> None:
-    """Envoy, priority.rst, "Overprovisioning Factor": min(100, 1.4 x healthy), rounded down."""
-    assert int(round(availability(healthy_percent, 100) * 100, 6)) == load_percent
-
-
-def test_nobody_is_available_of_nobody() -> None:
-    """No endpoints take no load."""
-    assert availability(0, 0) == 0.0
 
 
 @pytest.mark.property
