@@ -113,10 +113,11 @@ class Follower:
         try:
             await self._sync(announce)
         except LabEnvironmentError as error:
-            self._announce = announce
+            self._announce |= announce  # someone may have asked for one meanwhile
             self._note_lost(error)
             return False
         except Exception:
+            self._announce |= announce
             # A bug, or an answer from another age of the lab: a process that goes on with what it
             # knows is worth more than one that has stopped following.
             log.exception("an answer of control could not be used")
@@ -171,6 +172,10 @@ class Follower:
                 await self._listen(pubsub)
             except (*FOREIGN_ERRORS, LabEnvironmentError):
                 pass  # the sync loop says in the log that control is away
+            except Exception:
+                # Without hints a process is a second late; without this task's group it would
+                # lose its lease.
+                log.exception("listening to control failed")
             finally:
                 await _close(pubsub)
             await asyncio.sleep(RENEW_EVERY_S)
@@ -214,5 +219,5 @@ class Follower:
 async def _close(pubsub: PubSub) -> None:
     try:
         await pubsub.aclose()  # type: ignore[no-untyped-call]
-    except FOREIGN_ERRORS:
-        return
+    except Exception:  # it is given up either way; uvloop raises RuntimeError on a closed socket
+        log.debug("a subscription did not close cleanly", exc_info=True)

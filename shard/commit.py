@@ -69,9 +69,7 @@ class GroupCommit:
             prefix: A command that must directly precede it (ASKING); its reply is dropped.
         """
         group = self._join()  # first: the group must end before the connection's own flush
-        if prefix is not None:
-            self.connection.send(prefix, deadline_s)
-        written = self.connection.send(payload, deadline_s)
+        written = self.connection.send(payload, deadline_s, prefix)
         proven: asyncio.Future[Answer] = self._loop.create_future()
         group.follow(proven, deadline_s)
         answer = await written

@@ -61,16 +61,23 @@ class Command:
         payload: RESP bytes, as ``shard.resp.pack`` makes them.
         future: Resolved with the answer; a done future means nobody waits any more.
         deadline_s: Absolute monotonic seconds, or None.
+        prefix: A packed command that leaves directly before it, or not at all (ASKING, which would
+            otherwise let the next command through); its reply is dropped.
     """
 
-    __slots__ = ("deadline_s", "followers", "future", "payload", "sent_s")
+    __slots__ = ("deadline_s", "followers", "future", "payload", "prefix", "sent_s")
 
     def __init__(
-        self, payload: bytes, future: asyncio.Future[Answer], deadline_s: float | None
+        self,
+        payload: bytes,
+        future: asyncio.Future[Answer],
+        deadline_s: float | None,
+        prefix: bytes | None = None,
     ) -> None:
         self.payload = payload
         self.future = future
         self.deadline_s = deadline_s
+        self.prefix = prefix
         self.sent_s: float | None = None
         self.followers: list[Command] | None = None
 
@@ -154,16 +161,19 @@ class Connection(asyncio.Protocol):
         """Commands queued or unanswered, abandoned ones included."""
         return len(self._queued) + len(self._held) + len(self._unanswered)
 
-    def send(self, payload: bytes, deadline_s: float | None = None) -> asyncio.Future[Answer]:
+    def send(
+        self, payload: bytes, deadline_s: float | None = None, prefix: bytes | None = None
+    ) -> asyncio.Future[Answer]:
         """Queue a command; it leaves with all others of this turn of the loop.
 
-        The future always gets a result (see ``Answer``); cancelling it abandons the command.
+        Arguments as ``Command``. The future always gets a result (see ``Answer``); cancelling it
+        abandons the command.
         """
         future: asyncio.Future[Answer] = self._loop.create_future()
         if self.in_flight >= self._limits.max_in_flight:
             future.set_result(Failure.FULL)
         else:
-            self.enqueue(Command(payload, future, deadline_s))
+            self.enqueue(Command(payload, future, deadline_s, prefix))
         return future
 
     def enqueue(self, command: Command) -> None:
@@ -257,10 +267,16 @@ class Connection(asyncio.Protocol):
         now_s = self._clock()
         payloads: list[bytes] = []
         for command in self._queued:
-            if not command.future.done():  # else cancelled or expired before the write
-                command.sent_s = now_s
-                payloads.append(command.payload)
-                self._unanswered.append(command)
+            if command.future.done():  # cancelled or expired before the write
+                continue
+            if command.prefix is not None:
+                prefix = Command(command.prefix, self._loop.create_future(), None)
+                prefix.sent_s = now_s
+                payloads.append(prefix.payload)
+                self._unanswered.append(prefix)
+            command.sent_s = now_s
+            payloads.append(command.payload)
+            self._unanswered.append(command)
         self._queued.clear()
         if payloads:
             self.write_count += 1

@@ -137,9 +137,9 @@ class Executor:
         connection = link.connection or await link.open(operation.deadline_s - self._clock())
         if connection is None:
             return _NOTHING_TRIED
-        if asking:
-            connection.send(_ASKING, operation.deadline_s)
-        return Committed(await connection.send(operation.payload, operation.deadline_s), None)
+        prefix = _ASKING if asking else None
+        answer = await connection.send(operation.payload, operation.deadline_s, prefix)
+        return Committed(answer, None)
 
     async def _send_replicated(
         self, operation: Operation, address: Address, asking: bool

@@ -46,6 +46,19 @@ def test_documented_defaults() -> None:
     assert SWEEP_INTERVAL_S == 0.010
 
 
+async def test_prefix_leaves_with_its_command_or_not_at_all() -> None:
+    """ASKING goes directly before its command; that of a command given up reaches nobody."""
+    asking = pack(("ASKING",))
+    async with fake_node() as node, connected(node) as connection:
+        given_up = connection.send(pack(("GET", "a")), None, asking)
+        other = connection.send(pack(("GET", "b")))
+        asked = connection.send(pack(("GET", "c")), None, asking)
+        given_up.cancel()
+        assert [await other, await asked] == [b"b", b"c"]
+        assert node.commands == [[b"GET", b"b"], [b"ASKING"], [b"GET", b"c"]]
+        assert connection.dropped_count == 0
+
+
 async def test_all_commands_of_a_turn_leave_in_one_write() -> None:
     """A hundred commands from a hundred tasks are one write, and replies come in order."""
     async with fake_node() as node, connected(node) as connection:
