@@ -15,6 +15,11 @@ from tests.cli.conftest import Squall
 pytestmark = pytest.mark.unit
 
 HELP_LIMIT_S = 0.3  # issue 2: --help under 300 ms
+BUILT = {
+    "up", "down", "restart", "status", "doctor", "seed", "fault", "policy", "drill", "load",
+    "explain",
+}  # fmt: skip
+LATER = {"experiment", "compare", "bench", "hash", "shard", "lb"}  # design.md, "The floors"
 HEAVY = ("redis", "grpc", "msgspec", "yaml", "uvloop", "docker", "chaos", "services")
 
 
@@ -30,12 +35,10 @@ LEAVES = {path: command for path, command in EVERY.items() if not hasattr(comman
 
 
 def test_the_verbs_are_those_of_the_design() -> None:
-    """Each verb that has been built is there, under the name that documents use."""
-    assert {path[0] for path in EVERY if path} == {
-        "up", "down", "restart", "status", "doctor", "seed", "fault", "policy", "drill", "load",
-        "explain",
-    }  # fmt: skip
-    assert {path[1] for path in EVERY if path[:1] == ("drill",) and path[1:]} == {
+    """Each verb that documents rely on is there, and none that the design doesn't name."""
+    verbs = {path[0] for path in EVERY if path}
+    assert BUILT <= verbs <= BUILT | LATER
+    assert {path[1] for path in EVERY if path[:1] == ("drill",) and path[1:]} >= {
         "list", "show", "validate", "run",
     }  # fmt: skip
 

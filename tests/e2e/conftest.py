@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,6 +69,15 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         yield found
     finally:
         subprocess.run(["make", "down"], cwd=ROOT, env=found.environ, check=True, timeout=120)
+        _check_nothing_is_left()
+
+
+def _check_nothing_is_left() -> None:
+    """After ``make down`` nobody listens on the lab's ports, and its data is gone."""
+    for port in (PORT, PORT - 1):
+        with socket.socket() as client:
+            assert client.connect_ex(("127.0.0.1", port)) != 0, f"port {port} still answers"
+    assert not (ROOT / ".squall").exists()
 
 
 @pytest.fixture

@@ -16,11 +16,18 @@ GETS = [
     ("/v1/nowhere", {}, 404),
     ("/v1/videos/1", {"x-envoy-expected-rq-timeout-ms": "soon"}, 400),
     ("/v1/videos/1", {"grpc-timeout": "1000"}, 400),
+    ("/v1/videos/1", {"grpc-timeout": "0m"}, 504),
+    ("/v1/videos/%ff", {}, 400),
+    ("/v1/videos/1/", {}, 404),
+    ("/v1/sessions", {}, 405),
 ]
 POSTS: list[tuple[str, object, dict[str, str], int]] = [
     ("/v1/sessions", b"{", {}, 400),
     ("/v1/sessions", {"name": "ok_name", "extra": 1}, {}, 422),
     ("/v1/sessions", {"name": 7}, {}, 422),
+    ("/v1/sessions", b'{"name": NaN}', {}, 400),
+    ("/v1/sessions", b"[" * 200_000, {}, 422),
+    ("/v1/home", {}, {}, 405),
     ("/v1/sessions", {"name": "x" * 2_000_000}, {}, 413),
     ("/v1/videos/1/comments", {"text": "hello"}, {}, 401),
     ("/v1/videos/1/comments", {"text": "hello"}, {"authorization": "Bearer nope"}, 401),
@@ -51,6 +58,13 @@ def test_bad_post_is_a_problem_with_a_reason(
     assert answer.status == status, answer.body
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert answer.json["reason"].isupper()
+
+
+def test_a_refused_command_is_json_too(lab: Lab) -> None:
+    """With --json an error is one object on stdout, for a wrong option as for a wrong name."""
+    for argv in (("statuz",), ("fault", "add", "latncy", "--on", "comment"), ("status", "--nope")):
+        told = lab.json(*argv, code=2)
+        assert (told["schema"], told["exit_code"]) == ("squall.error/1", 2)
 
 
 def test_foreign_origin_cannot_change_state(lab: Lab) -> None:

@@ -1,18 +1,20 @@
 """What may die, and what a client sees of it."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.conftest import PORT, Lab
+from tests.e2e.conftest import PORT, ROOT, Lab
 from tests.e2e.http import ask
 from tests.e2e.wait import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 RATE_RPS = 50
+WITHOUT_CONTROL_S = 60.0  # issue 2, "Bad input"
 FAILED_LIMIT = 3  # issue 2, lb: at most 3 failed GETs, none after the first second
 
 
@@ -86,18 +88,35 @@ def test_losing_one_gateway_fails_at_most_three_requests(
 def test_without_control_the_lab_goes_on_and_faults_end(
     lab: Lab, driver: Callable[[str, str], None]
 ) -> None:
-    """Control stopped under load: no error, a fault ends on time, switches stay as they were."""
+    """Control away for 60 s under load: no error, a fault ends on time, switches stay."""
     lab.json("policy", "set", "breaker", "off", "--on", "gateway")
     lab.json("fault", "add", "latency", "--on", "comment", "--ms", "500", "--ttl", "10s")
-    with Traffic("/v1/videos", seconds=15) as traffic:
+    added_s = time.monotonic()
+    with Traffic("/v1/videos", seconds=WITHOUT_CONTROL_S) as traffic:
         driver("stop", "control.1")
+        assert "comments" in lab.get("/v1/videos/1").json["degraded"]
         wait_until(lambda: lab.get("/v1/videos/1").json["degraded"] == [], limit_s=14)
+        assert 8 < time.monotonic() - added_s < 14
+        refused = lab.run("policy", "set", "limiter", "off", limit_s=20)
+        assert refused.returncode == 3, refused.stderr
     assert traffic.failed_after(traffic.began_s) == []
-    refused = lab.run("policy", "set", "limiter", "off", limit_s=20)
-    assert refused.returncode == 3, refused.stderr
 
+    _empty_control(lab)
     driver("start", "control.1")
     wait_until(lambda: lab.run("status").returncode == 0, limit_s=30)
     wait_until(lambda: _gateways_ready(lab), limit_s=30)
-    assert lab.json("policy", "list")["policies"]["gateway.1"]["breaker"] == "off"
+    wait_until(lambda: _breaker(lab) == "off", limit_s=15)
     lab.json("policy", "reset", "breaker", "--on", "gateway")
+    assert _breaker(lab) == "shadow"
+
+
+def _breaker(lab: Lab) -> object:
+    return lab.json("policy", "list")["policies"].get("gateway.1", {}).get("breaker")
+
+
+def _empty_control(lab: Lab) -> None:
+    """Let control come back with nothing; in containers its volume is out of reach from here."""
+    if lab.mode == "processes":
+        folder = ROOT / ".squall" / "data" / "control.1"
+        shutil.rmtree(folder)
+        folder.mkdir()

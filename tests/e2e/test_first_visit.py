@@ -33,6 +33,16 @@ def test_page_comes_whole_through_every_tier(lab: Lab) -> None:
     assert "gateway" in hops
 
 
+def test_front_page_suits_who_asks(lab: Lab) -> None:
+    """A browser gets a page of links, a client JSON; every link answers."""
+    page = lab.get("/", accept="text/html,application/xhtml+xml,*/*;q=0.8")
+    assert page.headers["content-type"].startswith("text/html")
+    links = lab.get("/").json["links"]
+    assert {path: lab.get(path).status for path in links.values()} == dict.fromkeys(
+        links.values(), 200
+    )
+
+
 def test_status_shows_every_process_up_and_ready(lab: Lab) -> None:
     """Each process of the compose file is up, has memory, and is ready."""
     status = lab.json("status")
@@ -64,11 +74,13 @@ def test_slow_comments_leave_a_page_in_time_that_names_them(lab: Lab) -> None:
 
 
 def test_fault_ends_by_itself(lab: Lab) -> None:
-    """A fault of one second is gone without anybody removing it."""
-    lab.json("fault", "add", "error", "--on", "video", "--code", "NOT_FOUND", "--ttl", "1s")
+    """A fault bites, and after its few seconds is gone without anybody removing it."""
+    lab.json("fault", "add", "error", "--on", "video", "--code", "NOT_FOUND", "--ttl", "3s")
 
+    bitten = lab.get("/v1/videos")
+    assert (bitten.status, bitten.json["reason"]) == (404, "FAULT_INJECTED")
     wait_until(lambda: lab.get("/v1/videos").status == 200, limit_s=5)
-    assert lab.json("fault", "list")["faults"] == []
+    wait_until(lambda: lab.json("fault", "list")["faults"] == [], limit_s=5)
 
 
 def test_switch_is_live_when_the_command_returns(lab: Lab) -> None:
@@ -119,6 +131,9 @@ def test_session_comment_and_like(lab: Lab) -> None:
     again = lab.post("/v1/videos/2/likes", {}, idempotency_key=key, **bearer)
     assert (first.status, again.status) == (200, 200)
     assert first.json["likes"] == again.json["likes"]
+    assert (first.json["replayed"], again.json["replayed"]) == (False, True)
+    body = lab.post("/v1/videos/2/likes", {"source": "page"}, idempotency_key=key, **bearer)
+    assert body.status == 422
     other = lab.post("/v1/videos/3/likes", {}, idempotency_key=key, **bearer)
     assert other.status == 422
     assert other.json["reason"] == "IDEMPOTENCY_KEY_REUSED"
