@@ -11,6 +11,7 @@ import typer
 
 from kit.errors import LabError
 from squall.commands import (
+    compare,
     doctor,
     down,
     drill,
@@ -49,6 +50,8 @@ app.command("seed")(seed.seed)
 app.add_typer(fault.app, name="fault")
 app.add_typer(policy.app, name="policy")
 app.add_typer(drill.app, name="drill")
+drill.app.command("report")(compare.report)
+app.command("compare")(compare.compare)
 app.command("load")(load.load)
 app.command("explain")(explain.explain)
 
