@@ -9,6 +9,8 @@ import pytest
 from typer.main import get_command
 
 from gateway.settings import DEFAULT_BUDGET_MS, DEFAULT_CAP, GROUPS
+from kit.state import DEFAULT_MODES, default_mode
+from resilience.policy.contract import Mode
 from squall.commands.up import TRY_LINES
 from squall.main import app
 
@@ -24,6 +26,7 @@ PAGES = sorted(
 )
 COMMAND = re.compile(r"(?:^ *|`|<pre>|\| )(?:\./)?(squall [a-z](?:[^`#\n<]|<(?!/))*)", re.MULTILINE)
 REASON = re.compile(r"`([A-Z]+(?:_[A-Z]+)+)`")
+VARIABLE = re.compile(r"\bSQUALL_[A-Z]+(?:_[A-Z]+)*\b")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
@@ -79,6 +82,41 @@ def test_the_gateway_s_page_names_its_settings_with_their_defaults() -> None:
     assert {named[1], *re.findall(r"`\.(\w+)`", named[2])} == set(GROUPS)
     assert f"(default {DEFAULT_BUDGET_MS:,.0f})" in text
     assert f"setting `cap` (default {DEFAULT_CAP:.0f})" in text
+
+
+def test_every_variable_is_documented_and_every_documented_one_read() -> None:
+    """The SQUALL_ variables of code, compose file and scripts are those of the documents."""
+    places = ("kit", "chaos", "cli", "shard", "lb", "gateway", "services", "deploy")
+    files = [
+        path
+        for place in places
+        for path in (ROOT / place).rglob("*")
+        if path.suffix in (".py", ".sh")
+    ]
+    files.append(ROOT / "docker-compose.yml")
+    read = {name for path in files for name in VARIABLE.findall(path.read_text("utf-8"))}
+    told = {name for page in PAGES for name in VARIABLE.findall(page.read_text("utf-8"))}
+    assert read == told
+
+
+def test_processes_read_what_the_control_page_says() -> None:
+    """The table of a process's variables has exactly those that ``kit.settings`` reads."""
+    text = (ROOT / "docs/control.md").read_text(encoding="utf-8")
+    read = VARIABLE.findall((ROOT / "kit/settings.py").read_text(encoding="utf-8"))
+    assert re.findall(r"^\| `(SQUALL_[A-Z_]+)`", text, re.MULTILINE) == [
+        "SQUALL_CONTROL", "SQUALL_STORE", "SQUALL_HOST", "SQUALL_REPLICA", "SQUALL_LOG_LEVEL",
+    ]  # fmt: skip
+    assert set(read) == set(re.findall(r"^\| `(SQUALL_[A-Z_]+)`", text, re.MULTILINE))
+
+
+def test_the_control_page_has_the_lab_s_defaults() -> None:
+    """Its table of switches that are on and in shadow is the code's."""
+    text = (ROOT / "docs/control.md").read_text(encoding="utf-8")
+    row = re.search(r"\| on by default \|.*\n\|-.*\n\| (.*); `retry` on `l7` \| (.*) \|", text)
+    assert row is not None
+    for names, mode in ((row[1], Mode.ON), (row[2], Mode.SHADOW)):
+        assert set(names.split(", ")) == {n for n, m in DEFAULT_MODES.items() if m is mode}
+    assert default_mode("retry", "l7") is Mode.ON
 
 
 def test_every_reason_of_the_gateway_s_page_is_in_the_code() -> None:
