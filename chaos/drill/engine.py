@@ -23,6 +23,7 @@ from chaos.drill.schema import DEFAULT_SEED, Drill
 from chaos.drill.view import View
 from chaos.drivers.contract import require
 from chaos.lab import Lab
+from chaos.report.write import write_report
 from kit.control import ControlClient
 from kit.errors import ConfigError, LabEnvironmentError
 
@@ -93,6 +94,7 @@ def run_drill(lab: Lab, drill: Drill, drill_text: str, options: Options) -> Dril
             raise
         finally:
             write_files(run, drill_text)
+            write_report(run.folder, at_end_of_run=True)
     return run
 
 

@@ -15,6 +15,7 @@ from chaos.drill.outcome import ArmOutcome, fault_rows, phase_rows
 from chaos.drill.probes import Evidence, most_telling_first, tell
 from chaos.drill.schema import Drill
 from chaos.drill.soundness import Doubt
+from chaos.report.write import HTML_FILE
 
 SCHEMA = "squall.drill/1"
 RUNS = "runs"
@@ -138,7 +139,7 @@ def as_text(run: DrillRun) -> str:
     if verdict.control is not None:
         lines.append(_control_line(run, verdict))
     lines += [f"{name.upper()}: {_findings_line(f)}" for name, f in run.ablations.items()]
-    lines.append(f"report {run.folder / REPORT_FILE} · replay: {run.replay}{_explain_hint(run)}")
+    lines.append(f"report {run.folder / HTML_FILE} · replay: {run.replay}{_explain_hint(run)}")
     return "\n".join(lines)
 
 
