@@ -23,8 +23,6 @@ KEYS = (META, STATE, OFFER, LEASES)
 
 HINT_CHANNEL = "squall:hint"
 ASK_CHANNEL = "squall:ask"
-HINT_STATE = "state"
-HINT_MEMBERS = "members"
 
 # Numbers pass through '%.0f': Lua prints milliseconds since 1970 as 1.7e+12 otherwise.
 _PRELUDE = """

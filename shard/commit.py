@@ -18,7 +18,7 @@ from typing import NamedTuple
 from shard.connection import Command, Connection
 from shard.policy.attempt import Failure
 from shard.policy.durability import REPLICAS_NEEDED, ReplicaWatch
-from shard.resp import Answer, is_plain, pack
+from shard.resp import Answer, ReplyError, is_plain, pack
 
 DEFAULT_WAIT_TIMEOUT_S = 0.5  # a replica confirms within 2 ms, unless its disk makes it wait
 PROBE_TIMEOUT_S = 0.05  # a probe only asks what is known already
@@ -52,6 +52,7 @@ class GroupCommit:
         self.connection = connection
         self.watch = watch
         self.group_count = 0
+        self.probe_count = 0
         self._wait_payload = _pack_wait(wait_timeout_s)
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -88,8 +89,9 @@ class GroupCommit:
     async def probe(self) -> Answer:
         """Ask by a WAIT without a write how many replicas have everything sent so far."""
         deadline_s = self._clock() + 2 * PROBE_TIMEOUT_S
+        self.probe_count += 1
         replicas = await self.connection.send(_pack_wait(PROBE_TIMEOUT_S), deadline_s)
-        self.watch.on_count(replicas, self._clock())
+        self._learn(replicas)
         return replicas
 
     def _join(self) -> Command:
@@ -111,8 +113,14 @@ class GroupCommit:
         self.connection.flush()
         self.connection.hold()
 
+    def _learn(self, replicas: Answer) -> None:
+        if isinstance(replicas, ReplyError):
+            self.watch.on_demoted()
+        else:
+            self.watch.on_count(replicas, self._clock())
+
     def _on_wait(self, future: asyncio.Future[Answer]) -> None:
-        self.watch.on_count(future.result(), self._clock())
+        self._learn(future.result())
         self._is_waiting = False
         if not self.watch.is_replicated:
             self._group = None

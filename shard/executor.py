@@ -147,8 +147,11 @@ class Executor:
         group = await self._nodes.commit(address).open_group(operation.deadline_s - self._clock())
         if group is None:
             return _NOTHING_TRIED
+        probes = group.probe_count
         if not await group.may_write():
             group.watch.refused += 1
+            if group.probe_count > probes:  # perhaps it is cut off, and another has taken over
+                self._keeper.refresh_soon()
             return Committed(Failure.UNREPLICATED, None)
         prefix = _ASKING if asking else None
         return await group.write(operation.payload, operation.deadline_s, prefix)

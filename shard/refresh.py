@@ -64,11 +64,14 @@ class TopologyKeeper:
 
         Returns when it is answered or the time is up, and raises for neither.
         """
-        if self._asking is None:
-            if self._clock() < self._next_s:
-                return
+        self.refresh_soon()
+        if self._asking is not None:
+            await asyncio.wait([self._asking], timeout=timeout_s)
+
+    def refresh_soon(self) -> None:
+        """Begin to ask, unless somebody is asking or has asked just now; waits for nothing."""
+        if self._asking is None and self._clock() >= self._next_s:
             self._asking = asyncio.get_running_loop().create_task(self._ask_around())
-        await asyncio.wait([self._asking], timeout=timeout_s)
 
     async def close(self) -> None:
         """Stop asking."""

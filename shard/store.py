@@ -133,12 +133,15 @@ class StoreClient:
         Raises:
             ServiceError: As ``read``, when any of them fails.
         """
+        began_s = self._clock()
         operations = [self._operation(Work.READ, tuple(each), deadline_s) for each in commands]
         futures = [self._executor.send_now(each) for each in operations]
         replies: list[Reply] = []
         for operation, future in zip(operations, futures, strict=True):
             answer: Answer = Failure.DOWN if future is None else await future
-            if not is_plain(answer):
+            if is_plain(answer):
+                self._observer.on_operation(operation.name, "ok", self._clock() - began_s)
+            else:
                 answer = (await self._run(operation)).raise_for_status()
             replies.append(answer)
         return replies

@@ -86,3 +86,11 @@ class ReplicaWatch:
         self._is_replicated = replicas >= REPLICAS_NEEDED
         if was_replicated and not self._is_replicated:
             self._next_probe_s = now_s + self.probe_interval_s
+
+    def on_demoted(self) -> None:
+        """Learn that WAIT was answered by an error: the node is a primary no more.
+
+        What was known of it as one is void. A write sent there is refused with MOVED and so finds
+        the new primary; one held back here never would.
+        """
+        self._is_replicated = True

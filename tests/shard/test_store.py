@@ -256,16 +256,43 @@ class Listener:
         self.topologies += 1
 
 
+async def test_a_write_refused_for_want_of_a_replica_looks_for_another_primary() -> None:
+    """A node that was cut off, and is a replica since, doesn't keep a client for ever."""
+    async with fake_node() as other, serving() as (client, node, answers):
+        await client.write("SET", "k", "v", durability=Durability.REPLICATED)
+        watch = client._nodes.commit(node.address)._watch
+        waits = [b":0\r\n", b"-ERR WAIT cannot be used with replica instances\r\n"]
+
+        def cut_off(command: list[bytes]) -> bytes | None:
+            return waits.pop(0) if command[0] == b"WAIT" and waits else answers(command)
+
+        node.handler = cut_off
+        watch.on_count(0, time.monotonic() - watch.probe_interval_s)
+        client._keeper._next_s = 0.0  # the question at connecting was long ago
+        refreshes = client.snapshot()["topology_refreshes"]
+        done = await client.write("SET", "k", "v", durability=Durability.REPLICATED)
+        assert (done.status, done.reason) == (WriteStatus.REFUSED, "NOT_REPLICATED")
+        await until(lambda: client.snapshot()["topology_refreshes"] == refreshes + 1)
+
+        answers.script = [b"-MOVED 7629 %b:%d\r\n" % (other.address[0].encode(), other.address[1])]
+        watch._next_probe_s = 0.0
+        done = await client.write("SET", "k", "v", durability=Durability.REPLICATED)
+        assert (done.status, done.value) == (WriteStatus.ACKNOWLEDGED, b"v")
+
+
 async def test_an_observer_hears_of_every_end() -> None:
     """Operations by kind and result, connections, topologies."""
     listener = Listener()
-    async with serving(b"+1\r\n", b"-ERR no\r\n", b"+OK\r\n", observer=listener) as (client, _, _):
+    replies = (b"+0\r\n", b"+1\r\n", b"-ERR no\r\n", b"+OK\r\n")
+    async with serving(*replies, observer=listener) as (client, _, _):
+        await client.read_many([("GET", "k")])
         await client.read("GET", "k")
         await client.write("SET", "k", 1)
         await client.write("SET", "k", 1, durability=Durability.REPLICATED)
 
     assert listener.topologies == 1
     assert [each for each in listener.heard if each[0] != "connection"] == [
+        ("read", "ok"),
         ("read", "ok"),
         ("write-local", "STORE_ERROR"),
         ("write-replicated", "ok"),

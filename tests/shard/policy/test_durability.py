@@ -55,5 +55,13 @@ def test_what_is_no_count_teaches_a_watch_nothing() -> None:
     assert watch.is_replicated
 
     watch.on_count(0, 10.0)
-    watch.on_count(ValueError("ERR WAIT cannot be used with replica instances"), 10.0)
+    watch.on_count(None, 10.0)
     assert not watch.is_replicated
+
+
+def test_a_demoted_node_gets_writes_again_to_redirect_them() -> None:
+    """What was known of a primary doesn't hold for the replica it has become."""
+    watch = ReplicaWatch()
+    watch.on_count(0, 10.0)
+    watch.on_demoted()
+    assert watch.is_replicated
