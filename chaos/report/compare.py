@@ -4,6 +4,7 @@ Pure. Figures are of one phase of each arm that both runs have: *fault* where th
 on its own is measured over all its phases but the warm-up.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,8 +29,8 @@ class Row:
     Args:
         arm: In which arm.
         figure: Its name, unit included.
-        a: Of run A; None when it has too few samples.
-        b: Of run B; None when it has too few samples.
+        a: Of run A; None when nothing was observed.
+        b: Of run B; None when nothing was observed.
     """
 
     arm: str
@@ -46,9 +47,9 @@ class Row:
     def finding(self) -> str:
         """Whether the difference is more than chance explains."""
         apart = self.difference
-        if apart is None:
-            return UNKNOWN
-        return DIFFERS if apart.excludes_zero else CHANCE
+        if apart is not None and apart.excludes_zero:
+            return DIFFERS
+        return CHANCE if apart is not None and apart.is_bounded else UNKNOWN
 
 
 def compare(a: Run, b: Run) -> list[Row]:
@@ -142,7 +143,7 @@ def text_row(row: Row) -> list[str]:
         _text(row.a),
         _text(row.b),
         "–" if apart is None else f"{apart.value:+.4g}",
-        "–" if apart is None else f"{apart.low:+.4g} to {apart.high:+.4g}",
+        "–" if apart is None else f"{_end(apart.low)} to {_end(apart.high)}",
         row.finding,
     ]
 
@@ -158,16 +159,20 @@ def _per_second(
     return list(counts.values())
 
 
+def _end(value: float) -> str:
+    return f"{value:+.4g}" if math.isfinite(value) else "?"
+
+
 def _text(estimate: Estimate | None) -> str:
     return "–" if estimate is None else f"{estimate.value:.4g}"
 
 
-def _estimate(estimate: Estimate | None) -> Mapping[str, float] | None:
+def _estimate(estimate: Estimate | None) -> Mapping[str, float | None] | None:
     if estimate is None:
         return None
     return {
         "value": round(estimate.value, 5),
-        "low": round(estimate.low, 5),
-        "high": round(estimate.high, 5),
+        "low": round(estimate.low, 5) if math.isfinite(estimate.low) else None,
+        "high": round(estimate.high, 5) if math.isfinite(estimate.high) else None,
         "samples": estimate.samples,
     }

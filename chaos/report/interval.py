@@ -27,8 +27,8 @@ class Estimate:
 
     Args:
         value: As observed.
-        low: Of its 95 % interval.
-        high: Of its 95 % interval.
+        low: Of its 95 % interval; −∞ when it can't be said.
+        high: Of its 95 % interval; ∞ when it can't be said.
         samples: What it rests on.
     """
 
@@ -36,6 +36,11 @@ class Estimate:
     low: float
     high: float
     samples: int
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether both ends can be said."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
     @property
     def excludes_zero(self) -> bool:
@@ -71,15 +76,20 @@ def percentile(ordered: Sequence[float], of: float) -> Estimate | None:
         of: 0..1.
 
     Returns:
-        None when the samples are too few for the interval to end within them.
+        None of nothing; an end is infinite when the samples are too few for it to lie among them.
     """
     total = len(ordered)
+    if total == 0:
+        return None
     half = Z * math.sqrt(total * of * (1 - of))
     low, high = math.floor(total * of - half) - 1, math.ceil(total * of + half)
-    if low < 0 or high >= total:
-        return None
     value = ordered[max(0, math.ceil(of * total) - 1)]
-    return Estimate(value, ordered[low], ordered[high], total)
+    return Estimate(
+        value,
+        ordered[low] if low >= 0 else -math.inf,
+        ordered[high] if high < total else math.inf,
+        total,
+    )
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:

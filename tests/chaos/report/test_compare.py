@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from chaos.report.compare import compare, figures, measured, warnings
+from chaos.report.compare import as_json, compare, figures, measured, text_row, warnings
 from chaos.report.overlay import render_comparison
 from chaos.report.run import Run, read_run
 from squall.main import app
@@ -60,6 +60,18 @@ def test_a_loss_differs_and_the_same_is_chance(tmp_path: Path) -> None:
     assert rows["main", "answered in time, per second"].finding == "differs"
     assert rows["control", "failed, share"].finding == "within chance"
     assert rows["control", "p50, ms"].finding == "too few samples"
+
+
+def test_a_percentile_of_few_samples_is_shown_and_not_judged(tmp_path: Path) -> None:
+    """40 samples have a p99, and no interval that ends; JSON has no infinity."""
+    a, _ = two_runs(tmp_path)
+    rows = compare(a, a)
+    data = as_json(a, a, rows)
+
+    row_of_p99 = next(r for r in rows if (r.arm, r.figure) == ("main", "p99, ms"))
+    assert row_of_p99.finding == "too few samples"
+    assert text_row(row_of_p99)[5] == "? to ?"
+    json.dumps(data, allow_nan=False)
 
 
 def test_figures_of_an_arm_that_answered_nothing_have_no_latency(tmp_path: Path) -> None:

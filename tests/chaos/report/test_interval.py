@@ -1,5 +1,6 @@
 """Intervals against published figures and plain numbers."""
 
+import math
 import random
 
 import pytest
@@ -85,9 +86,22 @@ def test_percentile_takes_its_interval_from_the_order() -> None:
     assert found == Estimate(50.0, 40.0, 61.0, 100)
 
 
-def test_percentile_of_too_few_samples_is_none() -> None:
-    """The p99 of 100 samples has no upper end among them."""
-    assert percentile([float(n) for n in range(100)], 0.99) is None
+def test_percentile_of_too_few_samples_has_an_open_end() -> None:
+    """The p99 of 100 samples has no upper end among them; nothing has no percentile."""
+    found = percentile([float(n) for n in range(100)], 0.99)
+
+    assert found is not None
+    assert (found.value, found.high) == (98.0, math.inf)
+    assert not difference(found, found).is_bounded
+    assert percentile([], 0.99) is None
+
+
+def test_an_open_end_can_still_exclude_zero() -> None:
+    """Far above: the lower end is known, the upper isn't."""
+    a = Estimate(10.0, 9.0, 11.0, 500)
+    b = Estimate(90.0, 80.0, math.inf, 50)
+
+    assert difference(a, b).excludes_zero
 
 
 def test_difference_within_chance_does_not_exclude_zero() -> None:
