@@ -15,6 +15,9 @@ from lb.l7.settings import CHECK_INTERVAL_S, CHECK_PATH, CHECK_TIMEOUT_S
 from lb.policy.balancer import Balancer
 from resilience.policy.contract import Mode
 
+# What a check may end with; TimeoutError is an OSError, and a 101 is an exception of its own.
+_NO_ANSWER = (OSError, httptools.HttpParserError, httptools.HttpParserUpgrade)
+
 
 class _Answer:
     """Parse one answer to a check."""
@@ -69,12 +72,12 @@ class Checker:
             async with asyncio.timeout(self._timeout_s):
                 try:
                     return await self._ask()
-                except (OSError, httptools.HttpParserError):
+                except _NO_ANSWER:
                     self.close()
                     if not was_kept:
                         return False
                     return await self._ask()  # a kept connection may have been closed as idle
-        except (OSError, httptools.HttpParserError):  # TimeoutError is an OSError
+        except _NO_ANSWER:
             self.close()
             return False
 

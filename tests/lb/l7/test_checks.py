@@ -30,14 +30,16 @@ async def test_good_checks_share_one_connection() -> None:
 
 
 async def test_not_ready_silence_noise_and_refusal_are_missed() -> None:
-    """503, no answer in time, what isn't HTTP, a reset and a closed port each miss."""
+    """503, silence, what isn't HTTP, an upgrade, a reset and a closed port each miss."""
 
     async def hang_up(b: Backend, r: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
     not_ready = answering(b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n")
-    async with rig(not_ready, swallowing, answering(b"noise\r\n"), hang_up, swallowing) as lab:
-        await lab.backends[4].stop()
+    noise = answering(b"noise\r\n")
+    upgrade = answering(b"HTTP/1.1 101 Go on\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n")
+    async with rig(not_ready, swallowing, noise, upgrade, hang_up, swallowing) as lab:
+        await lab.backends[5].stop()
         for backend in lab.backends:
             checker = Checker(backend.where, timeout_s=0.1)
             assert not await checker.check()
