@@ -14,6 +14,7 @@ from pathlib import Path
 
 from chaos.compose import Restart, Service, Topology
 from chaos.interpolation import interpolate
+from kit.errors import ConfigError
 
 # Replica N of the file listens on 127.77.0.N: Linux routes all of 127/8 to itself. The
 # others are for more labs on one machine, each of a working tree of its own.
@@ -67,7 +68,7 @@ def plan_processes(
         network: First three numbers of every address.
 
     Raises:
-        KeyError: A command begins with a program that isn't in ``programs``.
+        ConfigError: A command begins with a program that isn't in ``programs``.
     """
     addresses = assign_addresses(topology, network)
     variables = dict(environment) | service_variables(topology, addresses)
@@ -107,6 +108,11 @@ def _plan(
     programs: Mapping[str, str],
 ) -> ProcessPlan:
     program, *arguments = (interpolate(text, variables) for text in service.command)
+    if program not in programs:
+        raise ConfigError(
+            f"{service.name} runs {program!r}, which process mode doesn't know: "
+            f"begin its command with one of {', '.join(sorted(programs))}"
+        )
     return ProcessPlan(
         instance=instance,
         service=service.name,

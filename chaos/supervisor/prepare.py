@@ -13,6 +13,7 @@ from chaos.lab import COMPOSE_FILE, DATA_FOLDER, STATE_FOLDER, load_lab
 from chaos.server_binary import PROGRAM, find_server
 from chaos.supervisor.plan import ProcessPlan, plan_processes
 
+SHELL = "/bin/sh"  # POSIX; a command that must do something before it starts its server
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 
@@ -27,7 +28,7 @@ def plan_lab(root: Path) -> list[ProcessPlan]:
     return plan_processes(
         read_topology(root / COMPOSE_FILE),
         data=root / STATE_FOLDER / DATA_FOLDER,
-        programs={"python": sys.executable, PROGRAM: str(find_server().path)},
+        programs={"python": sys.executable, "sh": SHELL, PROGRAM: str(find_server().path)},
         environment={**os.environ, **lab.ports.environment},
         network=lab.network,
     )
@@ -37,9 +38,13 @@ def child_environment(root: Path) -> dict[str, str]:
     """Return what every process gets: a few variables of ours, our programs first, our packages.
 
     Not the whole of ours: a container doesn't get it either.
+
+    Raises:
+        LabEnvironmentError: No valkey-server is new enough.
     """
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    folders = [str(Path(sys.executable).parent), passed.get("PATH", os.defpath)]
+    ours = [str(Path(sys.executable).parent), str(find_server().path.parent)]
+    folders = [*ours, passed.get("PATH", os.defpath)]
     return passed | {
         "PATH": os.pathsep.join(folders),
         "PYTHONPATH": os.pathsep.join([str(root), str(root / "cli")]),

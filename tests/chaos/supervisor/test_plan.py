@@ -6,6 +6,7 @@ import pytest
 
 from chaos.compose import parse_topology
 from chaos.supervisor.plan import DEFAULT_NETWORK, NETWORKS, Forward, plan_processes
+from kit.errors import ConfigError
 
 FILE = """\
 x-environment: &environment
@@ -74,3 +75,11 @@ def test_the_first_network_is_the_documented_one() -> None:
     """127.77.0.N, and nine more for other labs."""
     assert DEFAULT_NETWORK == "127.77.0"
     assert len(NETWORKS) == 10
+
+
+def test_an_unknown_program_is_refused_with_those_that_are_known() -> None:
+    """A command that begins with neither Python, a shell nor the server names what may be."""
+    topology = parse_topology("services: {odd: {command: [perl, -v], restart: 'no'}}\n")
+
+    with pytest.raises(ConfigError, match="odd runs 'perl'.*python, valkey-server"):
+        plan_processes(topology, data=Path("/d"), programs=PROGRAMS, environment={})
