@@ -4,11 +4,13 @@ The deadline is not in the metadata: pass the attempt's ``timeout_s`` as ``timeo
 what remains as ``grpc-timeout``, which is its own.
 """
 
+import asyncio
 from typing import TypeVar
 
 import grpc.aio
 
 from resilience.context import Context, current
+from resilience.errors import Code, UpstreamReset
 from resilience.propagation import inject
 from resilience.rpc.status import from_rpc_error
 
@@ -42,3 +44,11 @@ async def unary(
         return await method(request, timeout=timeout_s, metadata=metadata)
     except grpc.aio.AioRpcError as error:
         raise from_rpc_error(error) from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody cancelled this task: its channel was closed under the call, and gRPC says it so.
+        raise UpstreamReset(
+            Code.BAD_GATEWAY, "UPSTREAM_RESET", "the channel was closed before an answer came"
+        ) from error
