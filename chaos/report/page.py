@@ -191,7 +191,6 @@ def _request(verdict: Mapping[str, Any]) -> list[str]:
     return [
         paragraph(f"{_told(chosen)}."),
         waterfall(chosen["hops"]),
-        paragraph("A bar's middle line is time in which it only waited or was delayed.", "quiet"),
         f"<h3>All that were asked about</h3><ul>{others}</ul>",
     ]
 

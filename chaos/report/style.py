@@ -75,6 +75,7 @@ stroke:var(--answered)}.answered{stroke:var(--answered)}
 .hop{fill:var(--answered);opacity:.85}.hop.wrong{fill:var(--failed)}
 .wait{fill:none;stroke:var(--ground);stroke-width:3}
 @media print{body{max-width:none;padding:0;font-size:11pt}h2{break-after:avoid}
+.pair{grid-template-columns:1fr 1fr}
 figure,.verdict,tr{break-inside:avoid}details{display:none}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """

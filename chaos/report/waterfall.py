@@ -52,6 +52,8 @@ def waterfall(hops: Sequence[Hop]) -> str:
         [_row(hop, began_s) for hop in ordered],
         "each hop in the order in which it began",
     )
+    if 'class="wait"' in rows:
+        said += "; a bar's inner line is time in which it only waited or was delayed"
     return captioned(drawing, said, folded("the same as a table, with notes", twin))
 
 

@@ -129,6 +129,7 @@ def test_drill_holds_and_its_control_is_refuted(rig: Rig) -> None:
 
     latest = rig.lab.root / "runs/tiny/latest"
     assert json.loads((latest / "verdict.json").read_text())["verdict"] == "held"
+    assert "<strong>Held" in (latest / "report.html").read_text()
     assert (latest / "main/requests.csv").exists()
     assert (latest / "control/latency.hgrm").exists()
     assert (latest / "drill.yaml").read_text() == "the text"
