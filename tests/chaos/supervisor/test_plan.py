@@ -81,5 +81,5 @@ def test_an_unknown_program_is_refused_with_those_that_are_known() -> None:
     """A command that begins with neither Python, a shell nor the server names what may be."""
     topology = parse_topology("services: {odd: {command: [perl, -v], restart: 'no'}}\n")
 
-    with pytest.raises(ConfigError, match="odd runs 'perl'.*python, valkey-server"):
+    with pytest.raises(ConfigError, match=r"odd runs 'perl'.*python, valkey-server"):
         plan_processes(topology, data=Path("/d"), programs=PROGRAMS, environment={})
