@@ -46,6 +46,7 @@ class Pool:
         if self._is_retired or len(self._idle) >= MAX_IDLE_PER_BACKEND:
             conn.close()
             return
+        conn.is_reused = True
         conn.idle_since_s = time.monotonic()
         self._idle.append(conn)
 

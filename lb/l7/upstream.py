@@ -57,8 +57,9 @@ class Home(Protocol):
 class UpstreamConnection(asyncio.Protocol):
     """Carry one attempt at a time.
 
-    ``is_reused`` says that the connection has answered before, so that its end may be an idle close
-    that crossed our request; ``request_is_sent`` that nothing more will be written for this one.
+    ``is_reused`` says that the connection has been idle in its pool, so that its end may be an idle
+    close that crossed our request; ``request_is_sent`` that nothing more will be written for this
+    one.
     """
 
     transport: asyncio.Transport
@@ -252,7 +253,6 @@ class UpstreamConnection(asyncio.Protocol):
         if reusable:
             if self._needs_new_parser:
                 self._parser = httptools.HttpResponseParser(self)
-            self.is_reused = True
             self._reset_answer()
             self.set_reading(True)
             self._home.take_back(self)
