@@ -48,8 +48,15 @@ class Gateway:
 
     def start(self) -> None:
         """Follow the registry and begin to check endpoints."""
+        self.refresh()
         for upstream in self._upstreams:
             upstream.start()
+
+    def refresh(self, _: object = None) -> None:
+        """Take the settings of the newest state; give this to ``node.on_change``."""
+        self.settings.refresh()
+        for upstream in self._upstreams:
+            upstream.set_bulkhead(self.settings.bulkhead())
 
     async def close(self) -> None:
         """Send the last views, end all connections."""
@@ -61,7 +68,7 @@ class Gateway:
 async def main(node: Node) -> None:
     """Serve until told to stop."""
     gateway = Gateway(node)
-    node.on_change(gateway.settings.refresh)
+    node.on_change(gateway.refresh)
     gateway.start()
     try:
         await serve_asgi(node, gateway.app, GATEWAY_PORT)

@@ -3,9 +3,9 @@
 Both are control state, so a drill can set them for one arm. They are read from the state once per
 version, not per request.
 
-Names: ``cap`` (slots); ``budget_ms`` for every route, and ``budget_ms.<group>`` for one, where the
-group is ``home``, ``videos`` (the list), ``video`` (the page), ``comments``, ``likes`` or
-``sessions``.
+Names: ``cap`` (slots); ``bulkhead`` (calls at once to one dependency); ``budget_ms`` for every
+route, and ``budget_ms.<group>`` for one, where the group is ``home``, ``videos`` (the list),
+``video`` (the page), ``comments``, ``likes`` or ``sessions``.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from resilience.asgi.types import Scope
 from resilience.policy.deadline import ROUTE_BUDGET_S
 
 DEFAULT_CAP = 256.0  # design.md: the gateway's concurrency cap, as every real server has one
+DEFAULT_BULKHEAD = 32.0  # an eighth of the 256 slots: no dependency holds them all
 DEFAULT_BUDGET_MS = ROUTE_BUDGET_S * 1000
 GROUPS = ("home", "videos", "video", "comments", "likes", "sessions")
 OTHER = "other"
@@ -34,12 +35,14 @@ class LiveSettings:
     def __init__(self, setting_of: SettingOf) -> None:
         self._setting_of = setting_of
         self._cap = DEFAULT_CAP
+        self._bulkhead = DEFAULT_BULKHEAD
         self._budgets_s: dict[str, float] = {}
         self.refresh()
 
     def refresh(self, _: Any = None) -> None:
         """Read everything again."""
         self._cap = self._setting_of("cap", DEFAULT_CAP)
+        self._bulkhead = self._setting_of("bulkhead", DEFAULT_BULKHEAD)
         every_ms = self._setting_of("budget_ms", DEFAULT_BUDGET_MS)
         self._budgets_s = {
             group: self._setting_of(f"budget_ms.{group}", every_ms) / 1000 for group in GROUPS
@@ -49,6 +52,10 @@ class LiveSettings:
     def cap(self) -> float:
         """Return how many requests may be served at once."""
         return self._cap
+
+    def bulkhead(self) -> int:
+        """Return how many calls may be at one dependency at once, >= 1."""
+        return max(1, int(self._bulkhead))
 
     def budget_s(self, scope: Scope) -> float:
         """Return how long a request may take, by its path."""

@@ -16,6 +16,7 @@ import grpc.aio
 
 from gateway.channels import Channels, StubT
 from gateway.checks import run_checks
+from gateway.settings import DEFAULT_BULKHEAD
 from kit.directory import Endpoint
 from lb.policy.balancer import Balancer
 from resilience.errors import Code, ServiceError, UpstreamReset
@@ -28,7 +29,6 @@ from resilience.rpc.client import unary
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
 
-BULKHEAD_LIMIT = 32  # an eighth of the gateway's 256 slots: no dependency holds them all
 SERVICES = ("account", "video", "comment", "counter")
 
 
@@ -82,12 +82,13 @@ class Upstream(Generic[StubT]):
         self._lab = lab
         self._channels: Channels[StubT] = Channels(make_stub)
         self._balancer = Balancer(random.Random(lab.rng.random()), lab.mode)
+        self._bulkhead = Bulkhead(int(DEFAULT_BULKHEAD))
         self._pipeline = ClientPipeline(
             service,
             self._balancer,
             lab,
             breaker=SreBreaker(random.Random(lab.rng.random())),
-            bulkhead=Bulkhead(BULKHEAD_LIMIT),
+            bulkhead=self._bulkhead,
             scope=f"{lab.instance}>{service}",
             rng=random.Random(lab.rng.random()),
         )
@@ -104,6 +105,10 @@ class Upstream(Generic[StubT]):
         self._lab.directory.on_change(self.service, self._set_endpoints)
         checking = run_checks(self._channels, self._balancer, self._lab)
         self._checking = asyncio.create_task(checking, name=f"checks of {self.service}")
+
+    def set_bulkhead(self, limit: int) -> None:
+        """Change how many calls may be here at once; those that are go on."""
+        self._bulkhead.limit = limit
 
     async def close(self) -> None:
         """End the checks and all connections."""

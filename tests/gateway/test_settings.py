@@ -50,3 +50,11 @@ def test_a_groups_budget_goes_before_everybodys() -> None:
     assert settings.budget_s({"path": "/v1/videos/1"}) == 0.5
     assert settings.budget_s({"path": "/docs"}) == 0.5
     assert settings.cap() == 16
+
+
+def test_the_bulkhead_s_limit_is_a_setting_of_at_least_one() -> None:
+    """A gateway told 8 lets 8 calls at once to each dependency; 0 would let none ever."""
+    told = LiveSettings(lambda name, default: 8.0 if name == "bulkhead" else default)
+    assert told.bulkhead() == 8
+    assert LiveSettings(lambda name, default: 0.0).bulkhead() == 1
+    assert LiveSettings(lambda name, default: default).bulkhead() == 32

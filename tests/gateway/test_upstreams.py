@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2
 
 from gateway.channels import CLOSE_GRACE_S
 from gateway.checks import CHECK_EVERY_S, CHECK_TIMEOUT_S
-from gateway.upstreams import BULKHEAD_LIMIT
+from gateway.settings import DEFAULT_BULKHEAD
 from resilience.errors import Code, ServiceError
 from resilience.policy.contract import Mode
 from tests.gateway.lab import SmallLab, small_lab, until
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 def test_defaults_are_the_documented_ones() -> None:
     """Checks every 300 ms with 300 ms to answer, 32 calls at once, 2 s for a channel to close."""
     assert (CHECK_EVERY_S, CHECK_TIMEOUT_S) == (0.3, 0.3)
-    assert (BULKHEAD_LIMIT, CLOSE_GRACE_S) == (32, 2.0)
+    assert (DEFAULT_BULKHEAD, CLOSE_GRACE_S) == (32, 2.0)
 
 
 def calls(lab: SmallLab) -> Counter[str]:
