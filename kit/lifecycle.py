@@ -12,8 +12,9 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum
+from typing import Any
 
 from kit.listeners import call_all
 
@@ -107,6 +108,25 @@ class Lifecycle:
     async def wait_stop(self) -> None:
         """Return when the process has been asked to stop."""
         await self._stop.wait()
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do this work, but let a stop signal end it; False when one did.
+
+        Raises:
+            Exception: What the work ended with.
+        """
+        working = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self.wait_stop())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+                return True
+            return False
+        finally:
+            for task in (working, stopping):
+                task.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
 
     async def serve(self, close: Callable[[float], Awaitable[None]]) -> None:
         """Be ready until asked to stop, then drain and close.

@@ -4,10 +4,9 @@ Why: ``python -m services.video`` is two lines long, and every process starts, f
 the same way: a wrong setting is one line and exit code 2, a taken port one line and 3.
 """
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import uvloop
 
@@ -46,28 +45,12 @@ async def live(settings: Settings, main: Main) -> None:
     node.lifecycle.install_signals()
     try:
         await admin.start()
-        if await _unless_stopped(node, node.start()):
+        if await node.lifecycle.unless_stopped(node.start()):
             await main(node)
     finally:
         node.lifecycle.remove_signals()
         await node.stop()
         await admin.stop()
-
-
-async def _unless_stopped(node: Node, work: Coroutine[Any, Any, None]) -> bool:
-    """Do this work, but let a stop signal end it; False when one did."""
-    working = asyncio.ensure_future(work)
-    stopping = asyncio.ensure_future(node.lifecycle.wait_stop())
-    try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-            return True
-        return False
-    finally:
-        for task in (working, stopping):
-            task.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
 
 
 def _first(group: BaseExceptionGroup[LabError]) -> LabError:

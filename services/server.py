@@ -1,6 +1,5 @@
 """How every service process runs: connect to the store, then serve until told to stop."""
 
-import asyncio
 from collections.abc import Callable
 
 import grpc.aio
@@ -27,23 +26,7 @@ async def serve_with_store(node: Node, add_servicer: AddServicer) -> None:
     """
     store = StoreClient(node.settings.require_store())
     try:
-        if await _connected(store, node):
+        if await node.lifecycle.unless_stopped(store.connect()):
             await serve_grpc(node, lambda server: add_servicer(store, server))
     finally:
         await store.close()
-
-
-async def _connected(store: StoreClient, node: Node) -> bool:
-    """Wait for the store; False when the process was told to stop meanwhile."""
-    connecting = asyncio.ensure_future(store.connect())
-    stopping = asyncio.ensure_future(node.lifecycle.wait_stop())
-    try:
-        await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if connecting.done():
-            connecting.result()
-            return True
-        return False
-    finally:
-        for task in (connecting, stopping):
-            task.cancel()
-        await asyncio.gather(connecting, stopping, return_exceptions=True)

@@ -90,3 +90,22 @@ async def test_a_second_stop_is_immediate(monkeypatch: pytest.MonkeyPatch) -> No
     assert process.lifecycle.is_stopping
     process.lifecycle.request_stop()
     assert codes == [module.EXIT_SECOND_SIGNAL] == [130]
+
+
+async def test_work_ends_by_itself_or_by_the_stop() -> None:
+    """Work that is done says True, its error comes through, and a stop cuts it off with False."""
+    lifecycle = Process().lifecycle
+
+    async def fail() -> None:
+        raise ValueError("work broke")
+
+    assert await lifecycle.unless_stopped(asyncio.sleep(0)) is True
+    with pytest.raises(ValueError, match="work broke"):
+        await lifecycle.unless_stopped(fail())
+
+    async def wait_forever() -> None:
+        await asyncio.Event().wait()
+
+    cut_off = asyncio.ensure_future(lifecycle.unless_stopped(wait_forever()))
+    lifecycle.request_stop()
+    assert await cut_off is False
