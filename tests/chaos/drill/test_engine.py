@@ -231,6 +231,15 @@ def test_killed_engine_leaves_nothing_within_5_s(rig: Rig, tmp_path: Path) -> No
     wait_until(lambda: not Path(f"/proc/{generator}").exists(), limit_s=5)
 
 
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    """Python's own SIGINT handler: a shell's background jobs begin with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 def test_interrupt_restores_and_is_written_down(rig: Rig, tmp_path: Path) -> None:
     """Ctrl-C: the overlay is deleted at once, and the run's files say why there is no verdict."""
     folder = tmp_path / "runs/tiny/latest"
