@@ -11,14 +11,14 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import msgspec
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, RedisError
 
 from kit import scripts
 from kit.entries import Entry, check_entry
@@ -37,6 +37,10 @@ WRITE_RETRY_S = 0.1
 WRITE_LIMIT_S = SETTLE_S + 2.0  # then somebody keeps restarting control
 
 FOREIGN_ERRORS = (RedisError, OSError, TimeoutError)
+
+
+class ControlLoadingError(LabEnvironmentError):
+    """Control has just started and still reads its file: what it is asked now, ask again."""
 
 
 class ControlSnapshot(NamedTuple):
@@ -116,7 +120,7 @@ class ControlClient:
     async def write(self, changes: Mapping[str, object | None]) -> int:
         """Change fields in one step; None deletes. Returns the new version.
 
-        Waits while a new incarnation settles, at most ``WRITE_LIMIT_S``.
+        Waits while a new incarnation loads and settles, at most ``WRITE_LIMIT_S``.
 
         Raises:
             ConfigError: When a field or value is wrong; nothing is written then.
@@ -130,10 +134,11 @@ class ControlClient:
             ]
         limit_s = self._clock() + WRITE_LIMIT_S
         while True:
-            async with self._errors():
-                version = int(await self._write(keys=scripts.KEYS, args=args))
-            if version >= 0:
-                return version
+            with suppress(ControlLoadingError):
+                async with self._errors():
+                    version = int(await self._write(keys=scripts.KEYS, args=args))
+                if version >= 0:
+                    return version
             if self._clock() > limit_s:
                 raise LabEnvironmentError(
                     f"control at {self._where()} did not settle in {WRITE_LIMIT_S:.0f} s: "
@@ -257,6 +262,10 @@ class ControlClient:
         try:
             with keeping_cancellation():
                 yield
+        except BusyLoadingError as error:
+            raise ControlLoadingError(
+                f"control at {self._where()} has just started and loads its file: try again"
+            ) from error
         except FOREIGN_ERRORS as error:
             # The others of the pool go to the same server, and each would fail once more.
             await self._redis.connection_pool.disconnect(inuse_connections=False)

@@ -56,7 +56,7 @@ class Valkey:
 
 
 def launch(port: int, *arguments: str, host: str = "127.0.0.1", folder: Path) -> Valkey:
-    """Start a server and wait until it accepts connections."""
+    """Start a server and wait until it serves: what it had written is loaded by then."""
     process = subprocess.Popen(
         [
             find_valkey(),
@@ -75,14 +75,23 @@ def launch(port: int, *arguments: str, host: str = "127.0.0.1", folder: Path) ->
     )
     server = Valkey(host, port, process, folder)
     limit = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < limit:
-        with socket.socket() as probe:
-            probe.settimeout(0.2)
-            if probe.connect_ex((host, port)) == 0:
-                return server
+    while time.monotonic() < limit and process.poll() is None:
+        if _serves(host, port):
+            return server
         time.sleep(0.01)
     server.stop()
     raise RuntimeError(f"valkey-server on {host}:{port} did not come up in {START_LIMIT_S} s")
+
+
+def _serves(host: str, port: int) -> bool:
+    """Whether a server answers, and with anything but -LOADING."""
+    try:
+        with socket.create_connection((host, port), timeout=0.5) as probe:
+            probe.sendall(b"PING\r\n")
+            answer = probe.recv(64)
+    except OSError:
+        return False
+    return bool(answer) and not answer.startswith(b"-LOADING")
 
 
 @contextmanager

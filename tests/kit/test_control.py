@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import hiredis
 import msgspec
 import pytest
 
@@ -253,3 +256,49 @@ async def test_a_cancellation_lost_by_a_library_is_raised_after_it() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@asynccontextmanager
+async def loading_server(refusals: int) -> AsyncIterator[int]:
+    """Serve as a valkey that answers -LOADING to that many scripts, then with version 7."""
+    left = refusals
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal left
+        parser = hiredis.Reader()
+        while data := await reader.read(65_536):
+            parser.feed(data)
+            while command := parser.gets():
+                if not command[0].upper().startswith(b"EVAL"):
+                    writer.write(b"+OK\r\n")
+                elif left > 0:
+                    left -= 1
+                    writer.write(b"-LOADING Valkey is loading the dataset in memory\r\n")
+                else:
+                    writer.write(b":7\r\n")
+        writer.close()
+
+    port = free_port()
+    async with await asyncio.start_server(serve, "127.0.0.1", port):
+        yield port
+
+
+async def test_a_write_waits_while_control_loads_its_file() -> None:
+    """The command after a restart of control works instead of asking whether the lab runs."""
+    async with loading_server(refusals=2) as port:
+        client = ControlClient(("127.0.0.1", port))
+        try:
+            assert await client.write({"reset": {"epoch": 1}}) == 7
+        finally:
+            await client.close()
+
+
+async def test_a_read_of_a_loading_control_says_so() -> None:
+    """The error names the cause and what to do, not a lab that isn't there."""
+    async with loading_server(refusals=99) as port:
+        client = ControlClient(("127.0.0.1", port))
+        try:
+            with pytest.raises(LabEnvironmentError, match="loads its file: try again"):
+                await client.members()
+        finally:
+            await client.close()
