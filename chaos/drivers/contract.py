@@ -3,8 +3,10 @@
 Why: drills and commands act on instances by name and need not know whether those are containers or
 processes. A driver declares what it can do; a drill that needs more ends with exit code 3 instead
 of passing by accident.
+A fault of a host is begun under a lease: who began it renews it, and the lab's keeper undoes it
+when the lease ends, so that nothing stays broken behind a drill engine that was killed.
 Source: design.md, "One topology, two ways to run it".
-Not handled: cutting links and limiting CPU, which no driver declares yet.
+Not handled: cutting links is the links process's work; a driver only says whether there is one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from chaos.drivers.host_fault import HostFault as HostFault
+from chaos.drivers.host_fault import HostProof as HostProof
 from kit.errors import LabEnvironmentError
+
+DEFAULT_LEASE_S = 3.0  # design.md: as every lease of the lab
+NO_ENGINE_HERE = "no Docker socket in here: run it on the host (make up)"
 
 
 class Capability(StrEnum):
@@ -26,6 +33,20 @@ class Capability(StrEnum):
     MEMORY = "memory"
     LOGS = "logs"
     RUN_INSIDE = "run-inside"
+    CPU = "cpu"
+    MEMORY_LIMIT = "memory-limit"
+    CUT = "cut"
+
+
+# What a driver must be able to do for each kind of host fault.
+NEEDS: Mapping[str, Capability] = {
+    "kill": Capability.KILL,
+    "stop": Capability.STOP,
+    "pause": Capability.PAUSE,
+    "restart": Capability.RESTART,
+    "cpu": Capability.CPU,
+    "memory": Capability.MEMORY_LIMIT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +78,15 @@ class InstanceStatus:
 
 
 class Driver(Protocol):
-    """Acts on instances. A target is an instance (``video.2``) or a service (``video``: all its
-    replicas).
+    """Acts on instances: one (``video.2``), or a service (``video``: all its replicas).
 
-        Every method that acts returns once it is done, and raises ConfigError for a target that
-        doesn't exist, and LabEnvironmentError when the engine or the supervisor doesn't answer.
+    Every method that acts returns once it is done, and raises ConfigError for a target that
+    doesn't exist, and LabEnvironmentError when the engine or the supervisor doesn't answer.
     """
 
-    capabilities: frozenset[Capability]
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What this driver can do in this lab."""
 
     def instances(self) -> Sequence[InstanceStatus]:
         """Every instance of the lab, in the order of the compose file."""
@@ -87,6 +109,30 @@ class Driver(Protocol):
     def restart(self, target: str) -> None:
         """`stop`, then `start`."""
 
+    def begin(self, fault: HostFault, *, lease_s: float = DEFAULT_LEASE_S) -> None:
+        """Do it; returns once it acts (``stop`` and ``restart``: once SIGTERM is sent).
+
+        Args:
+            fault: What to do; it is undone after its ``ttl_s``, renewed or not.
+            lease_s: Seconds after which it is undone unless it is renewed.
+
+        Raises:
+            ConfigError: A value is wrong, the target doesn't exist, or the id was used before.
+        """
+
+    def renew(self, fault_ids: Sequence[str], *, lease_s: float = DEFAULT_LEASE_S) -> None:
+        """Let faults act so many seconds more; ids that are over or unknown are left alone."""
+
+    def end(self, fault_id: str) -> HostProof:
+        """Undo it now and return its proof; a second time only returns the proof.
+
+        Raises:
+            ConfigError: No fault of the last minutes has that id.
+        """
+
+    def host_faults(self) -> Sequence[HostProof]:
+        """Those that act, and those of the last minutes, oldest first."""
+
     def memory(self) -> Mapping[str, int]:
         """Bytes of each live instance."""
 
@@ -104,6 +150,8 @@ def require(driver: Driver, *needs: str) -> None:
         LabEnvironmentError: Names what is missing and what the driver can do.
     """
     missing = sorted(set(needs) - set(driver.capabilities))
+    if missing and not driver.capabilities:
+        raise LabEnvironmentError(f"this needs to {', '.join(missing)}: {NO_ENGINE_HERE}")
     if missing:
         raise LabEnvironmentError(
             f"this lab's driver cannot {', '.join(missing)}; it can "
