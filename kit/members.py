@@ -50,6 +50,8 @@ class Member(msgspec.Struct, frozen=True):
         pid: Its process id, in its own process namespace.
         started_unix_s: When it started, by its own clock.
         digest: Its last second.
+        via: Ways round it keeps open, while a fault of a link needs one: what a client of a service
+            would dial (``gateway>10.0.0.5:9000``) to what it is to dial instead (``10.0.0.9:9400``).
     """
 
     instance: str
@@ -63,6 +65,7 @@ class Member(msgspec.Struct, frozen=True):
     pid: int = 0
     started_unix_s: float = 0.0
     digest: Digest = Digest()
+    via: dict[str, str] = {}
 
 
 class Renewal(NamedTuple):
