@@ -36,6 +36,11 @@ DEFAULT_MODES: Mapping[str, Mode] = {
     "panic": Mode.ON,
     "outlier": Mode.ON,
     "checks": Mode.ON,
+    # What was always there, and can be taken away to see what it is worth.
+    "p2c": Mode.ON,  # off: round robin
+    "static": Mode.ON,  # off: leases end by the own clock while control is away
+    "cancellation": Mode.ON,  # off: work goes on for a caller who left
+    "retry_budget": Mode.ON,  # off: every call may retry as often as it likes
     "breaker": Mode.SHADOW,
     "retry": Mode.SHADOW,
     "hedge": Mode.SHADOW,

@@ -1,4 +1,4 @@
-"""Balancer: who may be picked (health, ejection, panic), and whom P2C picks among them.
+"""Balancer: who may be picked (health, ejection, panic), and who is picked among them.
 
 Why one object: the three beliefs meet in one list of candidates. It is made anew when something
 changed, not on each pick, so a pick costs what P2C costs.
@@ -7,7 +7,8 @@ left.
 Not handled: sending checks; connections; anything asynchronous.
 
 Switches (``mode`` is asked at most every ``REFRESH_S``): ``checks`` on believes checks and broken
-connections; ``outlier`` on believes ejections; ``panic`` on overrules both when too few are left.
+connections; ``outlier`` on believes ejections; ``panic`` on overrules both when too few are left;
+``p2c`` on picks the less busy of two, else everyone has a turn (``round_robin``).
 In shadow each goes on learning and counting, and moves nobody.
 """
 
@@ -18,6 +19,7 @@ from lb.policy.health import CheckedHealth
 from lb.policy.outlier import OutlierEjection
 from lb.policy.p2c import P2C
 from lb.policy.panic import DEFAULT_PANIC_THRESHOLD, is_panicking
+from lb.policy.round_robin import RoundRobin
 from resilience.policy.contract import Mode, Outcome, Request, Snapshot
 
 REFRESH_S = 0.1  # how late a switch, an end of ejection or a recheck may be noticed
@@ -28,7 +30,7 @@ class Balancer:
 
     Args:
         rng: Source of chance.
-        mode: Position of a policy's switch by name (``checks``, ``outlier``, ``panic``).
+        mode: Position of a policy's switch by name (``checks``, ``outlier``, ``panic``, ``p2c``).
         health: Who is up; by default left after 3 misses, back after 2 good checks.
         outlier: Who is ejected.
         panic_threshold: Share of usable endpoints below which all are used.
@@ -46,7 +48,9 @@ class Balancer:
         panic_threshold: float = DEFAULT_PANIC_THRESHOLD,
     ) -> None:
         self._mode = mode
-        self._p2c = P2C(rng)
+        self._p2c = P2C(rng)  # counts what is in flight, also while it doesn't pick
+        self._round_robin = RoundRobin()
+        self._takes_turns = False
         self._health = health or CheckedHealth()
         self._outlier = outlier or OutlierEjection()
         self._panic_threshold = panic_threshold
@@ -71,6 +75,8 @@ class Balancer:
         """Name an endpoint; None when every candidate is excluded or there is none."""
         if now_s >= self._refresh_at_s:
             self._refresh(now_s)
+        if self._takes_turns:
+            return self._round_robin.pick(exclude)
         return self._p2c.pick(request, exclude, now_s)
 
     def on_start(self, endpoint: str, now_s: float) -> None:
@@ -110,6 +116,7 @@ class Balancer:
         facts: dict[str, float | int | str | bool | None] = {
             "endpoints": len(self._endpoints),
             "candidates": len(self._candidates),
+            "picks": "in turn" if self._takes_turns else "the less busy of two",
             "panicking": self._is_panicking,
             "panics": self._panics,
             "ejections": self._outlier.snapshot()["ejections"],
@@ -128,6 +135,8 @@ class Balancer:
             usable = [name for name in usable if not self._outlier.is_ejected(name, now_s)]
         self._candidates = tuple(self._after_panic(usable))
         self._p2c.set_candidates(self._candidates)
+        self._round_robin.set_candidates(self._candidates)
+        self._takes_turns = self._mode("p2c") is not Mode.ON
 
     def _after_panic(self, usable: Sequence[str]) -> Sequence[str]:
         mode = self._mode("panic")

@@ -147,3 +147,25 @@ def test_with_panic_on_a_known_endpoint_is_always_picked(
             one.on_finish(name, Outcome.OK if event == "ok" else Outcome.FAILED, now_s)
         chosen = one.pick(REQUEST, (), now_s)
         assert (chosen in present) if present else chosen is None
+
+
+@pytest.mark.parametrize("mode", [Mode.OFF, Mode.SHADOW])
+def test_without_p2c_everyone_has_a_turn(mode: Mode) -> None:
+    """An endpoint that stands still with ten requests is picked as often as the others."""
+    one, switches = balancer("a", "b", "c", p2c=mode)
+    for _ in range(10):
+        one.on_start("a", 0.0)
+    assert [one.pick(REQUEST, (), 0.0) for _ in range(6)] == ["a", "b", "c"] * 2
+    assert one.snapshot()["picks"] == "in turn"
+
+    switches.set("p2c", Mode.ON)
+    picked = [one.pick(REQUEST, (), REFRESH_S) for _ in range(60)]
+    assert picked.count("a") == 0  # of any two the other is less busy
+    assert one.snapshot()["picks"] == "the less busy of two"
+
+
+def test_turns_pass_over_who_may_not_be_picked() -> None:
+    """Round robin chooses among the candidates, not among all."""
+    one, _ = balancer("a", "b", "c", p2c=Mode.OFF)
+    miss(one, "b")
+    assert [one.pick(REQUEST, (), 0.0) for _ in range(4)] == ["a", "c", "a", "c"]
