@@ -4,6 +4,9 @@ Why: the registry says who exists; balancers and health checks say who is well. 
 to take an endpoint away: an absence counts only when the registry itself has been steady for longer
 than a lease, and a mass expiry is not believed for services of four members or more (it is more
 likely that the registry lost them than that they all died at once).
+While a fault disturbs one of the process's own links, the links process stands in for the servers:
+endpoints then have its address, and what isn't in the registry (nodes of store and cache) is looked
+up with ``dial``; see ``kit.ways``.
 Source: design.md, "Control plane"; Eureka's self-preservation (it stops expiring below 85 % of the
 renewals expected; with a handful of members half is the nearest that means anything).
 Not handled: who is well; that is for checks, outlier ejection and connect errors.
@@ -16,6 +19,7 @@ from typing import NamedTuple
 from kit.listeners import call_all
 from kit.members import LEASE_S, RENEW_EVERY_S, Member
 from kit.state import LabState
+from kit.ways import Address, Ways
 
 # After control was away or is new, members need a renewal to show up again; one lease covers it.
 STEADY_S = LEASE_S + RENEW_EVERY_S
@@ -24,7 +28,7 @@ MASS_SHARE = 0.5
 
 
 class Endpoint(NamedTuple):
-    """Where an instance answers."""
+    """Where to connect in order to reach an instance."""
 
     instance: str
     host: str
@@ -34,14 +38,19 @@ class Endpoint(NamedTuple):
 class Directory:
     """Keep the endpoints by service; ``update`` and ``set_state`` come from the node.
 
+    Args:
+        client: The own service: whose links these are.
+
     Reading is O(1) and never waits: with control dead the last picture stands.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, client: str = "") -> None:
         self._known: dict[str, Member] = {}
         self._state = LabState()
         self._endpoints: dict[str, list[Endpoint]] = {}
         self._listeners: dict[str, list[Callable[[list[Endpoint]], None]]] = defaultdict(list)
+        self._ways = Ways(client)
+        self._dialers: list[Callable[[object], None]] = []
         self._steady_since_s: float | None = None
         self.is_wanted = False
 
@@ -63,6 +72,15 @@ class Directory:
         self.is_wanted = True
         self._listeners[service].append(callback)
         callback(self.endpoints(service))
+
+    def dial(self, host: str, port: int) -> Address:
+        """Return where to connect in order to reach an address now; the same one as a rule."""
+        return self._ways.dial(host, port)
+
+    def on_dial_change(self, callback: Callable[[], None]) -> None:
+        """Call this each time ``dial`` may answer differently."""
+        self.is_wanted = True
+        self._dialers.append(lambda _: callback())
 
     def update(self, members: Iterable[Member], now_s: float) -> None:
         """Take the live leases of one reading."""
@@ -98,6 +116,8 @@ class Directory:
         return {name: one for name, one in absent.items() if one.service in doubted}
 
     def _publish(self) -> None:
+        if self._ways.update(self._known.values(), self._state):
+            call_all(self._dialers, None)
         before = self._endpoints
         self._endpoints = self._build()
         for service in before.keys() | self._endpoints.keys():
@@ -111,7 +131,8 @@ class Directory:
             member = self._known[name]
             is_drained = self._state.is_drained(member.service, member.replica)
             if member.ready and member.port and not is_drained:
-                endpoints[member.service].append(Endpoint(name, member.host, member.port))
+                address = self._ways.dial(member.host, member.port)
+                endpoints[member.service].append(Endpoint(name, *address))
         return dict(endpoints)
 
 

@@ -50,8 +50,8 @@ class Member(msgspec.Struct, frozen=True):
         pid: Its process id, in its own process namespace.
         started_unix_s: When it started, by its own clock.
         digest: Its last second.
-        via: Ways round it keeps open, while a fault of a link needs one: what a client of a service
-            would dial (``gateway>10.0.0.5:9000``) to what it is to dial instead (``10.0.0.9:9400``).
+        via: Ways round that it keeps open while faults of links need them: what a client service
+            would dial (``gateway>10.0.0.5:9000``) to what it dials instead (``10.0.0.9:9400``).
     """
 
     instance: str

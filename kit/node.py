@@ -73,7 +73,7 @@ class Node:
         self.host = settings.host
         self.state = LabState()
         self.control = ControlClient(settings.control, settle_s=settle_s)
-        self.directory = Directory()
+        self.directory = Directory(settings.service)
         self.recorder = Recorder()
         self.lifecycle = Lifecycle(self.announce, lambda: self.mode("drain") is not Mode.OFF)
         # Seeded by name: the same lab draws the same service times, and replicas differ.

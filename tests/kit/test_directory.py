@@ -1,5 +1,6 @@
 """Who can be called: readiness, drains, and absences that are not believed."""
 
+from faults.rule import FaultRule
 from kit.directory import STEADY_S, Directory, Endpoint
 from kit.entries import check_entry
 from kit.members import Member
@@ -105,6 +106,60 @@ def test_drained_members_leave_and_return_with_the_state() -> None:
     directory.set_state(LabState(2, drains))
     directory.set_state(LabState(3))
     assert heard == [3, 2, 3]
+
+
+CUT = LabState(1, {"fault/cut": FaultRule("cut", "down", "link:gateway>video.1")})
+
+
+def links(**via: str) -> Member:
+    """Make the links process, with a way round for each client named."""
+    keys = {f"{client}>10.0.0.1:9001": way for client, way in via.items()}
+    return Member("links.1", "links", 1, "10.0.0.9", 8474, ready=True, via=keys)
+
+
+def test_a_disturbed_link_leads_through_the_links_process_and_back() -> None:
+    """The instance keeps its name; only where to connect changes, and only for this client."""
+    directory = Directory("gateway")
+    heard: list[list[Endpoint]] = []
+    directory.on_change("video", heard.append)
+    directory.set_state(CUT)
+    directory.update([*lab(2), links(gateway="10.0.0.9:9400", l7="10.0.0.9:9401")], 0.0)
+    second = Endpoint("video.2", "10.0.0.1", 9002)
+    assert heard[-1] == [Endpoint("video.1", "10.0.0.9", 9400), second]
+    directory.set_state(LabState(2))
+    assert heard[-1] == [Endpoint("video.1", "10.0.0.1", 9001), second]
+
+
+def test_the_way_round_ends_with_the_lease_of_links() -> None:
+    """A links process that died disturbs nobody for longer than its lease."""
+    directory = Directory("gateway")
+    directory.set_state(CUT)
+    now_s = steady(directory, [*lab(1), links(gateway="10.0.0.9:9400")])
+    assert directory.endpoints("video")[0].port == 9400
+    directory.update(lab(1), now_s + 1)
+    assert directory.endpoints("video")[0].port == 9001
+
+
+def test_addresses_outside_the_registry_are_dialled_through_the_way_round() -> None:
+    """Nodes of the store: who asked hears of each change, and of nothing else."""
+    directory = Directory("video")
+    heard: list[tuple[str, int]] = []
+    directory.on_dial_change(lambda: heard.append(directory.dial("10.0.0.1", 9001)))
+    assert directory.is_wanted
+    directory.set_state(LabState(1, {"fault/f": FaultRule("f", "down", "link:video>store-1")}))
+    directory.update([links(video="10.0.0.9:9400")], 0.0)
+    directory.update([links(video="10.0.0.9:9400")], 1.0)
+    assert directory.dial("10.0.0.1", 9002) == ("10.0.0.1", 9002)
+    directory.set_state(LabState(2))
+    assert heard == [("10.0.0.9", 9400), ("10.0.0.1", 9001)]
+
+
+def test_a_way_that_cannot_be_read_is_skipped() -> None:
+    """A newer links process may say more than this one understands."""
+    directory = Directory("gateway")
+    directory.set_state(CUT)
+    directory.update([*lab(1), links(gateway="elsewhere")], 0.0)
+    assert directory.endpoints("video") == [Endpoint("video.1", "10.0.0.1", 9001)]
 
 
 def test_nobody_reads_members_before_somebody_wants_them() -> None:
