@@ -57,6 +57,7 @@ class Gateway:
         self.settings.refresh()
         for upstream in self._upstreams:
             upstream.set_bulkhead(self.settings.bulkhead())
+            upstream.set_attempts(self.settings.attempts(), self.settings.per_try_s())
 
     async def close(self) -> None:
         """Send the last views, end all connections."""

@@ -110,6 +110,10 @@ class Upstream(Generic[StubT]):
         """Change how many calls may be here at once; those that are go on."""
         self._bulkhead.limit = limit
 
+    def set_attempts(self, max_attempts: int, per_try_s: float | None) -> None:
+        """Change how often later calls are tried and how long a try may take; None: no limit."""
+        self._pipeline.set_attempts(max_attempts, per_try_s)
+
     async def close(self) -> None:
         """End the checks and all connections."""
         if self._checking is not None:

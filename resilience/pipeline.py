@@ -16,6 +16,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from resilience.admission import Admission, Clock
@@ -24,7 +25,7 @@ from resilience.context import Context, current
 from resilience.errors import ServiceError
 from resilience.observer import SILENT, Observer
 from resilience.outcome import UPSTREAM_KEY
-from resilience.policy.budget import RetryBudget
+from resilience.policy.budget import RetryBudget, SwitchedBudget
 from resilience.policy.contract import (
     Gate,
     GiveUp,
@@ -60,7 +61,8 @@ class Visible(Protocol):
 class ClientPipeline:
     """Calls to one dependency. Make one per dependency and keep it.
 
-    The switches asked on each call: ``deadline``, ``retry``, ``breaker``, ``bulkhead``.
+    The switches asked on each call: ``deadline``, ``retry``, ``breaker``, ``bulkhead``; and
+    ``retry_budget`` at each retry.
 
     Args:
         name: The dependency, e.g. ``video``.
@@ -95,7 +97,9 @@ class ClientPipeline:
     ) -> None:
         self.name = name
         self._switches = switches
-        self._budget = budget or RetryBudget()
+        self._budget = SwitchedBudget(
+            budget or RetryBudget(), lambda: switches.mode("retry_budget")
+        )
         self._retry = retry or RetrySettings()
         self._rng = rng or random.Random()
         self._clock = clock
@@ -117,6 +121,16 @@ class ClientPipeline:
             for key, policy in (("breaker", gate), ("bulkhead", queue), ("retry", self._budget))
             if policy is not None
         }
+
+    def set_attempts(self, max_attempts: int, per_try_timeout_s: float | None) -> None:
+        """Change how often later calls try, and how long each of their attempts may take.
+
+        Args:
+            max_attempts: In all, the first included, >= 1; with ``retry`` off it is 1 anyway.
+            per_try_timeout_s: Above 0; None leaves it to the deadline.
+        """
+        self._retry = replace(self._retry, max_attempts=max_attempts)
+        self._guards.per_try_timeout_s = per_try_timeout_s
 
     async def call(self, send: Send[T], request: Request | None = None, *, idempotent: bool) -> T:
         """Send the call, as often as the plan allows, and return the answer.

@@ -17,7 +17,7 @@ from lb.l7.pool import Pool
 from lb.l7.request import HeadReader
 from lb.l7.settings import BACKEND_SERVICE, ProxySettings
 from lb.policy.balancer import Balancer
-from resilience.policy.budget import RetryBudget
+from resilience.policy.budget import RetryBudget, SwitchedBudget
 from resilience.policy.contract import Mode, Request, Snapshot
 from resilience.switches import Switches
 
@@ -38,7 +38,8 @@ class Proxy:
     """Shared by every client connection.
 
     Args:
-        switches: Positions of ``deadline``, ``retry``, ``checks``, ``outlier`` and ``panic``.
+        switches: Positions of ``deadline``, ``retry``, ``retry_budget``, ``checks``, ``outlier``,
+            ``panic`` and ``p2c``.
         record: Takes the summary of each finished request.
         tally: Counts what is in flight, so that a drain can wait for it.
         instance: Own name in summaries, e.g. ``l7.1``.
@@ -65,7 +66,7 @@ class Proxy:
         self.service = service
         self.settings = ProxySettings()
         self.balancer = Balancer(rng, switches.mode)
-        self.budget = RetryBudget()
+        self.budget = SwitchedBudget(RetryBudget(), lambda: switches.mode("retry_budget"))
         self.heads = HeadReader(Ids(rng))
         self.is_draining = False
         self.shadow_retries = 0

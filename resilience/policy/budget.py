@@ -3,13 +3,16 @@
 Why: when a dependency fails, retries multiply its load just when it can carry least. Counting what
 is under way, not what was sent lately, needs no clock, and shrinks at once when calls hang.
 Source: Envoy's retry budget (circuit_breaker.proto: budget_percent 20, min_retry_concurrency 3).
+Off (``SwitchedBudget``): every call retries as often as its plan says, and an outage that has lost
+its cause goes on: the drill `metastable`.
 Not handled: a share of recent calls (Finagle: 20 % and 10 a second) and a token bucket (gRPC A6):
 each would be a class of these four methods.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
-from resilience.policy.contract import Snapshot
+from resilience.policy.contract import Mode, Snapshot
 
 RETRY_RATIO = 0.2  # Envoy: budget_percent 20 % of active and pending requests
 MIN_RETRY_CONCURRENCY = 3  # Envoy: min_retry_concurrency; lets an idle client retry at all
@@ -74,9 +77,13 @@ class RetryBudget:
         if not self.has_room():
             self.refused += 1
             return False
+        self.start_retry()
+        return True
+
+    def start_retry(self) -> None:
+        """Count a retry in without asking whether there is room."""
         self.retries += 1
         self.spent += 1
-        return True
 
     def on_retry_end(self) -> None:
         """Hand a retry back."""
@@ -100,3 +107,54 @@ class RetryBudget:
 
     def __repr__(self) -> str:
         return f"<RetryBudget {self.retries} retries in {self.calls} calls>"
+
+
+class SwitchedBudget:
+    """A RetryBudget with a switch: on refuses, shadow counts what it would refuse, off is no limit.
+
+    What is under way stays counted in every position, so the switch may move at any time.
+
+    Args:
+        budget: Counts, and refuses while the switch is on.
+        mode: Asked at each retry.
+    """
+
+    __slots__ = ("_mode", "budget", "would_refuse")
+
+    def __init__(self, budget: RetryBudget, mode: Callable[[], Mode]) -> None:
+        self.budget = budget
+        self._mode = mode
+        self.would_refuse = 0
+
+    def on_call_start(self) -> None:
+        """Count a call in."""
+        self.budget.on_call_start()
+
+    def on_call_end(self) -> None:
+        """Count a call out."""
+        self.budget.on_call_end()
+
+    def try_start_retry(self) -> bool:
+        """Take one retry; False means give up now, and only an enforced budget says so."""
+        mode = self._mode()
+        if mode is Mode.ON:
+            return self.budget.try_start_retry()
+        self.would_refuse += mode is Mode.SHADOW and not self.budget.has_room()
+        self.budget.start_retry()
+        return True
+
+    def on_retry_end(self) -> None:
+        """Hand a retry back."""
+        self.budget.on_retry_end()
+
+    def reset(self, now_s: float) -> None:
+        """Forget the counters; what is under way stays counted."""
+        self.budget.reset(now_s)
+        self.would_refuse = 0
+
+    def snapshot(self) -> Snapshot:
+        """Return the budget's figures and what it would have refused in shadow."""
+        return {**self.budget.snapshot(), "would_refuse": self.would_refuse}
+
+    def __repr__(self) -> str:
+        return f"<SwitchedBudget {self._mode().value} {self.budget!r}>"

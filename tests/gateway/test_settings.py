@@ -3,7 +3,14 @@
 import pytest
 
 from gateway.pages import HOME_VIDEOS, PAGE_COMMENTS
-from gateway.settings import DEFAULT_BUDGET_MS, DEFAULT_CAP, LiveSettings, group_of
+from gateway.settings import (
+    DEFAULT_ATTEMPTS,
+    DEFAULT_BUDGET_MS,
+    DEFAULT_CAP,
+    DEFAULT_PER_TRY_MS,
+    LiveSettings,
+    group_of,
+)
 from gateway.views import MAX_IN_FLIGHT, PRESSURE_LIMIT, TIMEOUT_S
 
 pytestmark = pytest.mark.unit
@@ -12,6 +19,7 @@ pytestmark = pytest.mark.unit
 def test_defaults_are_the_documented_ones() -> None:
     """256 slots and 1,000 ms a route; 20 comments a page, 10 videos at home; 32 views at once."""
     assert (DEFAULT_CAP, DEFAULT_BUDGET_MS) == (256, 1000)
+    assert (DEFAULT_ATTEMPTS, DEFAULT_PER_TRY_MS) == (3, 0)
     assert (PAGE_COMMENTS, HOME_VIDEOS) == (20, 10)
     assert (MAX_IN_FLIGHT, TIMEOUT_S, PRESSURE_LIMIT) == (32, 0.3, 0.8)
 
@@ -58,3 +66,15 @@ def test_the_bulkhead_s_limit_is_a_setting_of_at_least_one() -> None:
     assert told.bulkhead() == 8
     assert LiveSettings(lambda name, default: 0.0).bulkhead() == 1
     assert LiveSettings(lambda name, default: default).bulkhead() == 32
+
+
+def test_attempts_are_one_at_least_and_a_try_of_0_ms_has_no_limit() -> None:
+    """A gateway told 4 tries of 500 ms makes them so; told nothing, 3 without a limit of time."""
+    numbers = {"attempts": 4.0, "per_try_ms": 500.0}
+    told = LiveSettings(lambda name, default: numbers.get(name, default))
+    assert (told.attempts(), told.per_try_s()) == (4, 0.5)
+    numbers["attempts"] = 0.0
+    told.refresh()
+    assert told.attempts() == 1
+    untold = LiveSettings(lambda name, default: default)
+    assert (untold.attempts(), untold.per_try_s()) == (3, None)

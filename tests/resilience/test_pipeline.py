@@ -460,3 +460,48 @@ async def test_a_foreign_error_passes_as_it_is() -> None:
 
     assert world.breaker.outcomes == [Outcome.FAILED]
     assert not issubclass(ZeroDivisionError, ServiceError)
+
+
+async def test_attempts_and_their_time_can_be_changed_while_it_runs() -> None:
+    """Three tries without a limit become two of 10 ms each."""
+    world = World("a", "b", "c", "d")
+    with pytest.raises(UpstreamReset):
+        await world.call(broken())
+    assert [timeout_s for _, timeout_s in world.sent] == [None] * 3
+
+    world.sent.clear()
+    world.pipeline.set_attempts(2, 0.01)
+    with pytest.raises(UpstreamTimeout):
+        await world.call("hang")
+    assert [timeout_s for _, timeout_s in world.sent] == [0.01] * 2
+    world.assert_balanced()
+
+
+async def test_without_its_budget_every_call_may_retry() -> None:
+    """Ten calls fail at once: three retry under the budget, and all of them without it."""
+    for mode, tries in ((Mode.ON, 13), (Mode.OFF, 20)):
+        world = World(retry_budget=mode, bulkhead=Bulkhead(20))
+        world.pipeline.set_attempts(2, None)
+        together = asyncio.Barrier(10)
+
+        async def fail(
+            endpoint: str, _: float | None, sent: list[str], all_in: asyncio.Barrier
+        ) -> None:
+            sent.append(endpoint)
+            if len(sent) <= 10:
+                await all_in.wait()
+            else:
+                await asyncio.sleep(0.01)
+            raise broken()
+
+        sent: list[str] = []
+        calls = [
+            world.pipeline.call(
+                lambda endpoint, left_s, s=sent, t=together: fail(endpoint, left_s, s, t),
+                idempotent=True,
+            )
+            for _ in range(10)
+        ]
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert len(sent) == tries
+        world.assert_balanced()

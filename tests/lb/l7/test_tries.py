@@ -155,7 +155,7 @@ async def test_budget_limits_retries_under_way() -> None:
         lab.proxy.reset(time.monotonic())
         assert (await lab.ask()).status == 200
         assert len(outcomes(lab)) == 2
-        assert (budget.retries, budget.calls) == (2, 0)
+        assert (budget.budget.retries, budget.budget.calls) == (2, 0)
 
 
 async def test_stale_connection_is_replaced_without_blame() -> None:

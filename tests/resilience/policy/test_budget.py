@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience.policy import budget
-from resilience.policy.budget import RetryBudget
+from resilience.policy.budget import RetryBudget, SwitchedBudget
+from resilience.policy.contract import Mode
 
 
 def test_defaults_are_those_of_envoy() -> None:
@@ -66,3 +67,44 @@ def test_a_retry_never_starts_above_the_share_or_the_floor(steps: list[str]) -> 
             assert spent.retries <= max(3, 0.2 * spent.calls + 1)
         elif step == "retry end" and spent.retries:
             spent.on_retry_end()
+
+
+def switched(*modes: Mode) -> SwitchedBudget:
+    """Make one whose switch stands so, one position after the other."""
+    positions = iter(modes)
+    return SwitchedBudget(RetryBudget(), lambda: next(positions))
+
+
+def test_a_budget_switched_off_refuses_nobody() -> None:
+    """Ten retries of one call, where the floor is three; nothing is said to be refused."""
+    free = switched(*[Mode.OFF] * 10)
+    free.on_call_start()
+
+    assert all(free.try_start_retry() for _ in range(10))
+    figures = free.snapshot()
+    assert (figures["retries"], figures["refused"], figures["would_refuse"]) == (10, 0, 0)
+
+
+def test_a_budget_in_shadow_counts_what_it_would_refuse() -> None:
+    """Two of five are over the floor of three, and start all the same."""
+    shadow = switched(*[Mode.SHADOW] * 5)
+    shadow.on_call_start()
+
+    assert all(shadow.try_start_retry() for _ in range(5))
+    assert shadow.snapshot()["would_refuse"] == 2
+    shadow.reset(0.0)
+    assert (shadow.would_refuse, shadow.budget.retries) == (0, 5)
+
+
+def test_the_switch_may_move_while_retries_are_under_way() -> None:
+    """Retries begun while it was off are handed back, and count while they last."""
+    moved = switched(Mode.OFF, Mode.OFF, Mode.OFF, Mode.ON, Mode.ON)
+    moved.on_call_start()
+
+    assert [moved.try_start_retry() for _ in range(4)] == [True, True, True, False]
+    moved.on_retry_end()
+    assert moved.try_start_retry()
+    for _ in range(3):
+        moved.on_retry_end()
+    moved.on_call_end()
+    assert (moved.budget.calls, moved.budget.retries) == (0, 0)
