@@ -2,20 +2,22 @@
 
 Why: one topology and two ways to run it. Every key is either honoured here, or known to matter to
 containers only (``CONTAINERS_ONLY``); any other is an error that names it and its line, so that
-the host never silently runs something else than Docker would.
+the host never silently runs something else than Docker would. Further files (a service of one's
+own) are laid over it, as ``docker compose -f`` does; where a service takes part, and under which
+path it answers, its labels say.
 Source: the Compose specification; design.md, "One topology, two ways to run it".
-Not handled: several files, profiles, env_file, depends_on (services start in any order),
-the list form of ``environment``, the string form of ``command``.
+Not handled: profiles, env_file, depends_on (services start in any order), the list form of
+``environment`` and ``labels``, the string form of ``command``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import yaml
+from typing import Literal
 
 from chaos.interpolation import interpolate
+from chaos.labels import Route, read_modes, read_route
+from chaos.located_yaml import Located, empty, merge, parse_yaml
 from kit.errors import ConfigError
 
 Restart = Literal["no", "on-failure", "unless-stopped"]
@@ -24,7 +26,10 @@ RESTARTS: tuple[Restart, ...] = ("no", "on-failure", "unless-stopped")
 DEFAULT_STOP_GRACE_S = 10.0  # the Compose specification's
 TOP_LEVEL = frozenset({"name", "services", "volumes", "networks"})
 HONOURED = frozenset(
-    {"command", "environment", "ports", "volumes", "restart", "stop_grace_period", "deploy"}
+    {
+        *("command", "environment", "ports", "volumes", "restart", "stop_grace_period"),
+        *("deploy", "labels"),
+    }
 )
 CONTAINERS_ONLY = frozenset(
     {
@@ -34,6 +39,7 @@ CONTAINERS_ONLY = frozenset(
 )
 DEPLOY_HONOURED = frozenset({"replicas"})
 DEPLOY_CONTAINERS_ONLY = frozenset({"resources"})
+IMAGE_FOLDER = "/app/"  # deploy/Dockerfile: where the working tree's code lies in a container
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +63,18 @@ class Service:
     restart: Restart
     replicas: int
     stop_grace_s: float
+    route: Route | None = None
+    modes: frozenset[str] = frozenset({"containers", "processes"})
 
     @property
     def is_one_shot(self) -> bool:
         """Whether it ends by itself when its work is done."""
-        return self.restart != "unless-stopped"
+        return self.restart != "unless-stopped" and self.route is None
 
     @property
     def is_member(self) -> bool:
         """Whether its processes hold a lease at control: our own code that goes on running."""
-        return self.command[0] == "python" and not self.is_one_shot
+        return self.command[0] == "python" and not self.is_one_shot and self.route is None
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -86,64 +94,40 @@ class Topology:
         """Every instance of the lab, in the order of the file."""
         return tuple(name for service in self.services.values() for name in service.instances)
 
+    def for_mode(self, mode: str) -> "Topology":
+        """Leave out the services that take no part in a way of running the lab."""
+        own = {name: one for name, one in self.services.items() if mode in one.modes}
+        return replace(self, services=own)
 
-def read_topology(path: Path) -> Topology:
-    """Read a compose file.
+
+def read_topology(*paths: Path) -> Topology:
+    """Read a compose file, and those that are laid over it.
 
     Raises:
         ConfigError: Not there, not YAML, or outside of the subset; says where.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    return parse_topology(text, path.name)
+    texts = []
+    for path in paths:
+        try:
+            texts.append((path.read_text(encoding="utf-8"), path.name))
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    return _read(texts)
 
 
 def parse_topology(text: str, file: str = "docker-compose.yml") -> Topology:
-    """Read the text of a compose file; as `read_topology`, which see."""
-    try:
-        document = yaml.load(text, _LocatingLoader)  # noqa: S506 - a SafeLoader that adds lines
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{file}:{mark.line + 1}" if mark else file
-        raise ConfigError(f"{place}: {error.problem}") from error
-    return _Reader(file).topology(document)
+    """Read the text of one compose file; as `read_topology`, which see."""
+    return _read([(text, file)])
 
 
-class _Located(dict[str, Any]):
-    """A mapping that remembers the line of each key."""
-
-    lines: dict[str, int]
-
-
-class _LocatingLoader(yaml.SafeLoader):
-    """SafeLoader whose mappings are `_Located`; merge keys keep the line they were written on."""
-
-
-def _construct_located(loader: _LocatingLoader, node: yaml.MappingNode) -> _Located:
-    _refuse_duplicates(node)
-    loader.flatten_mapping(node)
-    located = _Located()
-    located.lines = {}
-    for key_node, value_node in node.value:
-        key = str(loader.construct_object(key_node, deep=True))
-        located[key] = loader.construct_object(value_node, deep=True)
-        located.lines[key] = key_node.start_mark.line + 1
-    return located
-
-
-def _refuse_duplicates(node: yaml.MappingNode) -> None:
-    seen: set[str] = set()
-    for key_node, _ in node.value:
-        if key_node.value in seen:
-            raise yaml.MarkedYAMLError(
-                problem=f"key {key_node.value!r} is written twice", problem_mark=key_node.start_mark
-            )
-        seen.add(key_node.value)
-
-
-_LocatingLoader.add_constructor("tag:yaml.org,2002:map", _construct_located)
+def _read(texts: Sequence[tuple[str, str]]) -> Topology:
+    document: object = None
+    for text, file in texts:
+        own = parse_yaml(text, file)
+        if not isinstance(own, Located):
+            raise ConfigError(f"{file}: the file must be a mapping")
+        document = own if document is None else merge(document, own)
+    return _Reader(texts[0][1]).topology(document)
 
 
 class _Reader:
@@ -156,14 +140,14 @@ class _Reader:
         top = self.mapping(document, "the file")
         self.refuse_unknown(top, TOP_LEVEL, "the file", allow_x=True)
         services = self.mapping(top.get("services"), "services")
-        volumes = self.mapping(top.get("volumes") or _empty(), "volumes")
+        volumes = self.mapping(top.get("volumes") or empty(), "volumes")
         found = {name: self.service(name, body) for name, body in services.items()}
         for service in found.values():
             for volume in service.volumes:
                 if volume not in volumes:
                     raise self.error(
                         f"service {service.name!r} mounts volume {volume!r}, which is not declared",
-                        services.lines[service.name],
+                        services.places[service.name],
                     )
         return Topology(str(top.get("name", "squall")), found)
 
@@ -171,32 +155,44 @@ class _Reader:
         where = f"service {name!r}"
         fields = self.mapping(body, where)
         self.refuse_unknown(fields, HONOURED | CONTAINERS_ONLY, where)
-        deploy = self.mapping(fields.get("deploy") or _empty(), f"{where}, deploy")
+        deploy = self.mapping(fields.get("deploy") or empty(), f"{where}, deploy")
         self.refuse_unknown(deploy, DEPLOY_HONOURED | DEPLOY_CONTAINERS_ONLY, f"{where}, deploy")
-        environment = self.mapping(fields.get("environment") or _empty(), f"{where}, environment")
+        environment = self.mapping(fields.get("environment") or empty(), f"{where}, environment")
+        route, modes = self.labels(name, fields, where)
+        mounts = (
+            self.volume(text, fields, where, modes) for text in self.list_of(fields, "volumes")
+        )
         return Service(
             name=name,
             command=self.command(fields, where),
             environment={key: _text(value) for key, value in environment.items()},
             ports=tuple(self.port(text, fields, where) for text in self.list_of(fields, "ports")),
-            volumes=dict(
-                self.volume(text, fields, where) for text in self.list_of(fields, "volumes")
-            ),
+            volumes=dict(mount for mount in mounts if mount is not None),
             restart=self.restart(fields, where),
             replicas=self.replicas(deploy, where),
             stop_grace_s=self.grace(fields, where),
+            route=route,
+            modes=modes,
         )
 
-    def command(self, fields: _Located, where: str) -> tuple[str, ...]:
+    def labels(self, name: str, fields: Located, where: str) -> tuple[Route | None, frozenset[str]]:
+        labels = self.mapping(fields.get("labels") or empty(), f"{where}, labels")
+        texts = {key: _text(value) for key, value in labels.items()}
+        try:
+            return read_route(name, texts), read_modes(texts)
+        except ConfigError as error:
+            raise self.error(f"{where}: {error}", fields.places["labels"]) from error
+
+    def command(self, fields: Located, where: str) -> tuple[str, ...]:
         command = tuple(_text(word) for word in self.list_of(fields, "command"))
         if not command:
             raise self.error(f"{where} has no command; the host cannot know the image's", None)
         for text in command:
-            self.check_variables(text, fields.lines["command"])
+            self.check_variables(text, fields.places["command"])
         return command
 
-    def port(self, text: str, fields: _Located, where: str) -> PublishedPort:
-        line = fields.lines["ports"]
+    def port(self, text: str, fields: Located, where: str) -> PublishedPort:
+        line = fields.places["ports"]
         self.check_variables(text, line)
         head, colon, port = text.rpartition(":")
         host, _, published = head.partition(":")
@@ -204,74 +200,74 @@ class _Reader:
             raise self.error(f"{where}: port {text!r} is not HOST:PUBLISHED:PORT", line)
         return PublishedPort(host, published, int(port))
 
-    def volume(self, text: str, fields: _Located, where: str) -> tuple[str, str]:
-        name, colon, path = text.partition(":")
-        if not colon or not path.startswith("/") or name.startswith((".", "/")):
-            raise self.error(
-                f"{where}: volume {text!r} is not NAME:/PATH (the host has no other mounts)",
-                fields.lines["volumes"],
-            )
-        return name, path
+    def volume(
+        self, text: str, fields: Located, where: str, modes: frozenset[str]
+    ) -> tuple[str, str] | None:
+        """Read one mount; None for the tree's own folder, which the host has in its place."""
+        name, colon, path = text.removesuffix(":ro").partition(":")
+        if name.startswith(("./", "../", "/")):
+            if "processes" not in modes or path == IMAGE_FOLDER + name.removeprefix("./"):
+                return None
+        elif colon and path.startswith("/"):
+            return name, path
+        raise self.error(
+            f"{where}: volume {text!r} is not NAME:/PATH or ./FOLDER:{IMAGE_FOLDER}FOLDER:ro (the "
+            "host has no other mounts)",
+            fields.places["volumes"],
+        )
 
-    def restart(self, fields: _Located, where: str) -> Restart:
+    def restart(self, fields: Located, where: str) -> Restart:
         value = str(fields.get("restart", "no"))
         if value not in RESTARTS:
             raise self.error(
                 f"{where}: restart {value!r} is none of {', '.join(RESTARTS)}",
-                fields.lines["restart"],
+                fields.places["restart"],
             )
         return value
 
-    def replicas(self, deploy: _Located, where: str) -> int:
+    def replicas(self, deploy: Located, where: str) -> int:
         value = deploy.get("replicas", 1)
         if not isinstance(value, int) or value < 1:
             raise self.error(
-                f"{where}: replicas {value!r} is no number above 0", deploy.lines["replicas"]
+                f"{where}: replicas {value!r} is no number above 0", deploy.places["replicas"]
             )
         return value
 
-    def grace(self, fields: _Located, where: str) -> float:
+    def grace(self, fields: Located, where: str) -> float:
         value = str(fields.get("stop_grace_period", f"{DEFAULT_STOP_GRACE_S:.0f}s"))
         if not value.endswith("s") or not value[:-1].isdigit():
             raise self.error(
                 f"{where}: stop_grace_period {value!r} is not whole seconds such as 15s",
-                fields.lines["stop_grace_period"],
+                fields.places["stop_grace_period"],
             )
         return float(value[:-1])
 
-    def list_of(self, fields: _Located, key: str) -> Sequence[str]:
+    def list_of(self, fields: Located, key: str) -> Sequence[str]:
         value = fields.get(key, [])
         if not isinstance(value, list):
-            raise self.error(f"{key} must be a list", fields.lines[key])
+            raise self.error(f"{key} must be a list", fields.places[key])
         return value
 
-    def mapping(self, value: object, where: str) -> _Located:
-        if not isinstance(value, _Located):
+    def mapping(self, value: object, where: str) -> Located:
+        if not isinstance(value, Located):
             raise self.error(f"{where} must be a mapping", None)
         return value
 
     def refuse_unknown(
-        self, fields: _Located, known: frozenset[str], where: str, *, allow_x: bool = False
+        self, fields: Located, known: frozenset[str], where: str, *, allow_x: bool = False
     ) -> None:
         for key in fields:
             if key not in known and not (allow_x and key.startswith("x-")):
-                raise self.error(f"key {key!r} in {where} is not one we run", fields.lines[key])
+                raise self.error(f"key {key!r} in {where} is not one we run", fields.places[key])
 
-    def check_variables(self, text: str, line: int) -> None:
+    def check_variables(self, text: str, place: str) -> None:
         try:
             interpolate(text, {})
         except ValueError as error:
-            raise self.error(str(error), line) from None
+            raise self.error(str(error), place) from None
 
-    def error(self, message: str, line: int | None) -> ConfigError:
-        place = f"{self.file}:{line}" if line else self.file
-        return ConfigError(f"{place}: {message}")
-
-
-def _empty() -> _Located:
-    located = _Located()
-    located.lines = {}
-    return located
+    def error(self, message: str, place: str | None) -> ConfigError:
+        return ConfigError(f"{place or self.file}: {message}")
 
 
 def _text(value: object) -> str:

@@ -2,7 +2,7 @@
 
 Why: every command must find the same lab whichever way it runs. ``squall up`` writes
 ``.squall/lab.json``; a lab started by plain ``docker compose up`` has none and is found by its
-ports.
+ports; inside the container `lab` the environment says where front door and control are.
 Source: design.md, "One topology, two ways to run it".
 Not handled: two labs of one working tree.
 """
@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from chaos.compose import Topology, read_topology
 from chaos.drivers.contract import Driver
 from chaos.supervisor.plan import DEFAULT_NETWORK
 from kit.errors import ConfigError, LabEnvironmentError
@@ -33,6 +34,7 @@ CONTROL_OFFSET = -1
 LOCUST_OFFSET = 9
 CONSOLE_OFFSET = 10
 PING_TIMEOUT_S = 1.0
+INSIDE = "SQUALL_INSIDE"  # set in the container `lab`: the command, without an engine's socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,14 @@ def _port(environ: Mapping[str, str], name: str, default: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class InnerWays:
+    """Where front door and control are for a command inside the lab's own network."""
+
+    front: tuple[str, int]
+    control: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Lab:
     """One lab; `find_lab` checks that it runs."""
 
@@ -87,16 +97,32 @@ class Lab:
     mode: Mode
     ports: LabPorts
     network: str = DEFAULT_NETWORK  # of process mode
+    files: tuple[str, ...] = ()  # compose files laid over the lab's own, for services of one's own
+    inside: InnerWays | None = None  # in the container `lab`
 
     @property
     def base_url(self) -> str:
         """The front door."""
-        return f"http://127.0.0.1:{self.ports.front}"
+        host, port = self.inside.front if self.inside else ("127.0.0.1", self.ports.front)
+        return f"http://{host}:{port}"
 
     @property
     def control(self) -> tuple[str, int]:
         """Host and port of the control plane."""
-        return "127.0.0.1", self.ports.control
+        return self.inside.control if self.inside else ("127.0.0.1", self.ports.control)
+
+    @property
+    def compose_files(self) -> tuple[Path, ...]:
+        """The lab's compose file and those laid over it."""
+        return (self.root / COMPOSE_FILE, *(Path(file) for file in self.files))
+
+    def topology(self) -> Topology:
+        """Return what runs in this lab's mode.
+
+        Raises:
+            ConfigError: A compose file is wrong.
+        """
+        return read_topology(*self.compose_files).for_mode(self.mode)
 
     @property
     def state_folder(self) -> Path:
@@ -113,10 +139,9 @@ class Lab:
             from chaos.drivers.processes import ProcessDriver
 
             return ProcessDriver(self.root)
-        from chaos.compose import read_topology
         from chaos.drivers.containers import ContainerDriver
 
-        return ContainerDriver(read_topology(self.root / COMPOSE_FILE))
+        return ContainerDriver(self.topology())
 
     def run_inside(self, service: str, argv: Sequence[str]) -> int:
         """Run a command where a service's first replica runs, with its environment.
@@ -133,7 +158,10 @@ class Lab:
     def save(self) -> None:
         """Write down that this lab was started from here."""
         self.state_folder.mkdir(parents=True, exist_ok=True)
-        data = {"mode": self.mode, "ports": asdict(self.ports), "network": self.network}
+        data = {
+            "mode": self.mode, "ports": asdict(self.ports), "network": self.network,
+            "files": list(self.files),
+        }  # fmt: skip
         (self.state_folder / LAB_FILE).write_text(json.dumps(data) + "\n", encoding="utf-8")
         if self.mode == "processes":
             # Beside the data, since the store's nodes remember each other's addresses.
@@ -165,15 +193,35 @@ def load_lab(root: Path | None = None, environ: Mapping[str, str] = os.environ) 
     the environment says.
     """
     root = root or ROOT
+    if environ.get(INSIDE):
+        return Lab(root, "containers", read_ports(environ), inside=_inner_ways(environ))
     try:
         data = json.loads((root / STATE_FOLDER / LAB_FILE).read_text(encoding="utf-8"))
-        return Lab(root, data["mode"], LabPorts(**data["ports"]), data["network"])
+        ports = LabPorts(**data["ports"])
+        return Lab(root, data["mode"], ports, data["network"], tuple(data.get("files", ())))
     except FileNotFoundError:
         return Lab(root, "containers", read_ports(environ))
     except (ValueError, KeyError, TypeError) as error:
         raise LabEnvironmentError(
             f"{root / STATE_FOLDER / LAB_FILE} is damaged ({error}): make down, then make up"
         ) from error
+
+
+def _inner_ways(environ: Mapping[str, str]) -> InnerWays:
+    return InnerWays(
+        _address(environ, "SQUALL_FRONT", "l4:8080"),
+        _address(environ, "SQUALL_CONTROL", "control:6379"),
+    )
+
+
+def _address(environ: Mapping[str, str], name: str, example: str) -> tuple[str, int]:
+    host, colon, port = environ.get(name, "").rpartition(":")
+    if not colon or not host or not port.isdigit():
+        raise ConfigError(
+            f"{name} is {environ.get(name, '')!r}: {INSIDE} is set, so give host:port, e.g. "
+            f"{example}"
+        )
+    return host, int(port)
 
 
 def find_lab(root: Path | None = None) -> Lab:
@@ -187,7 +235,6 @@ def find_lab(root: Path | None = None) -> Lab:
     """
     lab = load_lab(root)
     if not lab.is_answering():
-        raise LabEnvironmentError(
-            f"the lab is not running (no control plane at 127.0.0.1:{lab.ports.control}): make up"
-        )
+        where = ":".join(map(str, lab.control))
+        raise LabEnvironmentError(f"the lab is not running (no control plane at {where}): make up")
     return lab

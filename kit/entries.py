@@ -9,6 +9,7 @@ Why: everybody reads and writes the same hash, so its shapes stand in one place.
     station/<target>         {"workers": 8, "mean_ms": 5, "cv": 0.25}
     setting/<target>/<name>  {"value": 256}
     drain/<target>           {"drained": true}
+    route/<service>          {"prefix": "/hello", "hosts": [...], "port": 8000, "health": "/"}
     reset                    {"epoch": 3}
     overlay                  what a drill's arm wants, wholly, while its lease lives
 
@@ -29,6 +30,15 @@ OVERLAY_TTL_S = 3.0  # drills.md R8: a lease of 3 s, renewed each second by the 
 OVERLAY_FIELD = "overlay"
 RESET_FIELD = "reset"
 
+DEFAULT_ROUTE_PORT = 8000  # a service of one's own listens there unless it says otherwise
+DEFAULT_HEALTH = "/"
+# What the gateway answers itself: no route of one's own may take it.
+RESERVED_PREFIXES = ("/v1", "/docs", "/openapi.json", "/livez", "/readyz")
+
+_SERVICE = re.compile(r"[a-z][a-z0-9-]*")
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_PATH = re.compile(r"/[!-~]*")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _TARGET = re.compile(r"\*|[a-z][a-z0-9-]*(\.[1-9][0-9]*)?")
 
 
@@ -56,6 +66,22 @@ class DrainEntry(msgspec.Struct, frozen=True):
     """Whether a target gets no new requests."""
 
     drained: bool
+
+
+class RouteEntry(msgspec.Struct, frozen=True):
+    """A service of one's own behind l7: who is asked for which paths.
+
+    Args:
+        prefix: ``/hello`` takes ``/hello`` and everything below it.
+        hosts: Address or name of each replica, in their order.
+        port: Where they listen.
+        health: What active checks ask for; 2xx is well.
+    """
+
+    prefix: str
+    hosts: list[str]
+    port: int = DEFAULT_ROUTE_PORT
+    health: str = DEFAULT_HEALTH
 
 
 class ResetEntry(msgspec.Struct, frozen=True):
@@ -97,7 +123,14 @@ class Overlay(msgspec.Struct, frozen=True):
 
 
 Entry: TypeAlias = (
-    PolicyEntry | StationEntry | SettingEntry | DrainEntry | ResetEntry | FaultRule | Overlay
+    PolicyEntry
+    | StationEntry
+    | SettingEntry
+    | DrainEntry
+    | RouteEntry
+    | ResetEntry
+    | FaultRule
+    | Overlay
 )
 
 _TYPES: Mapping[str, type[Any]] = {
@@ -105,11 +138,21 @@ _TYPES: Mapping[str, type[Any]] = {
     "station": StationEntry,
     "setting": SettingEntry,
     "drain": DrainEntry,
+    "route": RouteEntry,
     "fault": FaultRule,
     RESET_FIELD: ResetEntry,
     OVERLAY_FIELD: Overlay,
 }
-_PARTS = {"policy": 3, "setting": 3, "station": 2, "drain": 2, "fault": 2, "reset": 1, "overlay": 1}
+_PARTS = {
+    "policy": 3,
+    "setting": 3,
+    "station": 2,
+    "drain": 2,
+    "route": 2,
+    "fault": 2,
+    "reset": 1,
+    "overlay": 1,
+}
 
 
 def ttl_s(entry: object) -> float | None:
@@ -154,6 +197,8 @@ def check_entry(field: str, value: object) -> Entry:
 def _check_values(field: str, entry: Entry) -> None:
     if isinstance(entry, StationEntry):
         _check_station(field, entry)
+    elif isinstance(entry, RouteEntry):
+        _check_route(field, entry)
     elif isinstance(entry, Overlay):
         for target in (*entry.policies, *entry.stations, *entry.settings, *entry.drains):
             _check_target(target)
@@ -169,6 +214,25 @@ def _check_station(field: str, entry: StationEntry) -> None:
     for name, value in (("workers", entry.workers), ("mean_ms", entry.mean_ms), ("cv", entry.cv)):
         if value is not None and value < 0:
             raise ConfigError(f"{field}: {name} is {value}: give 0 or more")
+
+
+def _check_route(field: str, entry: RouteEntry) -> None:
+    service = field.partition("/")[2]
+    if not _SERVICE.fullmatch(service):
+        raise ConfigError(f"{field}: {service!r} is no service's name: give one such as hello")
+    if not _PREFIX.fullmatch(entry.prefix):
+        raise ConfigError(f"{field}: prefix {entry.prefix!r} is none: give a path such as /hello")
+    for taken in RESERVED_PREFIXES:
+        if entry.prefix == taken or entry.prefix.startswith(taken + "/"):
+            raise ConfigError(
+                f"{field}: prefix {entry.prefix!r} is the gateway's own ({taken}): give another"
+            )
+    if not entry.hosts or not all(_HOST.fullmatch(host) for host in entry.hosts):
+        raise ConfigError(f"{field}: hosts {entry.hosts} must be one name or address a replica")
+    if not 1 <= entry.port <= 65_535:
+        raise ConfigError(f"{field}: port {entry.port}: give one from 1 to 65535")
+    if not _PATH.fullmatch(entry.health):
+        raise ConfigError(f"{field}: health {entry.health!r} is no path: give one such as /")
 
 
 def _check_target(target: str) -> None:

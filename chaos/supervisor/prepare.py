@@ -8,8 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from chaos.compose import read_topology
-from chaos.lab import COMPOSE_FILE, DATA_FOLDER, STATE_FOLDER, load_lab
+from chaos.lab import DATA_FOLDER, STATE_FOLDER, load_lab
 from chaos.server_binary import PROGRAM, find_server
 from chaos.supervisor.plan import ProcessPlan, plan_processes
 
@@ -26,7 +25,7 @@ def plan_lab(root: Path) -> list[ProcessPlan]:
     """
     lab = load_lab(root)
     return plan_processes(
-        read_topology(root / COMPOSE_FILE),
+        lab.topology(),
         data=root / STATE_FOLDER / DATA_FOLDER,
         programs={"python": sys.executable, "sh": SHELL, PROGRAM: str(find_server().path)},
         environment={**os.environ, **lab.ports.environment},

@@ -40,12 +40,10 @@ def restart(
 
 async def _restart(lab: "Lab", driver: "Driver", instance: str) -> float:
     """Restart one instance and return the seconds until it is ready again."""
-    from chaos.compose import read_topology
-    from chaos.lab import COMPOSE_FILE
     from chaos.readiness import missing_instances, read_members
     from kit.errors import LabEnvironmentError
 
-    topology = read_topology(lab.root / COMPOSE_FILE)
+    topology = lab.topology()
     say(f"squall: restarting {instance}")
     before = (await read_members(lab.control)).get(instance)
     began_s = time.monotonic()

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 def status(as_json: JsonFlag = False) -> None:
     """Show every process: state, ready, rps, p99, memory; exit code 3 if control is silent."""
-    from chaos.compose import read_topology
-    from chaos.lab import COMPOSE_FILE, load_lab
+    from chaos.lab import load_lab
     from chaos.readiness import missing_instances, read_members
     from kit.errors import EXIT_ENVIRONMENT, LabEnvironmentError
 
@@ -27,7 +26,7 @@ def status(as_json: JsonFlag = False) -> None:
         raise LabEnvironmentError("the lab is not running: make up")
     members = asyncio.run(read_members(lab.control))
     memory = driver.memory()
-    missing = missing_instances(read_topology(lab.root / COMPOSE_FILE), statuses, members)
+    missing = missing_instances(lab.topology(), statuses, members)
     rows = [describe(one, members.get(one.instance), memory, missing) for one in statuses]
     data = {
         "mode": lab.mode,

@@ -124,11 +124,9 @@ def _choose(wanted: str) -> tuple["Mode", str]:
 
 
 def _wait(lab: "Lab") -> None:
-    from chaos.compose import read_topology
-    from chaos.lab import COMPOSE_FILE
     from chaos.readiness import wait_ready
 
-    topology = read_topology(lab.root / COMPOSE_FILE)
+    topology = lab.topology()
     asyncio.run(
         wait_ready(
             topology,
