@@ -41,6 +41,8 @@ DEFAULT_MODES: Mapping[str, Mode] = {
     "static": Mode.ON,  # off: leases end by the own clock while control is away
     "cancellation": Mode.ON,  # off: work goes on for a caller who left
     "retry_budget": Mode.ON,  # off: every call may retry as often as it likes
+    "cache": Mode.ON,  # off: video asks the store for everything
+    "single_flight": Mode.ON,  # off: who misses the cache together asks the store each by himself
     "breaker": Mode.SHADOW,
     "retry": Mode.SHADOW,
     "hedge": Mode.SHADOW,

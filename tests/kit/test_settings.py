@@ -11,6 +11,7 @@ from kit.settings import Settings, load_settings
 GOOD = {
     "SQUALL_CONTROL": "control:6379",
     "SQUALL_STORE": "store-1:6379,store-2:6380",
+    "SQUALL_CACHE": "cache-1:6379,cache-2:6379",
     "SQUALL_HOST": "127.77.0.9",
     "SQUALL_REPLICA": "2",
     "SQUALL_LOG_LEVEL": "INFO",
@@ -24,15 +25,17 @@ def test_every_variable_reaches_its_field() -> None:
         replica=2,
         control=("control", 6379),
         store=(("store-1", 6379), ("store-2", 6380)),
+        cache=(("cache-1", 6379), ("cache-2", 6379)),
         host="127.77.0.9",
         log_level="info",
     )
 
 
 def test_only_control_is_required() -> None:
-    """Without the others: replica 1, no store, every address, warnings."""
+    """Without the others: replica 1, no store, no cache, every address, warnings."""
     found = load_settings("l7", {"SQUALL_CONTROL": "c:1"}, lambda: None)
-    assert (found.replica, found.store, found.host, found.log_level) == (1, (), "", "warning")
+    assert (found.replica, found.store, found.cache) == (1, (), ())
+    assert (found.host, found.log_level) == ("", "warning")
     assert found.bind_host == "0.0.0.0"
 
 
