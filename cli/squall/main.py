@@ -11,6 +11,7 @@ import typer
 
 from kit.errors import LabError
 from squall.commands import (
+    banner,
     compare,
     doctor,
     down,
@@ -45,6 +46,7 @@ app.command("up")(up.up)
 app.command("down")(down.down)
 app.command("restart")(restart.restart)
 app.command("status")(status.status)
+app.command("banner")(banner.banner)
 app.command("doctor")(doctor.doctor)
 app.command("seed")(seed.seed)
 app.add_typer(fault.app, name="fault")

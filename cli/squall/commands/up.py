@@ -6,19 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from squall.banner import TRY_LINES as TRY_LINES
+from squall.banner import banner
 from squall.output import JsonFlag, emit, say
 
 if TYPE_CHECKING:
     from chaos.lab import Lab, Mode
-
-# The lines a user pastes; the port is the only thing that may differ.
-TRY_LINES = """\
-curl -s 127.0.0.1:8080/v1/videos/1                          # l4, l7, gateway, four services, the store
-./squall status                                             # every process: up, ready, rps, p99, memory
-./squall fault add latency --on comment --ms 500 --ttl 60s  # the same page now answers 200 in under 450 ms,
-curl -s 127.0.0.1:8080/v1/videos/1                          #   with "degraded": ["comments"]
-./squall drill run overload                                 # open-loop Locust, fault, verdict, control
-make down                                                   # leaves no process, container, network, volume or port"""  # noqa: E501 - as the README has them
 
 
 def up(
@@ -41,23 +34,6 @@ def up(
     _wait(lab)
     data = _describe(lab, time.monotonic() - began_s, is_new=is_new)
     emit("squall.up/1", data, as_json=as_json, text=banner(data))
-
-
-def banner(data: dict[str, object]) -> str:
-    """Return what a person reads when the lab is ready."""
-    front = str(data["port"])
-    state = f"ready after {data['seconds']} s" if data["started"] else "already up"
-    return "\n".join(
-        [
-            f"squall is {state}: {data['processes']} {data['mode']}, {data['memory_mib']} MiB",
-            "",
-            f"  front door  http://127.0.0.1:{front}/  (pages: /docs)",
-            f"  control     127.0.0.1:{data['control_port']}",
-            f"  locust      http://127.0.0.1:{data['locust_port']}/  (after make load)",
-            "",
-            *(f"    {line}" for line in TRY_LINES.replace(":8080/", f":{front}/").splitlines()),
-        ]
-    )
 
 
 def _running_lab() -> "Lab | None":
