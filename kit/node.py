@@ -91,6 +91,7 @@ class Node:
         self._on_change: list[Callable[[LabState], None]] = []
         self._on_reset: list[Callable[[float], None]] = []
         self._answers: dict[str, Answer] = {}
+        self._via: dict[str, str] = {}
         self._epoch: int | None = None
         self._counted_from = (time.monotonic(), time.process_time())
         self._started_unix_s = time.time()
@@ -126,6 +127,14 @@ class Node:
         """Tell control at once what we are now, e.g. not ready."""
         if self._following is not None:
             await self._follower.announce()
+
+    def set_via(self, via: Mapping[str, str]) -> None:
+        """Say in the lease which ways round are kept open (``Member.via``); ``announce`` tells it.
+
+        Args:
+            via: ``<client>><host>:<port>`` of a server to ``<host>:<port>`` to dial instead.
+        """
+        self._via = dict(via)
 
     def mode(self, policy: str) -> Mode:
         """Return how a policy stands for this process; a dictionary look-up."""
@@ -246,6 +255,7 @@ class Node:
             pid=os.getpid(),
             started_unix_s=self._started_unix_s,
             digest=digest,
+            via=self._via,
         )
 
     def _faults_now(self) -> Sequence[FaultRule]:
