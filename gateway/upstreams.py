@@ -19,6 +19,7 @@ from gateway.checks import run_checks
 from gateway.settings import DEFAULT_BULKHEAD
 from kit.directory import Endpoint
 from lb.policy.balancer import Balancer
+from resilience.detached import Detached
 from resilience.errors import Code, ServiceError, UpstreamReset
 from resilience.pipeline import ClientPipeline
 from resilience.policy.bulkhead import Bulkhead
@@ -92,6 +93,7 @@ class Upstream(Generic[StubT]):
             scope=f"{lab.instance}>{service}",
             rng=random.Random(lab.rng.random()),
         )
+        self._detached = Detached()
         self._checking: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -100,6 +102,7 @@ class Upstream(Generic[StubT]):
     def start(self) -> None:
         """Follow the registry and begin to check."""
         self._lab.register_gate(f"{self.service}.balancer", self._balancer)
+        self._lab.register_gate(f"{self.service}.abandoned", self._detached)
         for name, policy in self._pipeline.policies.items():
             self._lab.register_gate(f"{self.service}.{name}", policy)
         self._lab.directory.on_change(self.service, self._set_endpoints)
@@ -119,6 +122,7 @@ class Upstream(Generic[StubT]):
         if self._checking is not None:
             self._checking.cancel()
             await asyncio.gather(self._checking, return_exceptions=True)
+        await self._detached.close()
         await self._channels.close()
 
     async def call(
@@ -156,7 +160,11 @@ class Upstream(Generic[StubT]):
         if connection is None:
             raise _left(endpoint)
         try:
-            return await unary(method(connection.stub), request, timeout_s)
+            if self._lab.mode("cancellation") is Mode.ON:
+                return await unary(method(connection.stub), request, timeout_s)
+            # A time that is ours alone would make gRPC cancel the call over there.
+            passed_on_s = timeout_s if self._lab.mode("deadline") is Mode.ON else None
+            return await self._detached.run(unary(method(connection.stub), request, passed_on_s))
         except UpstreamReset:
             self._balancer.on_unreachable(endpoint, time.monotonic())
             raise

@@ -87,9 +87,11 @@ def interceptors(node: Node) -> list["grpc.aio.ServerInterceptor[Any, Any]"]:
     """Return what guards the calls of a process, outermost first."""
     limiter = LimiterInterceptor(BbrLimiter(node.pressure), switches=node, scope=node.instance)
     node.register_gate("limiter", limiter.gate)
+    context = ContextInterceptor(switches=node, on_finish=record_to(node.recorder, node.instance))
+    node.register_gate("abandoned", context.detached)
     return [
         InFlightInterceptor(node.lifecycle),
-        ContextInterceptor(switches=node, on_finish=record_to(node.recorder, node.instance)),
+        context,
         DeadlineInterceptor(switches=node),
         limiter,
         FaultInterceptor(node.faults),

@@ -18,6 +18,7 @@ TRACEPARENT_HEADER = "traceparent"
 BAGGAGE_HEADER = "baggage"
 BAGGAGE_CRITICALITY = "squall.criticality"
 BAGGAGE_TENANT = "squall.tenant"
+BAGGAGE_GONE_AT = "squall.gone_at"  # unix ms; sent by a load generator, for counters alone
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -60,6 +61,8 @@ class Context:
         notes: Decisions taken on this hop, in order.
         cut: Who cut it short; None when nobody did.
         parent_span_id: The caller's span; "" when it sent none.
+        gone_at_unix_ms: When the client at the very front will have left, by the wall clock; None
+            when it didn't say. Nothing decides by it: it only lets work for nobody be counted.
     """
 
     request_id: str
@@ -72,6 +75,7 @@ class Context:
     notes: list[Note] = field(default_factory=list)
     cut: Cut | None = None
     parent_span_id: str = ""
+    gone_at_unix_ms: int | None = None
 
     def remaining_s(self, now_s: float) -> float | None:
         """Seconds left, possibly negative; None without a deadline."""

@@ -5,10 +5,12 @@ or request id that is malformed is replaced, as their standards ask; a malformed
 since guessing a deadline means working for nobody or not at all.
 """
 
+import re
 from collections.abc import Callable
 
 from resilience.context import (
     BAGGAGE_CRITICALITY,
+    BAGGAGE_GONE_AT,
     BAGGAGE_HEADER,
     BAGGAGE_TENANT,
     REQUEST_ID_HEADER,
@@ -23,6 +25,7 @@ from resilience.wire import format_baggage, format_traceparent, parse_baggage, p
 TRACE_ID_DIGITS = 32
 SPAN_ID_DIGITS = 16
 MAX_TENANT_CHARS = 64  # a tenant becomes a label of metrics and a key of quotas
+_UNIX_MS = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 Get = Callable[[str], str | None]
 """Look a lower-case name up; None when the caller did not send it."""
@@ -52,6 +55,8 @@ def inject(context: Context) -> list[tuple[str, str]]:
         baggage[BAGGAGE_CRITICALITY] = context.criticality.name.lower()
     if context.tenant:
         baggage[BAGGAGE_TENANT] = context.tenant
+    if context.gone_at_unix_ms is not None:
+        baggage[BAGGAGE_GONE_AT] = str(context.gone_at_unix_ms)
     if baggage:
         carried.append((BAGGAGE_HEADER, format_baggage(baggage)))
     return carried
@@ -79,3 +84,6 @@ def _read_baggage(text: str, context: Context) -> None:
     tenant = members.get(BAGGAGE_TENANT, "")
     if len(tenant) <= MAX_TENANT_CHARS and tenant.isprintable():
         context.tenant = tenant
+    gone_at = members.get(BAGGAGE_GONE_AT, "")
+    if _UNIX_MS.fullmatch(gone_at):
+        context.gone_at_unix_ms = int(gone_at)

@@ -2,7 +2,8 @@
 
 At the deadline the work is cancelled and answered 504; when the client leaves it is cancelled and
 counted as 499. Why it was cut is written into the Context first, so that policies below can tell
-the two apart.
+the two apart. Two switches, since they are two things: ``deadline`` is about the time,
+``cancellation`` about the client.
 """
 
 import asyncio
@@ -21,7 +22,8 @@ from resilience.switches import Switches
 class DeadlineMiddleware:
     """Cancel at the deadline or at the client's leaving; needs ``ContextMiddleware`` outside.
 
-    With the switch ``deadline`` not on, nothing is watched and nothing is cancelled.
+    With the switch ``deadline`` not on no time ends the work; with ``cancellation`` not on a client
+    who leaves doesn't, and its work goes on to the end.
 
     Raises (to the layer outside):
         DeadlineExpired: 504.
@@ -43,17 +45,26 @@ class DeadlineMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = current()
-        if (
-            context is None
-            or scope["type"] != "http"
-            or scope["path"] in self._exempt
-            or self._switches.mode("deadline") is not Mode.ON
-        ):
+        if context is None or scope["type"] != "http" or scope["path"] in self._exempt:
             await self._app(scope, receive, send)
+            return
+        has_time = self._switches.mode("deadline") is Mode.ON
+        is_heard = self._switches.mode("cancellation") is Mode.ON
+        if has_time or is_heard:
+            remaining_s = context.remaining_s(self._clock()) if has_time else None
+            await self._guarded(context, remaining_s, is_heard, scope, receive, send)
         else:
-            await self._watched(context, scope, receive, send)
+            await self._app(scope, receive, send)
 
-    async def _watched(self, context: Context, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _guarded(
+        self,
+        context: Context,
+        remaining_s: float | None,
+        is_heard: bool,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         is_complete = False
 
         def on_time() -> None:
@@ -71,10 +82,10 @@ class DeadlineMiddleware:
                 cut.disarm()
             await send(message)
 
-        cut = CutOff(context.remaining_s(self._clock()), on_time)
-        watch = DisconnectWatch(receive, on_disconnect)
+        cut = CutOff(remaining_s, on_time)
+        watch = DisconnectWatch(receive, on_disconnect) if is_heard else None
         try:
-            await self._app(scope, watch.receive, observed)
+            await self._app(scope, watch.receive if watch else receive, observed)
         except asyncio.CancelledError:
             if not cut.claim():
                 raise
@@ -85,7 +96,8 @@ class DeadlineMiddleware:
             raise
         finally:
             cut.close()
-            watch.stop()
+            if watch is not None:
+                watch.stop()
 
     def _error(self, context: Context) -> ServiceError:
         now_s = self._clock()

@@ -3,7 +3,8 @@
 ``ContextInterceptor`` is the outermost: it reads the Context from the metadata and gRPC's own
 deadline, turns a ServiceError into a status, and reports how each call ended. gRPC cancels a
 handler both at the deadline and when the caller leaves; which of the two it was is told by the
-clock, and written into the Context for those inside.
+clock, and written into the Context for those inside. With the switch ``cancellation`` not on, the
+handler is out of gRPC's reach: what was begun is done to the end, for nobody.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ import grpc.aio
 
 from resilience.context import Context, Cut, current, enter, leave
 from resilience.cutoff import CutOff
+from resilience.detached import Detached
 from resilience.errors import Code, DeadlineExpired, ServiceError
 from resilience.observer import SILENT, Observer
 from resilience.outcome import Judge, classify
@@ -43,9 +45,12 @@ class ContextInterceptor(UnaryInterceptor):
     """Begin and end a call on this hop.
 
     Args:
-        switches: Asked for ``deadline``: unless it is on, the Context gets none.
+        switches: Asked for ``deadline``: unless it is on, the Context gets none; and for
+            ``cancellation``: unless it is on, a caller who leaves ends nothing.
         on_finish: Gets each call's summary.
         clock: Monotonic seconds.
+
+    Attribute ``detached`` counts the work that went on for nobody.
     """
 
     def __init__(
@@ -55,11 +60,19 @@ class ContextInterceptor(UnaryInterceptor):
         self._switches = switches
         self._on_finish = on_finish
         self._clock = clock
+        self.detached = Detached()
 
     async def handle(
         self, method: str, inner: Unary, request: Any, servicer: ServicerContext
     ) -> Any:
         """Serve one call with a Context, and report it."""
+        if self._switches.mode("cancellation") is Mode.ON:
+            return await self._serve(method, inner, request, servicer)
+        return await self.detached.run(self._serve(method, inner, request, servicer))
+
+    async def _serve(
+        self, method: str, inner: Unary, request: Any, servicer: ServicerContext
+    ) -> Any:
         context = self._read(servicer)
         remaining_in_s = context.remaining_s(context.arrived_s)
         started_unix_s = time.time()

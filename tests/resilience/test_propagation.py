@@ -72,3 +72,13 @@ def test_unknown_criticalities_and_odd_tenants_are_dropped() -> None:
     ):
         context = extract({"baggage": baggage}.get, 0.0)
         assert (context.criticality, context.tenant) == (Criticality.CRITICAL, "")
+
+
+def test_when_the_client_leaves_is_carried_to_every_hop() -> None:
+    """It only lets waste be counted, so what makes no sense is dropped."""
+    first = extract({"baggage": "squall.gone_at=1790000000000"}.get, 0.0)
+    carried = dict(inject(first))
+    assert extract(carried.get, 1.0).gone_at_unix_ms == 1_790_000_000_000
+
+    for odd in ("soon", "-5", "1.5", "1" * 16, ""):
+        assert extract({"baggage": f"squall.gone_at={odd}"}.get, 0.0).gone_at_unix_ms is None

@@ -190,7 +190,7 @@ async def test_a_failing_receive_is_raised_where_the_application_reads() -> None
 @pytest.mark.parametrize("mode", [Mode.OFF, Mode.SHADOW])
 async def test_not_on_nothing_is_watched(mode: Mode) -> None:
     """The control arm: the work goes on after the client has left."""
-    hop = Hop(hang, budget_s=0.01, deadline=mode)
+    hop = Hop(hang, budget_s=0.01, deadline=mode, cancellation=mode)
     client = Client(hop.app)
     serving = asyncio.ensure_future(client.run())
     client.gone.set()
@@ -199,6 +199,26 @@ async def test_not_on_nothing_is_watched(mode: Mode) -> None:
     assert not serving.done()
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
+
+
+async def test_a_client_who_leaves_is_heard_without_a_deadline_too() -> None:
+    """The two switches are independent: no time ends this work, and its client's leaving does."""
+    hop = Hop(hang, budget_s=0.01, deadline=Mode.OFF)
+    client = Client(hop.app)
+    client.gone.set()
+    await asyncio.wait_for(client.run(), 5)
+
+    assert (hop.finished[0].status, hop.finished[0].context.cut) == ("CLIENT_CLOSED", Cut.CALLER)
+
+
+async def test_a_deadline_holds_without_cancellation_too() -> None:
+    """The client's leaving changes nothing; the time ends the work."""
+    hop = Hop(hang, budget_s=0.02, cancellation=Mode.OFF)
+    client = Client(hop.app)
+    client.gone.set()
+    await asyncio.wait_for(client.run(), 5)
+
+    assert hop.finished[0].status == "DEADLINE_EXCEEDED"
 
 
 async def test_health_paths_and_requests_without_context_pass_by() -> None:

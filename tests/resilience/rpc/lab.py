@@ -56,9 +56,12 @@ class Lab:
         self.finished: asyncio.Queue[Finished] = asyncio.Queue()
         self.switches = FixedSwitches(modes)
         self.address = f"127.0.0.1:{free_port()}"
+        self.context = ContextInterceptor(
+            switches=self.switches, on_finish=self.finished.put_nowait
+        )
         self.server = grpc.aio.server(
             interceptors=[
-                ContextInterceptor(switches=self.switches, on_finish=self.finished.put_nowait),
+                self.context,
                 DeadlineInterceptor(switches=self.switches),
                 LimiterInterceptor(self.gate, switches=self.switches, scope="video.2"),
             ]

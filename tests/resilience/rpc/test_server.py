@@ -216,3 +216,39 @@ def test_grpc_s_cancelling_is_told_apart_by_the_clock() -> None:
     assert cause_of_cancelling(context, 99.996) is Cut.DEADLINE
     context.cut = Cut.CALLER
     assert cause_of_cancelling(context, 200.0) is Cut.CALLER
+
+
+async def test_without_cancellation_a_handler_ends_its_work_for_nobody() -> None:
+    """Its caller has left; it isn't cut, answers nobody, and its summary says OK."""
+    has_begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def handle(request: Any, servicer: Any) -> video_pb2.Video:
+        has_begun.set()
+        await may_end.wait()
+        return video_pb2.Video(id=7)
+
+    async with running(handle, cancellation=Mode.OFF) as lab:
+        calling = asyncio.create_task(unary(lab.stub.GetVideo, get_video()))
+        await asyncio.wait_for(has_begun.wait(), 5)
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+        for _ in range(5_000):  # until gRPC has told the server
+            if lab.context.detached.abandoned:
+                break
+            await asyncio.sleep(0.001)
+        assert lab.context.detached.snapshot() == {"running": 1, "abandoned": 1}
+        assert lab.finished.empty()
+        may_end.set()
+        finished = await lab.wait_finished()
+
+    assert (finished.status, finished.context.cut) == ("OK", None)
+
+
+async def test_without_cancellation_a_deadline_still_ends_the_work() -> None:
+    """The time was passed on, so this hop knows by itself when to stop."""
+    async with running(hang, cancellation=Mode.OFF) as lab:
+        with pytest.raises((UpstreamTimeout, UpstreamStatus)):
+            await unary(lab.stub.GetVideo, get_video(), 0.1)
+        finished = await lab.wait_finished()
+
+    assert finished.status == "DEADLINE_EXCEEDED"
