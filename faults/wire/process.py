@@ -1,0 +1,110 @@
+"""The links process: follow the rules of the lab, and stand in the paths that they disturb.
+
+Why: one process for all links, so that one place has the listeners, the proof and the HTTP API.
+It follows control as everybody does (``kit.node``), and fails static as everybody does.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from faults.wire.links import LINKS_VARIABLE, Address, Server, numbered, parse_links
+from faults.wire.overrides import Overrides
+from faults.wire.ports import PortRange
+from faults.wire.proof import WireProofs
+from kit.node import Node
+
+LOOK_S = 1.0  # a renewal: servers that come back elsewhere are noticed by then
+STORE = "store"
+CACHE = "cache"
+
+log = logging.getLogger(__name__)
+
+
+class LinksProcess:
+    """Keep the link proxies in step with control.
+
+    Args:
+        node: Started.
+        links_text: The declared links; None reads ``SQUALL_LINKS``.
+
+    Raises:
+        ConfigError: A declared link is none.
+    """
+
+    def __init__(self, node: Node, links_text: str | None = None) -> None:
+        text = os.environ.get(LINKS_VARIABLE, "") if links_text is None else links_text
+        self._node = node
+        self._nodes = _nodes(node)
+        self._aliases: dict[Address, Address] = {}
+        self._announcing: set[asyncio.Task[None]] = set()
+        self.overrides = Overrides(
+            parse_links(text),
+            lambda: node.host,
+            PortRange(node.settings.bind_host),
+            WireProofs(),
+            self._announce,
+            node.rng,
+        )
+
+    async def run(self) -> None:
+        """Act until cancelled."""
+        node = self._node
+        node.answer("faults", lambda args: self.proofs())
+        node.on_reset(lambda now_s: self.overrides.proofs.reset())
+        node.lifecycle.on_ready_change(lambda ready: None if ready else self.overrides.leave())
+        await self._learn_aliases()
+        self.apply()
+        node.on_change(lambda state: self.apply())
+        for service in sorted({link.server for link in self.overrides.links}):
+            node.directory.on_change(service, lambda endpoints: self.apply())
+        try:
+            while True:
+                await asyncio.sleep(LOOK_S)
+                await self._learn_aliases()
+                self.apply()
+        finally:
+            self.overrides.close()
+
+    def apply(self) -> None:
+        """Bring the proxies in line with what is known now; does nothing when they are."""
+        node = self._node
+        if not node.lifecycle.is_stopping:
+            self.overrides.apply(
+                node.state.faults, node.directory.members(), self._nodes, self._aliases
+            )
+
+    def proofs(self) -> dict[str, dict[str, Any]]:
+        """Return fault id to what it has done."""
+        return self.overrides.proofs.as_dict()
+
+    def servers(self) -> Sequence[Server]:
+        """Return the nodes of store and cache."""
+        return self._nodes
+
+    def _announce(self, via: dict[str, str]) -> None:
+        self._node.set_via(via)
+        task = asyncio.get_running_loop().create_task(self._node.announce())
+        self._announcing.add(task)
+        task.add_done_callback(self._announcing.discard)
+
+    async def _learn_aliases(self) -> None:
+        """Look up the numbers behind the nodes' names: a cluster tells its clients numbers."""
+        loop = asyncio.get_running_loop()
+        for server in self._nodes:
+            host, port = server.address
+            try:
+                found = await loop.getaddrinfo(host, port, family=socket.AF_INET)
+            except OSError:
+                continue  # it isn't there now; what it was called before still holds
+            number = found[0][4][0]
+            if number != host:
+                self._aliases[server.address] = (str(number), port)
+
+
+def _nodes(node: Node) -> list[Server]:
+    settings = node.settings
+    return numbered(STORE, settings.store) + numbered(CACHE, settings.cache)
