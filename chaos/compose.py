@@ -99,6 +99,11 @@ class Topology:
         own = {name: one for name, one in self.services.items() if mode in one.modes}
         return replace(self, services=own)
 
+    def only_members(self) -> "Topology":
+        """Leave out what holds no lease."""
+        own = {name: one for name, one in self.services.items() if one.is_member}
+        return replace(self, services=own)
+
 
 def read_topology(*paths: Path) -> Topology:
     """Read a compose file, and those that are laid over it.

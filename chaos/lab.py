@@ -33,6 +33,7 @@ DEFAULT_PORT = 8080
 CONTROL_OFFSET = -1
 LOCUST_OFFSET = 9
 CONSOLE_OFFSET = 10
+TOXICS_OFFSET = 11
 PING_TIMEOUT_S = 1.0
 INSIDE = "SQUALL_INSIDE"  # set in the container `lab`: the command, without an engine's socket
 
@@ -45,6 +46,7 @@ class LabPorts:
     control: int
     locust: int
     console: int
+    toxics: int = DEFAULT_PORT + TOXICS_OFFSET  # not in the files of labs before it was published
 
     @property
     def environment(self) -> dict[str, str]:
@@ -54,6 +56,7 @@ class LabPorts:
             "SQUALL_CONTROL_PORT": str(self.control),
             "SQUALL_LOCUST_PORT": str(self.locust),
             "SQUALL_CONSOLE_PORT": str(self.console),
+            "SQUALL_TOXICS_PORT": str(self.toxics),
         }
 
 
@@ -69,6 +72,7 @@ def read_ports(environ: Mapping[str, str] = os.environ) -> LabPorts:
         _port(environ, "SQUALL_CONTROL_PORT", front + CONTROL_OFFSET),
         _port(environ, "SQUALL_LOCUST_PORT", front + LOCUST_OFFSET),
         _port(environ, "SQUALL_CONSOLE_PORT", front + CONSOLE_OFFSET),
+        _port(environ, "SQUALL_TOXICS_PORT", front + TOXICS_OFFSET),
     )
 
 
@@ -135,6 +139,10 @@ class Lab:
         Raises:
             LabEnvironmentError: No supervisor or no engine answers.
         """
+        if self.inside:
+            from chaos.inside import InsideDriver
+
+            return InsideDriver(self.topology(), self.control)
         if self.mode == "processes":
             from chaos.drivers.processes import ProcessDriver
 
@@ -142,6 +150,20 @@ class Lab:
         from chaos.drivers.containers import ContainerDriver
 
         return ContainerDriver(self.topology())
+
+    def require_host(self, what: str) -> None:
+        """Refuse what only the machine itself can do, in the container `lab`.
+
+        Args:
+            what: E.g. ``end the lab``.
+
+        Raises:
+            LabEnvironmentError: We are inside.
+        """
+        if self.inside:
+            from chaos.inside import refuse
+
+            refuse(what)
 
     def run_inside(self, service: str, argv: Sequence[str]) -> int:
         """Run a command where a service's first replica runs, with its environment.

@@ -24,7 +24,7 @@ def banner(data: Mapping[str, object]) -> str:
     """
     state = f"ready after {data['seconds']} s" if data["started"] else "already up"
     size = f"{data['processes']} {data['mode']}, {data['memory_mib']} MiB"
-    return _page(f"squall is {state}: {size}", data, TRY_LINES.splitlines())
+    return _page(f"squall is {state}: {size}", data, _on_port(data).splitlines())
 
 
 def inside_banner(data: Mapping[str, object]) -> str:
@@ -33,20 +33,22 @@ def inside_banner(data: Mapping[str, object]) -> str:
     Args:
         data: As ``squall banner --json`` prints it.
     """
-    lines = [_said_for_containers(line) for line in TRY_LINES.splitlines()]
+    lines = [_said_for_containers(line) for line in _on_port(data).splitlines()]
     lines.insert(-1, COPY_LINE)
     title = f"squall is ready: {data['processes']} processes hold their lease"
     return _page(title, data, _aligned(lines))
 
 
 def _page(title: str, data: Mapping[str, object], lines: list[str]) -> str:
-    front = str(data["port"])
-    places = [f"  front door  http://127.0.0.1:{front}/  (pages: /docs)"]
+    places = [f"  front door  http://127.0.0.1:{data['port']}/  (pages: /docs)"]
     places.append(f"  control     127.0.0.1:{data['control_port']}")
     if "locust_port" in data:
         places.append(f"  locust      http://127.0.0.1:{data['locust_port']}/  (after make load)")
-    tries = [f"    {line}".replace(":8080/", f":{front}/") for line in lines]
-    return "\n".join([title, "", *places, "", *tries])
+    return "\n".join([title, "", *places, "", *(f"    {line}" for line in lines)])
+
+
+def _on_port(data: Mapping[str, object]) -> str:
+    return TRY_LINES.replace(":8080/", f":{data['port']}/")
 
 
 def _said_for_containers(line: str) -> str:

@@ -24,6 +24,7 @@ import uvloop
 
 from kit.errors import LabEnvironmentError, LabError
 from kit.settings import load_settings
+from resilience.errors import ServiceError
 from services.account.data import account_key, encode_account, name_key
 from services.comment.data import comment_ids_key, comment_member, comments_key
 from services.counter.data import likers_key, views_key
@@ -92,7 +93,7 @@ async def seed(store: StoreClient, size_name: str, dataset_seed: int, *, if_empt
         LabEnvironmentError: When the store doesn't acknowledge everything within the limit.
     """
     began_s = time.monotonic()
-    kept = await store.read("GET", MARKER_KEY)
+    kept = await _read_marker(store)
     if if_empty and isinstance(kept, bytes):
         found = msgspec.json.decode(kept, type=Marker)
         return Seeded(False, found.size, 0, 0, time.monotonic() - began_s)
@@ -170,6 +171,18 @@ async def _acknowledged(store: StoreClient, writes: Sequence[Write]) -> int:
         left = [write for write, _ in missing]
         again += len(left)
         await asyncio.sleep(PAUSE_S)
+
+
+async def _read_marker(store: StoreClient) -> object:
+    """Read what was written last; waits while the nodes are forming their cluster."""
+    limit_s = time.monotonic() + LIMIT_S
+    while True:
+        try:
+            return await store.read("GET", MARKER_KEY)
+        except ServiceError as error:
+            if time.monotonic() >= limit_s:
+                raise LabEnvironmentError(f"the store doesn't answer: {error}") from error
+            await asyncio.sleep(PAUSE_S)
 
 
 async def _main(arguments: argparse.Namespace) -> Seeded:

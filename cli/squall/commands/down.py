@@ -22,6 +22,7 @@ def down(
     from chaos.supervisor.launch import end_supervisor
 
     lab = load_lab()
+    lab.require_host("end the lab")
     was_up = end_supervisor(lab.state_folder)
     if lab.mode == "containers":
         was_up = _end_containers(lab, purge=purge) or was_up

@@ -1,7 +1,6 @@
 """``squall status``: every process, as its driver and as control see it."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,23 +15,19 @@ if TYPE_CHECKING:
 
 def status(as_json: JsonFlag = False) -> None:
     """Show every process: state, ready, rps, p99, memory; exit code 3 if control is silent."""
-    from chaos.inside import leased, memory_bytes
     from chaos.lab import load_lab
     from chaos.readiness import missing_instances, read_members
     from kit.errors import EXIT_ENVIRONMENT, LabEnvironmentError
 
     lab = load_lab()
     members = asyncio.run(read_members(lab.control))
-    topology = lab.topology()
-    if lab.inside:
-        statuses, memory = leased(topology, members, time.time()), memory_bytes(members)
-        missing = [one.instance for one in statuses if not _is_ready(members.get(one.instance))]
-    else:
-        driver = lab.driver()
-        statuses, memory = list(driver.instances()), dict(driver.memory())
-        missing = missing_instances(topology, statuses, members)
+    topology = lab.topology().only_members() if lab.inside else lab.topology()
+    driver = lab.driver()
+    statuses = driver.instances()
     if not statuses:
         raise LabEnvironmentError("the lab is not running: make up")
+    memory = driver.memory()
+    missing = missing_instances(topology, statuses, members)
     rows = [describe(one, members.get(one.instance), memory, missing) for one in statuses]
     data = {
         "mode": lab.mode,
@@ -87,10 +82,6 @@ def as_text(data: Mapping[str, Any]) -> str:
     state = "ready" if data["is_ready"] else "not ready"
     title = f"{data['mode']} at {data['url']}: {state}, {_mib(data['memory_bytes'])} MiB{control}"
     return f"{title}\n\n{table(head, rows)}"
-
-
-def _is_ready(member: "Member | None") -> bool:
-    return member is not None and member.ready
 
 
 def _mib(size: int | None) -> int | None:

@@ -42,6 +42,7 @@ def _running_lab() -> "Lab | None":
     from chaos.supervisor.launch import find_supervisor
 
     lab = load_lab()
+    lab.require_host("start the lab")
     if lab.mode == "processes":
         return lab if find_supervisor(lab.state_folder) else None
     is_ours = (lab.state_folder / LAB_FILE).exists()
