@@ -23,11 +23,11 @@ services:
 
 
 def test_the_labs_own_file_is_read_whole() -> None:
-    """Nineteen instances in the order of the file, three of them video."""
+    """Twenty-one instances in the order of the file, three of them video."""
     topology = read_topology(ROOT / "docker-compose.yml")
 
     assert topology.project == "squall"
-    assert len(topology.instances) == 19
+    assert len(topology.instances) == 21
     assert [name for name in topology.instances if name.startswith("video")] == [
         "video.1",
         "video.2",
@@ -35,7 +35,7 @@ def test_the_labs_own_file_is_read_whole() -> None:
     ]
     assert {s.name for s in topology.services.values() if s.is_one_shot} == {"store-form", "seed"}
     assert {s.name for s in topology.services.values() if s.is_member} == {
-        *("account", "video", "comment", "counter", "gateway", "l7", "l4"),
+        *("account", "video", "comment", "counter", "gateway", "l7", "l4", "links"),
     }
     assert topology.services["l4"].ports[0].port == 8080
     assert topology.services["store-3"].volumes == {"store-3": "/data"}
