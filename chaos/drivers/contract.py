@@ -9,7 +9,7 @@ Source: design.md, "One topology, two ways to run it".
 Not handled: cutting links is the links process's work; a driver only says whether there is one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -18,6 +18,7 @@ from chaos.drivers.host_fault import HostFault as HostFault
 from chaos.drivers.host_fault import HostProof as HostProof
 from kit.errors import LabEnvironmentError
 
+LINKS_SERVICE = "links"  # docker-compose.yml: it alone can cut a link
 DEFAULT_LEASE_S = 3.0  # design.md: as every lease of the lab
 NO_ENGINE_HERE = "no Docker socket in here: run it on the host (make up)"
 
@@ -141,6 +142,16 @@ class Driver(Protocol):
 
     def run_inside(self, service: str, argv: Sequence[str]) -> int:
         """Run a command where the service's first replica runs; returns its exit code."""
+
+
+def capabilities_of(services: Container[str]) -> frozenset[Capability]:
+    """Return what a driver can do that reaches its instances: all, but cut without ``links``.
+
+    Args:
+        services: The services of the compose file.
+    """
+    everything = frozenset(Capability)
+    return everything if LINKS_SERVICE in services else everything - {Capability.CUT}
 
 
 def require(driver: Driver, *needs: str) -> None:

@@ -6,11 +6,21 @@ Not handled: a supervisor of another user (its socket is closed to us).
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chaos.drivers.contract import Capability, InstanceStatus
-from chaos.lab import STATE_FOLDER
+from chaos.compose import read_topology
+from chaos.drivers.contract import (
+    DEFAULT_LEASE_S,
+    Capability,
+    HostFault,
+    HostProof,
+    InstanceStatus,
+    capabilities_of,
+)
+from chaos.keeper.commands import KeeperClient
+from chaos.lab import COMPOSE_FILE, STATE_FOLDER
 from chaos.supervisor.channel import ask
 from chaos.supervisor.logs import tail
 from chaos.supervisor.prepare import child_environment, plan_lab
@@ -24,11 +34,15 @@ class ProcessDriver:
         root: The working tree.
     """
 
-    capabilities = frozenset(Capability)
-
     def __init__(self, root: Path) -> None:
         self._root = root
         self._folder = root / STATE_FOLDER
+        self._keeper = KeeperClient(partial(ask, self._folder))
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """See `Driver.capabilities`."""
+        return capabilities_of(read_topology(self._root / COMPOSE_FILE).services)
 
     def instances(self) -> Sequence[InstanceStatus]:
         """See `Driver.instances`."""
@@ -57,6 +71,22 @@ class ProcessDriver:
     def restart(self, target: str) -> None:
         """See `Driver.restart`."""
         self._ask("restart", target)
+
+    def begin(self, fault: HostFault, *, lease_s: float = DEFAULT_LEASE_S) -> None:
+        """See `Driver.begin`; the supervisor is the keeper."""
+        self._keeper.begin(fault, lease_s=lease_s)
+
+    def renew(self, fault_ids: Sequence[str], *, lease_s: float = DEFAULT_LEASE_S) -> None:
+        """See `Driver.renew`."""
+        self._keeper.renew(fault_ids, lease_s=lease_s)
+
+    def end(self, fault_id: str) -> HostProof:
+        """See `Driver.end`."""
+        return self._keeper.end(fault_id)
+
+    def host_faults(self) -> Sequence[HostProof]:
+        """See `Driver.host_faults`."""
+        return self._keeper.host_faults()
 
     def memory(self) -> Mapping[str, int]:
         """Proportional set sizes, the supervisor's too: they add up to what the whole lab costs."""

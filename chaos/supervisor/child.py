@@ -1,14 +1,13 @@
 """One process of the lab: started, watched, stopped, killed, paused, started again.
 
 Why: the supervisor is the parent of every process, so each end is noticed at once (pidfd) and
-nothing is left
-behind: a child gets SIGKILL from the kernel when the supervisor dies, however it dies.
+nothing is left behind: a child gets SIGKILL from the kernel when the supervisor dies, however it
+dies.
 Source: pidfd_open(2); prctl(2), PR_SET_PDEATHSIG.
-Not handled: processes that leave their process group.
+Not handled: processes that leave their process group and outlive their parent.
 """
 
 import asyncio
-import contextlib
 import ctypes
 import os
 import signal
@@ -21,6 +20,7 @@ from pathlib import Path
 from chaos.supervisor.logs import open_log
 from chaos.supervisor.plan import ProcessPlan
 from chaos.supervisor.restart import RestartRule
+from chaos.supervisor.tree import signal_tree
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 KILL_WAIT_S = 5.0  # a killed process is gone in milliseconds; longer means the kernel holds it
@@ -72,6 +72,8 @@ class Child:
         self._rule = RestartRule(plan.restart)
         self._process: subprocess.Popen[bytes] | None = None
         self._restart: asyncio.TimerHandle | None = None
+        # Called with each new process, before it has run a line of its own.
+        self.on_spawn: Callable[[int], None] = lambda pid: None
         self._ended = asyncio.Event()
         self._ended.set()
         self._is_wanted = False
@@ -105,7 +107,7 @@ class Child:
         await asyncio.wait_for(self._ended.wait(), KILL_WAIT_S)
 
     def pause(self) -> None:
-        """Freeze it with SIGSTOP: its sockets stay open and answer nothing."""
+        """Freeze it and all it started with SIGSTOP: sockets stay open and answer nothing."""
         if self._process is not None:
             self._signal(signal.SIGSTOP)
             self._become(State.PAUSED)
@@ -141,6 +143,7 @@ class Child:
             os.close(log)
         self.started_s = time.monotonic()
         self._ended.clear()
+        self.on_spawn(self._process.pid)
         self._watch(self._process.pid)
         self._become(State.RUNNING)
 
@@ -181,8 +184,7 @@ class Child:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+            signal_tree(self._process.pid, number)
 
     def _become(self, state: State) -> None:
         self.state = state

@@ -4,30 +4,34 @@ Why: what Docker's engine does for containers (start, restart rules, logs, publi
 place to ask), on a machine without it. State lies in one folder; when the supervisor ends, however
 it ends, nothing of the lab goes on.
 Source: design.md, "One topology, two ways to run it".
-Not handled: limits of CPU and memory (the compose file's are for containers).
+It is also the keeper of host faults, since nobody else may touch its children.
+Not handled: the compose file's limits of CPU and memory (they are for containers).
 """
 
 import asyncio
-import json
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chaos.supervisor.channel import LONGEST_LINE_BYTES, SOCKET_NAME, listen
+from chaos.keeper.commands import keeper_commands
+from chaos.keeper.file import LEDGER_FILE
+from chaos.keeper.keeper import Keeper
+from chaos.supervisor.channel import SOCKET_NAME, listen
 from chaos.supervisor.child import Child, State
 from chaos.supervisor.forward import Forwarder
+from chaos.supervisor.hands import ProcessHands, named
 from chaos.supervisor.logs import rotate
 from chaos.supervisor.memory import proportional_bytes
 from chaos.supervisor.plan import ProcessPlan
-from kit.errors import ConfigError, LabError
+from chaos.supervisor.serve import Command, serve_commands
 
 ROTATE_EVERY_S = 10.0
 
-Answer = Awaitable[object]
+STARTED_ANEW = "the supervisor was started anew, and every process with it"
+LAB_ENDED = "the lab was ended"
 
 
 class Supervisor:
@@ -59,7 +63,8 @@ class Supervisor:
             for plan in plans
         }
         self._forwarders = [Forwarder(forward) for plan in plans for forward in plan.forwards]
-        self._commands: dict[str, Callable[[dict[str, Any]], Answer]] = {
+        self._keeper = Keeper(ProcessHands(self._children), folder / LEDGER_FILE)
+        self._commands: dict[str, Command] = {
             "status": self._status,
             "memory": self._memory,
             "start": self._start,
@@ -69,6 +74,7 @@ class Supervisor:
             "resume": self._resume,
             "restart": self._restart,
             "shutdown": self._shutdown,
+            **keeper_commands(self._keeper),
         }
         self._is_over = asyncio.Event()
 
@@ -84,18 +90,22 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._is_over.set)
-        server = None
+        server = keeping = None
         try:
             for forwarder in self._forwarders:
                 await forwarder.start()
-            server = await asyncio.start_unix_server(
-                self._serve, sock=listen(self._folder), limit=LONGEST_LINE_BYTES
-            )
+            server = await serve_commands(listen(self._folder), self._commands, "the supervisor")
+            # Whatever an earlier supervisor left undone ended with its processes.
+            self._keeper.forget_standing(STARTED_ANEW)
             for child in self._children.values():
                 child.start()
+            keeping = loop.create_task(self._keeper.run())
             on_ready()
             await self._rotate_until_over()
         finally:
+            if keeping is not None:
+                keeping.cancel()
+                await self._keeper.close(LAB_ENDED)
             for forwarder in self._forwarders:
                 forwarder.close()
             await self._stop_all()
@@ -120,44 +130,8 @@ class Supervisor:
         ):
             await asyncio.gather(*(child.stop() for child in group))
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while line := await reader.readline():
-                answer = await self._answer(line)
-                writer.write(json.dumps(answer).encode() + b"\n")
-                await writer.drain()
-        except ConnectionError:
-            pass  # who asked has left; the command was carried out all the same
-        finally:
-            writer.close()
-
-    async def _answer(self, line: bytes) -> dict[str, object]:
-        try:
-            request = json.loads(line)
-            return {"result": await self._command(request)(request)}
-        except LabError as error:
-            return {"error": str(error), "usage": isinstance(error, ConfigError)}
-        except (ValueError, KeyError, TypeError, TimeoutError, OSError) as error:
-            return {"error": f"{type(error).__name__}: {error}"}
-
-    def _command(self, request: dict[str, Any]) -> Callable[[dict[str, Any]], Answer]:
-        do = str(request.get("do"))
-        if do not in self._commands:
-            raise ConfigError(f"the supervisor has no command {do!r}: {', '.join(self._commands)}")
-        return self._commands[do]
-
     def _targets(self, request: dict[str, Any]) -> list[Child]:
-        target = str(request["target"])
-        found = [
-            child
-            for name, child in self._children.items()
-            if target in (name, child.plan.service, "*")
-        ]
-        if not found:
-            known = sorted({*self._children, *(c.plan.service for c in self._children.values())})
-            close = get_close_matches(target, known, n=3, cutoff=0.4) or known
-            raise ConfigError(f"nothing called {target!r} runs here; there is {', '.join(close)}")
-        return found
+        return named(self._children, str(request["target"]))
 
     async def _status(self, request: dict[str, Any]) -> object:
         return [describe(child) for child in self._children.values()]

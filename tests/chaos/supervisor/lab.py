@@ -32,9 +32,13 @@ print("deaf", flush=True)
 while True:
     time.sleep(60)
 """
+# A shell whose child burns a core.
+BUSY = """
+  busy: {command: [sh, -c, "echo busy; while :; do :; done & wait"], restart: unless-stopped}
+"""
 
 
-def write_lab(root: Path, port: int, inner: int) -> None:
+def write_lab(root: Path, port: int, inner: int, *, busy: bool = False) -> None:
     """Write the compose file and the stand-ins' code."""
     (root / "serve.py").write_text(SERVE)
     (root / "stubborn.py").write_text(STUBBORN)
@@ -49,15 +53,20 @@ services:
   stubborn: {{command: [python, stubborn.py], restart: unless-stopped, stop_grace_period: 1s}}
   once: {{command: [python, -c, "print('once')"], restart: on-failure}}
   fails: {{command: [python, -c, "print('no'); raise SystemExit(7)"], restart: "no"}}
-""")
+{BUSY if busy else ""}""")
 
 
 @contextmanager
-def running_lab(root: Path) -> Iterator[tuple[Lab, int]]:
-    """Run the tiny lab under a real supervisor; yields it and its published port."""
+def running_lab(root: Path, *, busy: bool = False) -> Iterator[tuple[Lab, int]]:
+    """Run the tiny lab under a real supervisor; yields it and its published port.
+
+    Args:
+        root: Its folder.
+        busy: Whether one more service burns a core.
+    """
     port, inner = free_port(), free_port(f"{NETWORK}.1")
     root.mkdir(exist_ok=True)
-    write_lab(root, port, inner)
+    write_lab(root, port, inner, busy=busy)
     lab = Lab(root, "processes", LabPorts(port, free_port(), 1, 1), NETWORK)
     lab.save()
     start_supervisor(root, lab.state_folder)
