@@ -96,6 +96,11 @@ class Directory:
         """Note that control was away or is new: absences mean nothing for a while."""
         self._steady_since_s = None
 
+    def forget(self) -> None:
+        """Believe no lease any more: what a process without ``static`` does with control away."""
+        self._known = {}
+        self._publish()
+
     def set_state(self, state: LabState) -> None:
         """Take a new picture of who is drained."""
         self._state = state

@@ -2,7 +2,8 @@
 
 Why: pub/sub is a hint and can be lost, so the truth is read again when the version moved, on
 reconnect and every second. With control dead nothing changes but one line in the log, and one when
-it is back.
+it is back. That is the policy ``static``; off, leases are believed no longer than they would last
+had control been asked, and a dead control empties the directory: the drill `control-plane-loss`.
 Source: design.md, "Control plane". What to believe: ``kit.belief``; how it is stored:
 ``kit.scripts``.
 """
@@ -19,7 +20,7 @@ from kit.belief import Belief, Decision
 from kit.control import FOREIGN_ERRORS, Ask, ControlClient, keeping_cancellation
 from kit.directory import Directory
 from kit.errors import LabEnvironmentError
-from kit.members import RENEW_EVERY_S, Member
+from kit.members import LEASE_S, RENEW_EVERY_S, Member
 from kit.scripts import ASK_CHANNEL, HINT_CHANNEL
 from kit.state import LabState
 
@@ -39,6 +40,7 @@ class Follower:
         make_member: Builds the lease for the version acted on.
         on_state: Called with each new picture of the lab, also when something expires.
         on_ask: Answers a question; None means that it isn't for us.
+        is_static: Whether to go on with the endpoints known while control is away.
         clock: Monotonic seconds.
     """
 
@@ -49,6 +51,7 @@ class Follower:
         make_member: Callable[[int], Member],
         on_state: Callable[[LabState], None],
         on_ask: Callable[[Ask], tuple[str, object] | None],
+        is_static: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
@@ -56,7 +59,9 @@ class Follower:
         self._make_member = make_member
         self._on_state = on_state
         self._on_ask = on_ask
+        self._is_static = is_static
         self._clock = clock
+        self._heard_s = clock()
         self._belief = Belief()
         self._wake = asyncio.Event()
         self._synced = asyncio.Event()
@@ -135,11 +140,12 @@ class Follower:
             want_members=self._directory.is_wanted,
             announce=announce,
         )
-        now_s = self._clock()
+        now_s = self._heard_s = self._clock()
         if sync.reading.incarnation != belief.incarnation:
             self._directory.on_interruption()
         decision = belief.decide(sync.reading)
         if decision is Decision.OFFER:
+            belief.lose(now_s)
             await self._client.offer(belief.version, belief.offer(now_s))
         elif decision is Decision.ADOPT:
             was = belief.version
@@ -147,6 +153,8 @@ class Follower:
             self._publish()
             if belief.version != was:
                 self._wake.set()  # tell at once which version we act on
+        elif belief.confirm(now_s):
+            self._publish()
         if sync.members is not None:
             self._directory.update(sync.members, now_s)
 
@@ -160,7 +168,12 @@ class Follower:
         due_s = self._belief.next_expiry_s(now_s)
         if due_s is not None:
             loop = asyncio.get_running_loop()
-            self._expiry = loop.call_later(due_s - now_s + 0.001, self._publish)
+            self._expiry = loop.call_later(due_s - now_s + 0.001, self._on_due)
+
+    def _on_due(self) -> None:
+        """Take what has expired out, and ask: an overlay ends at an answer."""
+        self._publish()
+        self._wake.set()
 
     async def _listen_forever(self) -> None:
         while True:
@@ -205,7 +218,11 @@ class Follower:
             log.exception("an ask could not be answered")
 
     def _note_lost(self, error: LabEnvironmentError) -> None:
+        now_s = self._clock()
+        self._belief.lose(now_s)
         self._directory.on_interruption()
+        if now_s - self._heard_s >= LEASE_S and not self._is_static():
+            self._directory.forget()
         if self.is_connected:
             log.warning("control is away: going on with what is known", extra={"cause": str(error)})
         self.is_connected = False

@@ -96,7 +96,12 @@ class Node:
         self._counted_from = (time.monotonic(), time.process_time())
         self._started_unix_s = time.time()
         self._follower = Follower(
-            self.control, self.directory, self._member, self._apply, self._answer
+            self.control,
+            self.directory,
+            self._member,
+            self._apply,
+            self._answer,
+            is_static=lambda: self.mode("static") is Mode.ON,
         )
         self._following: asyncio.Task[None] | None = None
         self._wire()

@@ -1,7 +1,9 @@
 """What a process believes: adopt, offer or keep, and when things end."""
 
-from kit.belief import Belief, Decision, Reading, Stored
-from kit.entries import check_entry
+from typing import Any
+
+from kit.belief import OVERLAY_ALONE_S, RETURN_GRACE_S, Belief, Decision, Reading, Stored
+from kit.entries import OVERLAY_TTL_S, check_entry
 
 OFF = check_entry("policy/video/limiter", {"mode": "off"})
 FAULT = check_entry(
@@ -100,6 +102,8 @@ def test_a_renewed_overlay_lives_on() -> None:
     renewed = reading(version=2, now_ms=11_000, entries={"overlay": Stored(again, 11_000)})
     belief.adopt(renewed, 1.0)
     assert belief.next_expiry_s(1.0) == 4.0
+    assert not belief.confirm(3.9)
+    assert belief.confirm(4.1)
     assert belief.state_at(4.1).overlay is None
 
 
@@ -110,3 +114,124 @@ def test_an_offer_carries_ages_and_leaves_out_what_has_ended() -> None:
     belief.adopt(reading(entries=stored), 50.0)
     assert belief.offer(52.0) == {"fault/f": (FAULT, 6_000), "policy/video/limiter": (OFF, 0)}
     assert set(belief.offer(57.0)) == {"policy/video/limiter"}
+
+
+def arm(renewed: int = 0) -> Any:
+    """Make a drill's overlay as the engine has written it that often."""
+    return check_entry("overlay", {"id": "arm", "ttl_s": OVERLAY_TTL_S, "renewed": renewed})
+
+
+def holding_an_overlay() -> Belief:
+    """Make a belief that has read an overlay at 100.0 s, written in that instant."""
+    belief = Belief()
+    entries = {"overlay": Stored(arm(), 10_000)}
+    belief.adopt(reading(now_ms=10_000, entries=entries), 100.0)
+    return belief
+
+
+def back(settled: bool = True, version: int = 1, renewed: int | None = 0) -> Reading:
+    """Read 20 s later from the next life of control, which kept what it had or was written anew."""
+    stored = Stored(arm(), 10_000) if renewed == 0 else Stored(arm(renewed or 0), 30_000)
+    entries = {} if renewed is None else {"overlay": stored}
+    return reading(version, "two", settled, 30_000, entries)
+
+
+def has_overlay(belief: Belief, now_s: float) -> bool:
+    """Whether the overlay holds at that time."""
+    return belief.state_at(now_s).overlay is not None
+
+
+def test_limits_of_an_overlay_are_those_of_the_rules() -> None:
+    """A grace of 2 s, which with 3 s of settling makes R8's five; and no drill takes 90 s."""
+    assert (RETURN_GRACE_S, OVERLAY_ALONE_S, OVERLAY_TTL_S) == (2.0, 90.0, 3.0)
+
+
+def test_an_overlays_lease_ends_at_the_first_answer_after_it() -> None:
+    """With control alive its end is asked for: nothing to wait for but the answer."""
+    belief = holding_an_overlay()
+    assert belief.next_expiry_s(100.0) == 103.0
+    assert has_overlay(belief, 103.5)
+    assert belief.confirm(103.5)
+    assert not has_overlay(belief, 103.5)
+    assert not belief.confirm(104.5)
+
+
+def test_an_overlays_lease_does_not_run_while_control_is_away() -> None:
+    """Nobody could have renewed it; a fault of the base state ends all the same."""
+    belief = Belief()
+    entries = {"overlay": Stored(arm(), 10_000), "fault/f": Stored(FAULT, 10_000)}
+    belief.adopt(reading(now_ms=10_000, entries=entries), 100.0)
+    belief.lose(101.5)
+    assert has_overlay(belief, 125.0)
+    assert len(belief.state_at(125.0).faults) == 0
+
+
+def test_without_any_answer_an_overlay_ends_when_no_drill_lasts_longer() -> None:
+    """Engine and control both dead: 90 s after the last answer everything is as it was."""
+    belief = holding_an_overlay()
+    belief.lose(101.5)
+    assert belief.next_expiry_s(120.0) == 190.0
+    assert has_overlay(belief, 189.9)
+    assert not has_overlay(belief, 190.0)
+
+
+def test_control_that_is_back_finds_the_overlay_for_one_grace() -> None:
+    """Its incarnation settles, then the engine has 2 s to write again."""
+    belief = holding_an_overlay()
+    belief.lose(101.5)
+    assert belief.decide(back(settled=False)) is Decision.OFFER
+    belief.lose(120.0)
+    assert belief.offer(120.0) == {"overlay": (arm(), 3_000)}
+
+    belief.adopt(back(), 123.0)
+    assert belief.next_expiry_s(123.0) == 125.0
+    assert not belief.confirm(124.9)
+    assert has_overlay(belief, 124.9)
+    belief.adopt(back(version=2, renewed=1), 124.9)
+    assert belief.next_expiry_s(124.9) == 127.9
+
+
+def test_an_offered_overlay_comes_back_with_the_grace_too() -> None:
+    """Control came back empty and took the offer: its age says that its time was over."""
+    belief = holding_an_overlay()
+    belief.lose(101.5)
+    offered = {"overlay": Stored(arm(), 24_000)}  # 3 s old when offered, 3 s before it settled
+    belief.adopt(reading(1, "two", True, 30_000, offered), 123.0)
+    assert has_overlay(belief, 124.9)
+    assert belief.confirm(125.0)
+
+
+def test_the_grace_is_granted_once_per_writing() -> None:
+    """With the engine dead a control that comes and goes doesn't keep the overlay alive."""
+    belief = holding_an_overlay()
+    belief.lose(101.5)
+    belief.adopt(back(), 123.0)
+    belief.lose(124.0)
+    assert has_overlay(belief, 130.0)
+    assert belief.confirm(130.0)
+    assert not has_overlay(belief, 130.0)
+
+
+def test_an_overlay_deleted_while_control_was_away_is_gone_at_once() -> None:
+    """Ctrl-C deletes; a grace is for what is still there."""
+    belief = holding_an_overlay()
+    belief.lose(101.5)
+    belief.adopt(back(version=2, renewed=None), 123.0)
+    assert not has_overlay(belief, 123.0)
+
+
+def test_a_process_that_starts_fresh_judges_by_controls_clock() -> None:
+    """It never believed the overlay, so it owes it no grace."""
+    belief = Belief()
+    belief.lose(119.0)
+    belief.adopt(back(), 123.0)
+    assert not has_overlay(belief, 123.0)
+
+
+def test_an_overlay_that_had_ended_before_control_went_away_stays_ended() -> None:
+    """The grace is for those who believed it to the last."""
+    belief = holding_an_overlay()
+    belief.confirm(103.5)
+    belief.lose(104.0)
+    belief.adopt(back(), 123.0)
+    assert not has_overlay(belief, 123.0)

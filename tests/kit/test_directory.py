@@ -169,3 +169,15 @@ def test_nobody_reads_members_before_somebody_wants_them() -> None:
     directory.endpoints("video")
     assert directory.is_wanted
     assert repr(directory) == "<Directory empty>"
+
+
+def test_what_is_forgotten_comes_back_with_the_next_leases() -> None:
+    """Listeners hear that nobody is left, and then of those who are."""
+    directory = Directory()
+    heard: list[list[str]] = []
+    directory.on_change("video", lambda ends: heard.append([each.instance for each in ends]))
+    directory.update(lab(2), 0.0)
+    directory.forget()
+    assert directory.members() == []
+    directory.update(lab(1), 1.0)
+    assert heard == [[], ["video.1", "video.2"], [], ["video.1"]]

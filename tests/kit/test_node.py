@@ -9,6 +9,7 @@ import pytest
 
 from kit import follower
 from kit.control import ControlClient
+from kit.members import LEASE_S, Member
 from kit.node import Node
 from kit.recorder import RequestSummary
 from kit.state import LabState
@@ -23,6 +24,7 @@ from tests.valkey import Valkey, launch, start_valkey
 pytestmark = pytest.mark.integration
 
 OFF: dict[str, Any] = {"mode": "off"}
+APPENDS = ("--appendonly", "yes", "--appendfsync", "everysec")  # as compose starts control
 
 
 def limiter_is(node: Node, mode: Mode) -> bool:
@@ -208,7 +210,7 @@ async def test_control_killed_and_back_empty_flips_no_switch() -> None:
 
 
 async def test_a_fault_ends_on_time_with_control_dead() -> None:
-    """Its 1.5 s run on the node's own clock; the drill's overlay likewise."""
+    """Its 1.5 s run on the node's own clock; the drill's overlay waits for its engine."""
     with start_valkey() as server:
         async with client_of(server) as client, node_of(server) as node:
             rule = {"id": "f", "kind": "abort", "target": "video", "ttl_s": 1.5}
@@ -220,7 +222,65 @@ async def test_a_fault_ends_on_time_with_control_dead() -> None:
             assert len(node.faults.decide("GET /", "", 0.0)) == 1
             await wait_until(lambda: not node.faults.decide("GET /", "", 0.0))
             assert 1.4 < time.monotonic() - written_s < 2.5
-            assert limiter_is(node, Mode.ON)
+            assert limiter_is(node, Mode.OFF)
+
+
+async def test_an_overlay_ends_with_its_lease_while_control_lives() -> None:
+    """Nobody renews it: the node asks when it should be over, and takes the answer for the end."""
+    with start_valkey() as server:
+        async with client_of(server) as client, node_of(server) as node:
+            arm = {"id": "arm", "ttl_s": 1.5, "policies": {"video": {"limiter": "off"}}}
+            written_s = time.monotonic()
+            await client.write({"overlay": arm})
+            await wait_until(lambda: limiter_is(node, Mode.OFF))
+            await wait_until(lambda: limiter_is(node, Mode.ON))
+            assert 1.4 < time.monotonic() - written_s < 3.5
+
+
+async def test_an_overlay_outlives_a_control_that_is_away_and_comes_back(tmp_path: Path) -> None:
+    """Longer away than the lease; back with its file, whoever believed keeps it for one grace."""
+    server = launch(free_port(), *APPENDS, folder=tmp_path)
+    try:
+        async with client_of(server) as client, node_of(server, settle_s=0.3) as node:
+            arm = {"id": "arm", "ttl_s": 1.0, "policies": {"video": {"limiter": "off"}}}
+            await client.write({"overlay": arm})
+            await wait_until(lambda: limiter_is(node, Mode.OFF))
+            server.stop()
+            await wait_until(lambda: not node._follower.is_connected)
+            await asyncio.sleep(1.2)  # longer than the lease: nothing to wait for but time
+            assert limiter_is(node, Mode.OFF)
+
+            server = launch(server.port, *APPENDS, folder=tmp_path)
+            await wait_until(lambda: node._follower.is_connected)
+            async with client_of(server, settle_s=0.3) as second:
+                await second.write({"overlay": {**arm, "ttl_s": 60.0, "renewed": 1}})
+            assert limiter_is(node, Mode.OFF)
+            await wait_until(
+                lambda: node.state.overlay is not None and node.state.overlay.renewed == 1
+            )
+            assert limiter_is(node, Mode.OFF)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("mode", ["on", "off"])
+async def test_leases_outlive_control_unless_static_is_off(mode: str) -> None:
+    """With control dead longer than a lease the directory stands, or is empty."""
+    with start_valkey() as server:
+        async with client_of(server) as client, node_of(server) as node:
+            await client.write({"policy/video/static": {"mode": mode}})
+            await client.renew(Member("comment.1", "comment", 1, "127.0.0.1", 9_001, ready=True))
+            node.directory.endpoints("comment")
+            await wait_until(lambda: len(node.directory.endpoints("comment")) == 1)
+            await wait_until(lambda: node.mode("static").value == mode)
+            lost_s = time.monotonic()
+            server.stop()
+            if mode == "off":
+                await wait_until(lambda: not node.directory.endpoints("comment"))
+                assert time.monotonic() - lost_s > LEASE_S - 1.5
+            else:
+                await wait_until(lambda: time.monotonic() - lost_s > LEASE_S + 1.5)
+                assert len(node.directory.endpoints("comment")) == 1
 
 
 async def test_a_node_starts_before_control_and_waits_for_it(tmp_path: Path) -> None:
