@@ -153,7 +153,7 @@ class Belief:
         )
 
     def next_expiry_s(self, now_s: float) -> float | None:
-        """Return when ``state_at`` changes by itself or an answer would change it; None for never."""
+        """Return when ``state_at`` changes, or would by an answer of control; None for never."""
         pending = [held.expires_s for held in self._held.values() if held.expires_s is not None]
         if OVERLAY_FIELD in self._held:
             pending.append(self._heard_s + OVERLAY_ALONE_S)

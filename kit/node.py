@@ -187,7 +187,7 @@ class Node:
             "rss_bytes": rss_bytes(),
             "in_flight": self.lifecycle.in_flight,
             "station": self.station.stats()._asdict(),
-            "loop": self.watchdog.stats()._asdict(),
+            "loop": {**self.watchdog.stats()._asdict(), "blocks": self.watchdog.named()},
             "blocks": [block._asdict() for block in self.watchdog.blocks],
             "codes": self.recorder.by_code(),
         }

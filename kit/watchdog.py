@@ -14,7 +14,7 @@ import math
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from types import FrameType
 from typing import NamedTuple
@@ -24,6 +24,8 @@ BLOCKED_S = 0.1  # later than this beyond its beat, the stack is read
 WATCH_S = 0.05  # how often the thread looks; half of BLOCKED_S
 KEPT_BLOCKS = 20
 KEPT_FRAMES = 8
+KEPT_NAMES = 50  # functions counted by name; more than that block a loop in no program we know
+UNNAMED = "?"
 WINDOW_BEATS = 10  # the last second
 
 log = logging.getLogger(__name__)
@@ -33,8 +35,8 @@ class Block(NamedTuple):
     """One time the loop stood still.
 
     Args:
-        function: The innermost function of the blocked stack, as ``module.function:line``; ``?``
-            when the blocking code let no other thread look.
+        function: The innermost function of the blocked stack, as ``module.Class.function:line``;
+            ``?`` when the blocking code let no other thread look.
         stack: The innermost frames, outermost first.
         duration_ms: How long no beat came beyond the expected one.
         ended_unix_s: When it was over.
@@ -79,6 +81,7 @@ class Watchdog:
         self._recent: deque[float] = deque(maxlen=WINDOW_BEATS)
         self._lags = LagCounter()
         self.blocks: deque[Block] = deque(maxlen=KEPT_BLOCKS)
+        self._named: Counter[str] = Counter()
         self.lag_s = 0.0
 
     def __repr__(self) -> str:
@@ -107,10 +110,19 @@ class Watchdog:
         """Return the lag since the last reset."""
         return self._lags.stats()
 
+    def named(self) -> dict[str, int]:
+        """Return how often each function was seen to block the loop since the last reset.
+
+        By its qualified name without the line: ``faults.act.act``. Blocks nobody could look into
+        are not in it.
+        """
+        return dict(self._named)
+
     def reset(self) -> None:
         """Forget lag and blocks."""
         self._lags = LagCounter()
         self.blocks.clear()
+        self._named.clear()
 
     def _schedule(self) -> None:
         self._beat_s = self._clock()
@@ -122,7 +134,7 @@ class Watchdog:
         self._recent.append(late_s)
         self._lags.add(late_s)
         if late_s >= BLOCKED_S:
-            self._report(self._caught or ("?",), late_s)
+            self._report(self._caught or (UNNAMED,), late_s)
         self._caught = None
         self._on_beat()
         self._schedule()
@@ -130,6 +142,9 @@ class Watchdog:
     def _report(self, stack: tuple[str, ...], late_s: float) -> None:
         block = Block(stack[-1], stack, late_s * 1000.0, time.time())
         self.blocks.append(block)
+        name = block.function.rpartition(":")[0]
+        if name and (name in self._named or len(self._named) < KEPT_NAMES):
+            self._named[name] += 1
         log.warning(
             "event loop blocked",
             extra={"function": block.function, "ms": round(block.duration_ms), "stack": stack},
@@ -186,6 +201,6 @@ def read_stack(frame: FrameType | None) -> tuple[str, ...]:
     names: list[str] = []
     while frame is not None and len(names) < KEPT_FRAMES:
         module = frame.f_globals.get("__name__", "?")
-        names.append(f"{module}.{frame.f_code.co_name}:{frame.f_lineno}")
+        names.append(f"{module}.{frame.f_code.co_qualname}:{frame.f_lineno}")
         frame = frame.f_back
     return tuple(reversed(names))

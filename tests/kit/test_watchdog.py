@@ -25,7 +25,9 @@ async def test_a_block_is_named_while_it_lasts() -> None:
         assert any("test_a_block_is_named" in frame for frame in block.stack)
         assert watchdog.p99_s() > 0.2
         assert watchdog.stats().max_ms > 200.0
+        assert watchdog.named()["tests.kit.test_watchdog.block_the_loop"] == 1
         watchdog.reset()
+        assert watchdog.named() == {}
         assert watchdog.stats().beats == 0
         assert len(watchdog.blocks) == 0
     finally:
@@ -44,6 +46,41 @@ async def test_an_idle_loop_has_beats_and_no_blocks() -> None:
     assert watchdog.stats().beats >= 3
     assert "Watchdog lag" in repr(watchdog)
     assert (BEAT_S, BLOCKED_S) == (0.1, 0.1)
+
+
+async def test_blocks_are_counted_by_the_functions_qualified_name() -> None:
+    """Two blocks at different lines of one method are two of that method."""
+
+    class Report:
+        """Something that blocks in two places."""
+
+        def write(self, late: bool) -> None:
+            """Sleep where nobody should."""
+            if late:
+                time.sleep(0.4)
+            else:
+                time.sleep(0.4)
+
+    watchdog = Watchdog()
+    watchdog.start()
+    try:
+        for late in (False, True):
+            beats = watchdog.stats().beats
+            await wait_until(lambda beats=beats: watchdog.stats().beats > beats)  # type: ignore[misc]
+            Report().write(late)
+        await wait_until(lambda: len(watchdog.blocks) >= 2)
+    finally:
+        watchdog.stop()
+    (name,) = [name for name in watchdog.named() if name.endswith("Report.write")]
+    assert name.startswith("tests.kit.test_watchdog.test_blocks_are_counted")
+    assert watchdog.named()[name] == 2
+
+
+async def test_a_block_that_nobody_could_look_into_is_counted_under_no_name() -> None:
+    """Only its length is known."""
+    watchdog = Watchdog()
+    watchdog._report(("?",), 0.5)
+    assert (len(watchdog.blocks), watchdog.named()) == (1, {})
 
 
 def test_lag_percentiles_are_within_a_tenth() -> None:
