@@ -1,8 +1,8 @@
 """Run one arm: set the lab, send the load, break things on time, ask, put it all together.
 
-Several things happen at once, each in a task of its own: faults come and go, counters are read at
-the borders of the fault phase, evidence is gathered while processes still remember, somebody
-watches. All of them follow one clock, that of the load generator.
+Several things happen at once, each in a task of its own: faults come and go, counters are read
+every second, evidence is gathered while processes still remember, somebody watches. All of them
+follow one clock, that of the load generator.
 """
 
 import asyncio
@@ -10,35 +10,34 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaos.drill import following, readings
 from chaos.drill.arms import Arm, FaultWindow, fault_windows, load_plan, overlay
 from chaos.drill.bound import parse_bound
+from chaos.drill.fault_schedule import FaultSchedule
+from chaos.drill.host_lease import HostLease
 from chaos.drill.lease import OverlayLease
 from chaos.drill.loadgen import LoadProcess
 from chaos.drill.metrics import Arrivals
+from chaos.drill.notes import Notes
 from chaos.drill.outcome import ArmOutcome
-from chaos.drill.probes import (
-    Evidence,
-    Protection,
-    Stats,
-    ask_proofs,
-    ask_protections,
-    ask_stats,
-    collect_evidence,
-)
+from chaos.drill.probes import Protection, ask_stats
+from chaos.drill.readings import Readings, Sample
 from chaos.drill.records import read_records
 from chaos.drill.schema import FAULT, AbortIf, Drill
+from chaos.drill.shard_role import StoreNode
 from kit.control import ControlClient
 from kit.errors import LabEnvironmentError, LabError
 
 LIVE_TIMEOUT_S = 5.0  # settings reach everybody in 0.2 s; somebody who needs this long is ill
-PROOF_BEFORE_END_S = 0.4  # proofs are counted while the rule stands
-EVIDENCE_AFTER_S = 2.0  # into the fault: what came first is not yet typical
 EVERY_S = 1.0
-PROTECTED_BY_DEFAULT = "gateway"  # where a policy acts that is on everywhere
+
+Watch = Callable[[Arm, LoadProcess, Arrivals, Sequence[Protection], Sequence[FaultWindow]], None]
+"""Called each second with the arm, the load, what has ended so far, what the protecting policies
+do, and the faults that have begun."""
 
 
 class Aborted(Exception):
@@ -55,9 +54,10 @@ class Stage:
         base_url: The front door.
         control: For asking.
         lease: For setting.
+        host: For the host's faults.
+        store: The store's nodes; none when no fault asks for a shard's role.
         folder: Of this run; each arm gets a folder in it.
-        watch: Called each second with the arm, the load, what has ended so far, and what the
-            protecting policies do.
+        watch: Told each second how it goes.
     """
 
     drill: Drill
@@ -65,21 +65,10 @@ class Stage:
     base_url: str
     control: ControlClient
     lease: OverlayLease
+    host: HostLease
+    store: Sequence[StoreNode]
     folder: Path
-    watch: Callable[[Arm, LoadProcess, Arrivals, Sequence[Protection]], None]
-
-
-@dataclass(slots=True)
-class _Notes:
-    """What the tasks of an arm find out."""
-
-    proofs: dict[str, dict[str, float]] = field(default_factory=dict)
-    evidence: list[Evidence] = field(default_factory=list)
-    protections: list[Protection] = field(default_factory=list)
-    before: Stats | None = None
-    after: Stats | None = None
-    at_end: Stats | None = None
-    fault_seconds: float = 0.0
+    watch: Watch
 
 
 async def run_arm(stage: Stage, arm: Arm, epoch: int) -> ArmOutcome:
@@ -103,33 +92,40 @@ async def run_arm(stage: Stage, arm: Arm, epoch: int) -> ArmOutcome:
         summary = await load.wait()
     finally:
         await load.stop()
-    notes.at_end = await ask_stats(stage.control)
-    _write(folder / "stats.json", notes.at_end.raw)
+    at_end = await ask_stats(stage.control)
+    notes.samples.append(Sample(arm.seconds, at_end))
+    _write(folder / "stats.json", _last_words(notes.samples))
     return ArmOutcome(
         arm=arm,
-        arrivals=_arrivals(stage.drill, arm, folder),
+        arrivals=_arrivals(stage.drill, arm, folder, notes),
         load=summary,
         proofs=notes.proofs,
+        faults=[notes.faults.get(w.id, w) for w in fault_windows(stage.drill, arm)],
         evidence=notes.evidence,
-        lag_p99_ms=notes.at_end.lag_p99_ms,
-        cores_used=_cores_used(notes, summary, arm),
-        lease_lapsed=stage.lease.has_lapsed,
+        lag_p99_ms=_lags(notes.samples),
+        cores_used=_cores_used(notes.samples, summary, arm),
+        lease_lapsed=stage.lease.has_lapsed or stage.host.has_lapsed,
         live_after_ms=live_after_ms,
     )
 
 
 async def _set_lab(stage: Stage, arm: Arm, epoch: int) -> float:
-    version = await stage.lease.hold(
-        overlay(stage.drill, arm, holder=f"drill, process {os.getpid()}", epoch=epoch)
-    )
+    version = await stage.lease.hold(_overlay(stage, arm, epoch)([]))
     report = await stage.control.wait_live(version, timeout_s=LIVE_TIMEOUT_S)
     if not report.is_complete:
         raise LabEnvironmentError(f"the settings of the {arm.name} arm are {report}")
     return report.after_ms
 
 
-async def _follow(stage: Stage, arm: Arm, epoch: int, load: LoadProcess) -> _Notes:
-    notes = _Notes()
+def _overlay(
+    stage: Stage, arm: Arm, epoch: int
+) -> Callable[[Sequence[FaultWindow]], dict[str, Any]]:
+    holder = f"drill, process {os.getpid()}"
+    return lambda faults: overlay(stage.drill, arm, holder=holder, epoch=epoch, faults=faults)
+
+
+async def _follow(stage: Stage, arm: Arm, epoch: int, load: LoadProcess) -> Notes:
+    notes = Notes()
     try:
         async with asyncio.TaskGroup() as tasks:
             helpers = [tasks.create_task(w) for w in _helpers(stage, arm, epoch, load, notes)]
@@ -140,25 +136,36 @@ async def _follow(stage: Stage, arm: Arm, epoch: int, load: LoadProcess) -> _Not
                     helper.cancel()
     except* (Aborted, LabError) as group:
         # One reason is enough, and a group of one would hide it from whoever catches it.
-        raise group.exceptions[0] from None
+        raise _first(group) from None
     return notes
 
 
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
 def _helpers(
-    stage: Stage, arm: Arm, epoch: int, load: LoadProcess, notes: _Notes
+    stage: Stage, arm: Arm, epoch: int, load: LoadProcess, notes: Notes
 ) -> list[Coroutine[Any, Any, None]]:
+    control, drill = stage.control, stage.drill
+    schedule = FaultSchedule(
+        fault_windows(drill, arm), _overlay(stage, arm, epoch), stage.lease, stage.host, control,
+        stage.store, load, notes, token=f"{stage.folder.name}.{epoch}",
+    )  # fmt: skip
     return [
-        _break_things(stage, arm, epoch, load, notes),
-        _read_counters(stage, arm, load, notes),
-        _gather_evidence(stage, arm, load, notes),
-        _look_at_protections(stage, arm, notes),
+        schedule.run(),
+        following.read_counters(control, arm, load, notes),
+        following.gather_evidence(control, arm, load, notes),
+        following.look_at_protections(control, drill, arm, notes),
+        following.run_commands(drill, arm, load, notes),
     ]
 
 
-async def _watch_until_end(stage: Stage, arm: Arm, load: LoadProcess, notes: _Notes) -> None:
+async def _watch_until_end(stage: Stage, arm: Arm, load: LoadProcess, notes: Notes) -> None:
     while not load.has_ended:
         arrivals = _judgeable(stage.drill, arm, load)
-        stage.watch(arm, load, arrivals, notes.protections)
+        stage.watch(arm, load, arrivals, notes.protections, list(notes.faults.values()))
         try:
             _check_aborts(stage.drill.abort_if, load)
         except Aborted:
@@ -168,65 +175,6 @@ async def _watch_until_end(stage: Stage, arm: Arm, load: LoadProcess, notes: _No
             if load.has_ended:
                 break
             await asyncio.sleep(EVERY_S / 10)
-
-
-async def _break_things(
-    stage: Stage, arm: Arm, epoch: int, load: LoadProcess, notes: _Notes
-) -> None:
-    """Write the overlay anew at each moment at which a fault begins or ends."""
-    windows = fault_windows(stage.drill, arm)
-    moments = sorted({t for w in windows for t in (w.window.from_s, w.window.to_s)})
-    for moment_s in moments:
-        if any(w.window.to_s == moment_s for w in windows):
-            await load.sleep_until(moment_s - PROOF_BEFORE_END_S)
-            notes.proofs |= await ask_proofs(stage.control)
-        await load.sleep_until(moment_s)
-        active = [w for w in windows if w.window.from_s <= moment_s < w.window.to_s]
-        await _hold_faults(stage, arm, epoch, active)
-
-
-async def _hold_faults(stage: Stage, arm: Arm, epoch: int, active: list[FaultWindow]) -> None:
-    await stage.lease.hold(
-        overlay(
-            stage.drill,
-            arm,
-            holder=f"drill, process {os.getpid()}",
-            epoch=epoch,
-            faults=active,
-        )
-    )
-
-
-async def _read_counters(stage: Stage, arm: Arm, load: LoadProcess, notes: _Notes) -> None:
-    window = arm.windows[FAULT]
-    await load.sleep_until(window.from_s)
-    began_s = load.at_s
-    notes.before = await ask_stats(stage.control)
-    await load.sleep_until(window.to_s)
-    notes.after = await ask_stats(stage.control)
-    notes.fault_seconds = load.at_s - began_s
-
-
-async def _gather_evidence(stage: Stage, arm: Arm, load: LoadProcess, notes: _Notes) -> None:
-    """Ask about requests soon after they ended: a busy process forgets within seconds."""
-    window = arm.windows[FAULT]
-    await load.sleep_until(window.from_s + EVIDENCE_AFTER_S)
-    while load.at_s < window.to_s:
-        recent = load.progress().get("recent", {})
-        await collect_evidence(stage.control, arm.name, recent, notes.evidence)
-        await asyncio.sleep(EVERY_S)
-
-
-async def _look_at_protections(stage: Stage, arm: Arm, notes: _Notes) -> None:
-    """Follow what the policies do that the control arm goes without."""
-    policies = [name for name in stage.drill.control.off if name not in arm.off]
-    targets = {PROTECTED_BY_DEFAULT}
-    for name in policies:
-        switch = arm.policies[name]
-        targets |= set(switch) if isinstance(switch, dict) else set()
-    while policies:
-        notes.protections = await ask_protections(stage.control, policies, targets)
-        await asyncio.sleep(EVERY_S)
 
 
 def _check_aborts(conditions: tuple[AbortIf, ...], load: LoadProcess) -> None:
@@ -259,9 +207,11 @@ def _judgeable(drill: Drill, arm: Arm, load: LoadProcess) -> Arrivals:
     return Arrivals(records, windows, budget_s, _capacity(drill))
 
 
-def _arrivals(drill: Drill, arm: Arm, folder: Path) -> Arrivals:
+def _arrivals(drill: Drill, arm: Arm, folder: Path, notes: Notes) -> Arrivals:
     records = read_records(folder / "requests.csv")
-    return Arrivals(records, arm.windows, drill.load.budget_ms / 1000, _capacity(drill))
+    targets = [service for window in notes.faults.values() for service in window.names]
+    told = Readings(notes.samples, notes.commands, targets)
+    return Arrivals(records, arm.windows, drill.load.budget_ms / 1000, _capacity(drill), told)
 
 
 def _capacity(drill: Drill) -> float | None:
@@ -273,18 +223,26 @@ def _plan(stage: Stage, arm: Arm) -> dict[str, Any]:
     return load_plan(stage.drill, arm, seed=stage.seed, run_id=run_id, parent_pid=os.getpid())
 
 
-def _cores_used(notes: _Notes, summary: dict[str, Any], arm: Arm) -> float:
+def _cores_used(samples: Sequence[Sample], summary: dict[str, Any], arm: Arm) -> float:
     """Return the mean cores under the fault; the generator's share goes by requests sent."""
-    if notes.before is None or notes.after is None or notes.fault_seconds <= 0:
-        return 0.0
-    lab_s = sum(
-        max(0.0, cpu_s - notes.before.cpu_s.get(name, 0.0))
-        for name, cpu_s in notes.after.cpu_s.items()
-    )
+    window = arm.windows[FAULT]
+    grown = readings.steps(readings.totals(samples, lambda a: readings.number(a, "cpu_s")), window)
     requests = {str(p.name): sum(p.rates.values()) * p.seconds for p in arm.phases}
     share = requests[FAULT] / max(1.0, sum(requests.values()))
     generator_s = float(summary.get("cpu_s", 0.0)) * share
-    return round((lab_s + generator_s) / notes.fault_seconds, 3)
+    return round((sum(grown) + generator_s) / window.seconds, 3)
+
+
+def _last_words(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Return everybody's last answer: who is silent at the end still counts."""
+    return {name: answer for sample in samples for name, answer in sample.answers.items()}
+
+
+def _lags(samples: Sequence[Sample]) -> dict[str, float]:
+    return {
+        name: readings.number(answer.get("loop"), "p99_ms")
+        for name, answer in _last_words(samples).items()
+    }
 
 
 def _write(path: Path, data: object) -> None:

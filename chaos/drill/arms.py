@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chaos.drill.fault import Fault, names_in
 from chaos.drill.records import Window
 from chaos.drill.schema import FAULT, WARM, Drill, LoadPhase, PolicySwitch, without
+from chaos.drivers.host_fault import HostFault
 from resilience.policy.contract import Mode
 
 MAIN, CONTROL = "main", "control"
@@ -87,17 +89,53 @@ class FaultWindow:
     """A fault in an arm.
 
     Args:
-        rule: As the control plane takes it.
-        window: When it acts, in seconds since the run's start.
+        id: What its proof is counted under.
+        fault: As the drill says it.
+        window: When it acts, in seconds since the run's start: as planned, or as it was.
+        target: What it acts on; a shard's role is looked up when the fault begins.
     """
 
-    rule: Mapping[str, Any]
+    id: str
+    fault: Fault
     window: Window
+    target: str
 
     @property
-    def id(self) -> str:
-        """What its proof is counted under."""
-        return str(self.rule["id"])
+    def ttl_s(self) -> float:
+        """Its second fuse; the first is the lease of whoever holds it."""
+        return self.window.seconds + FAULT_TTL_SLACK_S
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """It as the control plane takes it; not for faults of the host."""
+        return {
+            "id": self.id,
+            "kind": self.fault.rule_kind,
+            "target": self.target,
+            "params": self.fault.params(),
+            "route": self.fault.route,
+            "tenant": self.fault.tenant,
+            "share": self.fault.share,
+            "ttl_s": self.ttl_s,
+        }
+
+    def host_fault(self, driver_id: str) -> HostFault:
+        """Return it as a driver takes it; only for faults of the host.
+
+        Args:
+            driver_id: One that no fault of the last minutes had, since drivers remember them.
+        """
+        numbers = {k: float(v) for k, v in self.fault.params().items()}
+        return HostFault(driver_id, self.fault.kind, self.target, self.ttl_s, numbers)
+
+    @property
+    def names(self) -> list[str]:
+        """The services and instances that it acts on."""
+        return names_in(self.target)
+
+    def describe(self) -> str:
+        """Say it in words."""
+        return self.fault.describe(self.target)
 
 
 def fault_windows(drill: Drill, arm: Arm) -> list[FaultWindow]:
@@ -106,20 +144,10 @@ def fault_windows(drill: Drill, arm: Arm) -> list[FaultWindow]:
     windows = []
     for index, fault in enumerate(drill.faults):
         from_s = phase.from_s + fault.at
-        to_s = min(phase.to_s, from_s + fault.seconds)
-        if to_s <= from_s:
-            continue
-        rule = {
-            "id": f"{drill.drill}-{index + 1}",
-            "kind": fault.kind,
-            "target": fault.on,
-            "params": fault.params(),
-            "route": fault.route,
-            "tenant": fault.tenant,
-            "share": fault.share,
-            "ttl_s": to_s - from_s + FAULT_TTL_SLACK_S,
-        }
-        windows.append(FaultWindow(rule, Window(from_s, to_s)))
+        to_s = min(phase.to_s, phase.from_s + fault.ends_at_s(phase.seconds))
+        if to_s > from_s:
+            name = f"{drill.drill}-{index + 1}"
+            windows.append(FaultWindow(name, fault, Window(from_s, to_s), fault.on))
     return windows
 
 
@@ -133,7 +161,7 @@ def overlay(
         arm: Its policies.
         holder: Who asks, for people.
         epoch: Another one empties queues and makes policies forget.
-        faults: Those that act now.
+        faults: Those of processes and links that act now.
     """
     return {
         "id": f"{drill.drill}/{arm.name}",
@@ -146,7 +174,7 @@ def overlay(
         },
         "settings": {target: dict(s) for target, s in drill.setup.settings.items()},
         "drains": list(drill.setup.drains),
-        "faults": [dict(fault.rule) for fault in faults],
+        "faults": [fault.rule for fault in faults],
         "reset_epoch": epoch,
     }
 

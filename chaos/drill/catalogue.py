@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos.drill.loading import nearest
+from chaos.drill.nearest import nearest
 from kit.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,22 +14,23 @@ from dataclasses import dataclass
 from chaos.drill import judge
 from chaos.drill.arm_run import Aborted, Stage, run_arm
 from chaos.drill.arms import Arm, ablation_arms, control_arm, main_arm
+from chaos.drill.host_lease import HostLease
 from chaos.drill.lease import OverlayLease
-from chaos.drill.loading import nearest
 from chaos.drill.lock import drill_lock
 from chaos.drill.outcome import ArmOutcome, measurement
+from chaos.drill.preconditions import check_machine, check_targets, driver_for
 from chaos.drill.report import DrillRun, make_folder, unreached, write_files
+from chaos.drill.roster import Roster, call_roll
 from chaos.drill.schema import DEFAULT_SEED, Drill
+from chaos.drill.soundness import doubts
 from chaos.drill.view import View
-from chaos.drivers.contract import require
+from chaos.drivers.contract import Driver
 from chaos.lab import Lab
 from chaos.report.write import write_report
 from kit.control import ControlClient
-from kit.errors import ConfigError, LabEnvironmentError
+from kit.errors import LabError
 
 ARM_OVERHEAD_S = 4.0  # starting the generator, settling, the last answers
-READY_LIMIT_S = 10.0
-READY_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +81,19 @@ def run_drill(lab: Lab, drill: Drill, drill_text: str, options: Options) -> Dril
         KeyboardInterrupt: Ctrl-C; everything is restored and the files say so.
     """
     check_machine(drill)
-    if drill.needs.faults:
-        require(lab.driver(), *drill.needs.faults)
+    driver = driver_for(lab, drill)
     with drill_lock(lab.state_folder, drill.drill):
         run = DrillRun(
             drill, lab.mode, options.seed, options.overrides,
             make_folder(lab.root, drill.drill), with_control=options.with_control,
         )  # fmt: skip
         try:
-            asyncio.run(_run(lab, run, options))
+            asyncio.run(_run(lab, driver, run, options))
         except KeyboardInterrupt:
             run.verdict = unreached("interrupted", "interrupted; everything is restored")
+            raise
+        except LabError as error:
+            run.verdict = unreached("failed", str(error))
             raise
         finally:
             write_files(run, drill_text)
@@ -98,20 +101,7 @@ def run_drill(lab: Lab, drill: Drill, drill_text: str, options: Options) -> Dril
     return run
 
 
-def check_machine(drill: Drill, cores: float | None = None) -> None:
-    """Refuse a drill that needs more than there is (R7).
-
-    Raises:
-        LabEnvironmentError: Names what is missing.
-    """
-    there = float(len(os.sched_getaffinity(0))) if cores is None else cores
-    if there < drill.needs.cores:
-        raise LabEnvironmentError(
-            f"{drill.drill} needs {drill.needs.cores:g} cores at peak, and {there:g} are here"
-        )
-
-
-async def _run(lab: Lab, run: DrillRun, options: Options) -> None:
+async def _run(lab: Lab, driver: Driver | None, run: DrillRun, options: Options) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -119,18 +109,26 @@ async def _run(lab: Lab, run: DrillRun, options: Options) -> None:
     arms = arms_of(run.drill, options)
     names = [arm.name for arm in arms]
     try:
-        await check_targets(control, run.drill)
+        await check_targets(control, run.drill, driver)
+        roster = await call_roll(control, driver, lab, run.drill)
         with (
             OverlayLease(lab.control) as lease,
+            HostLease(lab.driver) as host,
             View(run.drill, seconds_of(arms), names, options.live) as view,
         ):
-            stage = Stage(run.drill, run.seed, lab.base_url, control, lease, run.folder, view.watch)
-            await _run_arms(stage, run, arms, view)
+            stage = Stage(
+                run.drill, run.seed, lab.base_url, control, lease, host, roster.store,
+                run.folder, view.watch,
+            )  # fmt: skip
+            await _run_arms(stage, roster, run, arms, view)
+        run.not_back = await roster.wait_back()
     finally:
         await control.close()
 
 
-async def _run_arms(stage: Stage, run: DrillRun, arms: Sequence[Arm], view: View) -> None:
+async def _run_arms(
+    stage: Stage, roster: Roster, run: DrillRun, arms: Sequence[Arm], view: View
+) -> None:
     cores = float(len(os.sched_getaffinity(0)))
     for epoch, arm in enumerate(arms, start=1):
         try:
@@ -144,12 +142,15 @@ async def _run_arms(stage: Stage, run: DrillRun, arms: Sequence[Arm], view: View
             view.tell(_arm_summary(run, outcome))
         else:
             run.ablations[arm.name] = judge.examine(run.drill, outcome.arrivals)
+        missing = [] if arm is arms[-1] else await roster.wait_back()
+        if missing:
+            who = ", ".join(missing)
+            run.verdict = unreached("not_back", f"after the {arm.name} arm not back: {who}")
+            return
 
 
 def _judge(run: DrillRun, cores: float) -> None:
     """Reach the verdict of what has run so far; the last call is the one that counts."""
-    from chaos.drill.soundness import doubts
-
     outcomes = run.outcomes[:2]
     found = [d for o in outcomes for d in doubts(measurement(run.drill, o, cores))]
     main = judge.examine(run.drill, outcomes[0].arrivals)
@@ -165,37 +166,3 @@ def _arm_summary(run: DrillRun, outcome: ArmOutcome) -> str:
         for f in findings
     )
     return f"arm {outcome.arm.name:<9} done: {figures}"
-
-
-async def check_targets(control: ControlClient, drill: Drill) -> None:
-    """Wait until everybody is ready, and refuse what the drill names and the lab hasn't.
-
-    Raises:
-        ConfigError: A service or replica isn't there; names the nearest.
-        LabEnvironmentError: Somebody doesn't become ready.
-    """
-    limit_s = asyncio.get_running_loop().time() + READY_LIMIT_S
-    while True:
-        members = await control.members()
-        names = {member.service for member in members} | {m.instance for m in members}
-        unready = [member.instance for member in members if not member.ready]
-        missing = [target for target in targets_of(drill) if target not in names]
-        if members and not unready and not missing:
-            return
-        if asyncio.get_running_loop().time() > limit_s:
-            break
-        await asyncio.sleep(READY_POLL_S)
-    if not members:
-        raise LabEnvironmentError("no process of the lab is up: make up")
-    if missing:
-        raise ConfigError(f"the lab has no {missing[0]}: {nearest(missing[0], names)}")
-    raise LabEnvironmentError(f"not ready: {', '.join(unready)}; see squall status")
-
-
-def targets_of(drill: Drill) -> set[str]:
-    """Return every service and replica that a drill names."""
-    named = {fault.on for fault in drill.faults}
-    named |= set(drill.setup.stations) | set(drill.setup.settings) | set(drill.setup.drains)
-    for switch in drill.policies.values():
-        named |= set(switch) if isinstance(switch, dict) else set()
-    return named - {"*"}

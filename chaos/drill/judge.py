@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chaos.drill.bound import Bound, parse_bound
-from chaos.drill.metrics import Arrivals, Observation, observe
+from chaos.drill.metrics import Arrivals, observe
+from chaos.drill.observation import Observation
 from chaos.drill.schema import Drill, Hypothesis
 from chaos.drill.soundness import Doubt
 

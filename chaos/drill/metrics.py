@@ -1,9 +1,8 @@
-"""Figures of an arm, each with its standard deviation: pure, from the arrivals alone.
+"""Figures of an arm, each with its standard deviation: pure, from what was recorded alone.
 
-Shares are binomial, with the deviation of Jeffreys' posterior at (k+1/2)/(n+1), so that 400 of 400
-isn't claimed to be certain (Brown, Cai & DasGupta, "Interval Estimation for a Binomial
-Proportion", 2001, who recommend it for small n). Rates are means of
-one-second batches. A time is known to the gap between two arrivals.
+Most come from the arrivals; those that only the lab itself can tell (wasted work, blocked loops, a
+command's seconds) from ``chaos.drill.readings``. How deviations are found: see
+``chaos.drill.observation``. A time is known to the gap between two arrivals.
 """
 
 import math
@@ -11,6 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from chaos.drill import readings
+from chaos.drill.observation import NOTHING_SEEN, Observation, batch_sd, count, ratio, share
+from chaos.drill.readings import NOTHING_READ, Readings
 from chaos.drill.records import REJECTIONS, Record, Window, select_route
 from chaos.drill.schema import RECOVER, STEADY, Drill, Hypothesis
 
@@ -18,21 +20,6 @@ NORMAL_SHARE = 0.9  # of the steady state's share in time: a window with less is
 RECOVERY_WINDOW_S = 1.0
 RECOVERY_STEP_S = 0.1
 MIN_TIME_SD_S = 0.1  # a time is never known better than the step it is searched with
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """A figure.
-
-    Args:
-        value: None when there was nothing to observe, or it didn't happen.
-        sd: Standard deviation of ``value``; None when it can't be said.
-        samples: What it rests on.
-    """
-
-    value: float | None
-    sd: float | None = None
-    samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +31,14 @@ class Arrivals:
         windows: By phase.
         budget_s: In time means within this.
         capacity_rps: Declared; None when the drill has none.
+        readings: What the lab told meanwhile; nothing while the arm still runs.
     """
 
     records: Sequence[Record]
     windows: Mapping[str, Window]
     budget_s: float
     capacity_rps: float | None = None
+    readings: Readings = NOTHING_READ
 
     def of(self, phase: str, route: str = "") -> Sequence[Record]:
         """Return the arrivals due in a phase."""
@@ -76,14 +65,6 @@ def observe(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return METRICS[hypothesis.metric](hypothesis, arrivals)
 
 
-def share(hits: int, total: int) -> Observation:
-    """Return hits over total as a share with its binomial deviation."""
-    if total == 0:
-        return Observation(None)
-    smoothed = (hits + 0.5) / (total + 1)
-    return Observation(hits / total, math.sqrt(smoothed * (1 - smoothed) / (total + 2)), total)
-
-
 def seconds_to_recover(arrivals: Arrivals) -> Observation:
     """Return the seconds after the fault from which on everything is normal; None for never.
 
@@ -92,7 +73,7 @@ def seconds_to_recover(arrivals: Arrivals) -> Observation:
     """
     steady = _in_time_share(arrivals.of(STEADY), arrivals.budget_s)
     if steady is None or RECOVER not in arrivals.windows:
-        return Observation(None)
+        return NOTHING_SEEN
     phase = arrivals.windows[RECOVER]
     records = arrivals.of(RECOVER)
     steps = max(0, round((phase.seconds - RECOVERY_WINDOW_S) / RECOVERY_STEP_S))
@@ -150,8 +131,7 @@ def _base(hypothesis: Hypothesis, arrivals: Arrivals) -> Sequence[Record]:
 def _count_where(
     hypothesis: Hypothesis, arrivals: Arrivals, test: Callable[[Record], bool]
 ) -> Observation:
-    hits = sum(test(record) for record in _base(hypothesis, arrivals))
-    return Observation(float(hits), math.sqrt(hits + 1), hits)
+    return count(sum(test(record) for record in _base(hypothesis, arrivals)))
 
 
 def _share_where(
@@ -169,8 +149,45 @@ def _goodput_of_capacity(hypothesis: Hypothesis, arrivals: Arrivals) -> Observat
     rate = _goodput_rps(hypothesis, arrivals)
     capacity = arrivals.capacity_rps
     if rate.value is None or rate.sd is None or not capacity:
-        return Observation(None)
+        return NOTHING_SEEN
     return Observation(rate.value / capacity, rate.sd / capacity, rate.samples)
+
+
+def _goodput_of_steady(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    if STEADY not in arrivals.windows:
+        return NOTHING_SEEN
+    return ratio(
+        _goodput_rps(hypothesis, arrivals), goodput_rps(arrivals, STEADY, hypothesis.route)
+    )
+
+
+def _goodput_of_offered(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    """Answers in time over arrivals that were due, sent or not."""
+    window = arrivals.windows[hypothesis.phase]
+    if hypothesis.last_s is not None:
+        window = Window(max(window.from_s, window.to_s - hypothesis.last_s), window.to_s)
+    due = window.of(arrivals.of(hypothesis.phase, hypothesis.route))
+    seconds = max(1, round(window.seconds))
+    offered, good = [0.0] * seconds, [0.0] * seconds
+    for record in due:
+        second = int((record.scheduled_s - window.from_s) / window.seconds * seconds)
+        offered[min(second, seconds - 1)] += 1
+        good[min(second, seconds - 1)] += record.is_within(arrivals.budget_s)
+    seen = share(int(sum(good)), len(due))
+    sd = None if seen.sd is None else max(seen.sd, batch_sd(good, offered))
+    return Observation(seen.value, sd, seen.samples)
+
+
+def _wasted_share(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return readings.wasted_share(arrivals.readings, arrivals.windows[hypothesis.phase])
+
+
+def _watchdog_named(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return readings.watchdog_named(arrivals.readings, arrivals.windows[hypothesis.phase])
+
+
+def _command_seconds(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return readings.command_seconds(arrivals.readings, hypothesis.command, hypothesis.exits)
 
 
 def _share_within(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
@@ -217,6 +234,8 @@ def _is_failed(record: Record) -> bool:
 METRICS: Mapping[str, Callable[[Hypothesis, Arrivals], Observation]] = {
     "goodput_rps": _goodput_rps,
     "goodput_of_capacity": _goodput_of_capacity,
+    "goodput_of_steady": _goodput_of_steady,
+    "goodput_of_offered": _goodput_of_offered,
     "in_time_share": _in_time,
     "share_within": _share_within,
     "degraded_share": _degraded,
@@ -225,5 +244,8 @@ METRICS: Mapping[str, Callable[[Hypothesis, Arrivals], Observation]] = {
     "failed_share": _failed_share,
     "failed_count": _failed_count,
     "seconds_to_recover": _recovery,
+    "wasted_share": _wasted_share,
+    "watchdog_named": _watchdog_named,
+    "command_seconds": _command_seconds,
 }
 """By name; ``failed`` counts every sent arrival without a 2xx, rejections included."""

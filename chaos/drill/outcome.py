@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chaos.drill.arms import Arm
+from chaos.drill.arms import Arm, FaultWindow
+from chaos.drill.fault import UNSETTLING
 from chaos.drill.metrics import Arrivals, percentile_ms
 from chaos.drill.probes import Evidence
 from chaos.drill.records import Record
@@ -23,6 +24,7 @@ class ArmOutcome:
         arrivals: What became of every request.
         load: What the generator says of itself (load.json).
         proofs: Fault id to figures.
+        faults: What acted, when and on what, as it really was.
         evidence: Requests told by their hops.
         lag_p99_ms: Event-loop lag by instance.
         cores_used: Mean under the fault, generator included.
@@ -33,7 +35,8 @@ class ArmOutcome:
     arm: Arm
     arrivals: Arrivals
     load: Mapping[str, Any] = field(default_factory=dict)
-    proofs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    proofs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    faults: Sequence[FaultWindow] = ()
     evidence: Sequence[Evidence] = ()
     lag_p99_ms: Mapping[str, float] = field(default_factory=dict)
     cores_used: float = 0.0
@@ -51,7 +54,7 @@ def measurement(drill: Drill, outcome: ArmOutcome, cores: float) -> Measurement:
         sent=int(outcome.load.get("sent", 0)),
         lag_p99_ms=float(outcome.load.get("lag_p99_ms", 0.0)),
         loop_lag_p99_ms=outcome.lag_p99_ms,
-        blocked=[fault.on for fault in drill.faults if fault.kind == "block"],
+        unsettled=unsettled(outcome),
         cores_used=outcome.cores_used,
         cores=cores,
         steady_share=in_time / len(steady) if steady else None,
@@ -61,16 +64,29 @@ def measurement(drill: Drill, outcome: ArmOutcome, cores: float) -> Measurement:
     )
 
 
+def unsettled(outcome: ArmOutcome) -> list[str]:
+    """Return services and instances whose event loop a fault held up on purpose."""
+    names = []
+    for window in outcome.faults:
+        if window.fault.kind in UNSETTLING:
+            names += [*window.names, *outcome.proofs.get(window.id, {}).get("instances", ())]
+            names += ["*"] if window.target == "*" else []
+    return sorted(set(names))
+
+
 def fault_rows(drill: Drill, outcome: ArmOutcome) -> list[dict[str, Any]]:
     """Return an arm's faults with the proof that each bit; a spike of load is one of them."""
     rows = [
         {
-            "id": f"{drill.drill}-{index + 1}",
-            "kind": fault.kind,
-            "target": fault.on,
-            "proof": dict(outcome.proofs.get(f"{drill.drill}-{index + 1}", {"hits": 0})),
+            "id": window.id,
+            "kind": window.fault.kind,
+            "target": window.target,
+            "words": window.describe(),
+            "from_s": round(window.window.from_s, 2),
+            "to_s": round(window.window.to_s, 2),
+            "proof": dict(outcome.proofs.get(window.id, {"hits": 0})),
         }
-        for index, fault in enumerate(drill.faults)
+        for window in outcome.faults
     ]
     spike = _load_spike(drill, outcome)
     return [*rows, spike] if spike else rows
@@ -119,6 +135,9 @@ def _load_spike(drill: Drill, outcome: ArmOutcome) -> dict[str, Any] | None:
         "id": f"{drill.drill}-load",
         "kind": "load",
         "target": drill.capacity.of,
+        "words": f"load of {offered:.0f}/s on {drill.capacity.of}",
+        "from_s": window.from_s,
+        "to_s": window.to_s,
         "proof": {
             "hits": len(sent) if over else 0,
             "offered_rps": round(offered, 1),
@@ -127,5 +146,5 @@ def _load_spike(drill: Drill, outcome: ArmOutcome) -> dict[str, Any] | None:
     }
 
 
-def _hits(proof: Mapping[str, float]) -> float:
+def _hits(proof: Mapping[str, Any]) -> float:
     return float(proof.get("hits", 0))

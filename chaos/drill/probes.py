@@ -5,9 +5,10 @@ answered, and reading never fails on an answer of another shape.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from chaos.drill.readings import number
 from kit.control import ControlClient
 from kit.errors import LabError
 
@@ -17,26 +18,6 @@ TELLING_KINDS = ("rejected", "degraded", "expired", "late", "failed")
 """How requests ended that are worth explaining: in the main arm what the protection did first."""
 HURT_KINDS = ("expired", "late", "failed", "degraded", "rejected")
 """The same for arms without the protection: what went wrong first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """The processes' counters since the arm began, by instance.
-
-    Args:
-        cpu_s: CPU seconds.
-        lag_p99_ms: Event-loop lag, 99th percentile.
-        raw: The answers whole, for the run's files.
-    """
-
-    cpu_s: Mapping[str, float]
-    lag_p99_ms: Mapping[str, float]
-    raw: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def total_cpu_s(self) -> float:
-        """CPU of all who answered."""
-        return sum(self.cpu_s.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +37,9 @@ class Evidence:
     hops: Sequence[Mapping[str, Any]]
 
 
-async def ask_stats(control: ControlClient) -> Stats:
-    """Return everybody's counters; of nobody when control doesn't answer."""
-    answers = await _ask(control, "stats", {})
-    return Stats(
-        {name: _number(answer, "cpu_s") for name, answer in answers.items()},
-        {name: _number(answer.get("loop"), "p99_ms") for name, answer in answers.items()},
-        answers,
-    )
+async def ask_stats(control: ControlClient) -> dict[str, dict[str, Any]]:
+    """Return everybody's counters since the arm began; {} when control doesn't answer."""
+    return await _ask(control, "stats", {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +96,15 @@ def _protection(policy: str, instance: str, gate: str, snapshot: Mapping[str, An
     return Protection(
         policy,
         f"{instance}>{dependency}" if dependency else instance,
-        _number(snapshot, "in_flight"),
-        _number(snapshot, "limit") if "limit" in snapshot else None,
-        _number(snapshot, "rejected"),
+        number(snapshot, "in_flight"),
+        number(snapshot, "limit") if "limit" in snapshot else None,
+        number(snapshot, "rejected"),
     )
 
 
-async def ask_proofs(control: ControlClient) -> dict[str, dict[str, float]]:
+async def ask_proofs(control: ControlClient) -> dict[str, dict[str, Any]]:
     """Return how often each fault bit, all processes together: id to figures."""
-    totals: dict[str, dict[str, float]] = {}
+    totals: dict[str, dict[str, Any]] = {}
     for answer in (await _ask(control, "faults", {})).values():
         for fault_id, figures in answer.items():
             total = totals.setdefault(str(fault_id), {})
@@ -144,7 +120,7 @@ async def ask_hops(control: ControlClient, request_id: str) -> list[dict[str, An
     for answer in (await _ask_any(control, "explain", {"request_id": request_id})).values():
         found = answer if isinstance(answer, list) else [answer]
         hops.extend(hop for hop in found if isinstance(hop, dict) and "instance" in hop)
-    return sorted(hops, key=lambda hop: _number(hop, "started_unix_s"))
+    return sorted(hops, key=lambda hop: number(hop, "started_unix_s"))
 
 
 async def collect_evidence(
@@ -180,7 +156,7 @@ def most_telling_first(evidence: Iterable[Evidence]) -> list[Evidence]:
 
 def tell(evidence: Evidence) -> str:
     """Say in one clause what became of a request."""
-    total_ms = max(_number(hop, "duration_ms") for hop in evidence.hops)
+    total_ms = max(number(hop, "duration_ms") for hop in evidence.hops)
     waited_ms, where = _longest_wait(evidence.hops)
     if waited_ms > total_ms / 2:
         return (
@@ -191,8 +167,8 @@ def tell(evidence: Evidence) -> str:
     if refusal:
         return f"request {evidence.request_id} was refused by {refusal} after {total_ms:.0f} ms"
     inner = [hop for hop in evidence.hops if _service(hop) not in OUTER_TIERS] or evidence.hops
-    slowest = max(inner, key=lambda hop: _number(hop, "duration_ms"))
-    spent_ms = _number(slowest, "duration_ms")
+    slowest = max(inner, key=lambda hop: number(hop, "duration_ms"))
+    spent_ms = number(slowest, "duration_ms")
     return (
         f"request {evidence.request_id} took {total_ms:.0f} ms, {spent_ms:.0f} of them in "
         f"{slowest['instance']} ({slowest.get('status', '?')})"
@@ -202,7 +178,7 @@ def tell(evidence: Evidence) -> str:
 def _longest_wait(hops: Sequence[Mapping[str, Any]]) -> tuple[float, str]:
     """Return the longest time that a hop's notes call waiting, and in whose queue."""
     waits = [
-        (_number(note.get("detail"), "ms"), f"{hop['instance']}'s {note.get('policy')} queue")
+        (number(note.get("detail"), "ms"), f"{hop['instance']}'s {note.get('policy')} queue")
         for hop in hops
         for note in hop.get("notes") or ()
         if isinstance(note, dict) and note.get("what") == "waited"
@@ -241,8 +217,3 @@ async def _ask_any(
         return dict(await control.ask(kind, args, timeout_s=ASK_TIMEOUT_S, targets=targets))
     except LabError:
         return {}
-
-
-def _number(data: object, name: str) -> float:
-    value = data.get(name) if isinstance(data, Mapping) else None
-    return float(value) if isinstance(value, int | float) else 0.0

@@ -38,6 +38,7 @@ class DrillRun:
         ablations: Findings by arm name.
         verdict: None until it is reached.
         with_control: Whether a control arm was wanted.
+        not_back: Instances that a fault took away and that weren't back in time afterwards.
     """
 
     drill: Drill
@@ -49,6 +50,7 @@ class DrillRun:
     ablations: dict[str, Sequence[Finding]] = field(default_factory=dict)
     verdict: Verdict = field(default_factory=lambda: Verdict(INCONCLUSIVE, [], []))
     with_control: bool = True
+    not_back: Sequence[str] = ()
 
     @property
     def replay(self) -> str:
@@ -102,6 +104,7 @@ def as_json(run: DrillRun) -> dict[str, Any]:
             for e in run.evidence
         ],
         "smallest_margin_sd": smallest_margin_sd(run),
+        "not_back": list(run.not_back),
         "cores_used": {outcome.arm.name: outcome.cores_used for outcome in run.outcomes},
         "loop_lag_p99_ms": {o.arm.name: dict(o.lag_p99_ms) for o in run.outcomes},
         "folder": str(run.folder),
@@ -139,6 +142,8 @@ def as_text(run: DrillRun) -> str:
     if verdict.control is not None:
         lines.append(_control_line(run, verdict))
     lines += [f"{name.upper()}: {_findings_line(f)}" for name, f in run.ablations.items()]
+    if run.not_back:
+        lines.append(f"{'NOT BACK':<13}{', '.join(run.not_back)}: see squall status")
     lines.append(f"report {run.folder / HTML_FILE} · replay: {run.replay}{_explain_hint(run)}")
     return "\n".join(lines)
 

@@ -12,6 +12,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from chaos.drill.fault import Fault
+from chaos.drill.part import Part
 from resilience.policy.contract import Mode
 
 WARM, STEADY, FAULT, RECOVER = "warm", "steady", "fault", "recover"
@@ -30,17 +32,13 @@ PolicySwitch: TypeAlias = Mode | dict[str, Mode]
 """One position everywhere, or one per target (``{video: on}``; other targets: off)."""
 
 
-class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Values of a drill file: an unknown key is an error."""
-
-
-class Needs(_Struct, frozen=True):
+class Needs(Part, frozen=True):
     """What the machine must give.
 
     Args:
         seconds: Wall time of all arms.
         cores: At peak.
-        faults: Capabilities of the driver, for faults of the host; none for the others.
+        faults: Capabilities of the lab; what the drill's faults need is added to them.
     """
 
     seconds: float
@@ -48,7 +46,7 @@ class Needs(_Struct, frozen=True):
     faults: tuple[str, ...] = ()
 
 
-class Station(_Struct, frozen=True):
+class Station(Part, frozen=True):
     """A service's declared capacity: workers, mean in ms, coefficient of variation."""
 
     workers: int
@@ -56,7 +54,7 @@ class Station(_Struct, frozen=True):
     cv: float = DEFAULT_CV
 
 
-class Setup(_Struct, frozen=True):
+class Setup(Part, frozen=True):
     """What is set in every arm.
 
     Args:
@@ -65,19 +63,19 @@ class Setup(_Struct, frozen=True):
         drains: Targets that get no requests.
     """
 
-    stations: dict[str, Station] = {}
-    settings: dict[str, dict[str, float]] = {}
+    stations: dict[str, Station] = msgspec.field(default_factory=dict)
+    settings: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
     drains: tuple[str, ...] = ()
 
 
-class Capacity(_Struct, frozen=True):
+class Capacity(Part, frozen=True):
     """Declared, and what goodput is held against (R2): of which service, how many a second."""
 
     of: str
     rps: float
 
 
-class LoadPhase(_Struct, frozen=True):
+class LoadPhase(Part, frozen=True):
     """One of warm, steady, fault, recover: how long, and how many a second of each route."""
 
     name: PhaseName
@@ -85,7 +83,7 @@ class LoadPhase(_Struct, frozen=True):
     rates: dict[str, float]
 
 
-class Load(_Struct, frozen=True):
+class Load(Part, frozen=True):
     """The arrivals, open-loop.
 
     Args:
@@ -105,47 +103,7 @@ class Load(_Struct, frozen=True):
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
 
 
-class Fault(_Struct, frozen=True):
-    """A fault rule in its window.
-
-    Args:
-        kind: One that `squall fault add` knows.
-        on: A service, a replica or ``*``.
-        seconds: How long (``for`` in the file).
-        at: Seconds since the fault phase began.
-        route: Only this one; "" for all.
-        tenant: Only this one's; "" for all.
-        share: Of the requests that match, 0..1.
-        ms: Latency, or length of a block.
-        jitter_ms: Of a latency.
-        every_ms: Of a block.
-        code: Of an error.
-    """
-
-    kind: str
-    on: str
-    seconds: float = msgspec.field(name="for")
-    at: float = 0.0
-    route: str = ""
-    tenant: str = ""
-    share: float = 1.0
-    ms: float | None = None
-    jitter_ms: float | None = None
-    every_ms: float | None = None
-    code: str | int | None = None
-
-    def params(self) -> dict[str, float | int | str]:
-        """Return what the rule of this kind takes."""
-        given = {
-            "ms": self.ms,
-            "jitter_ms": self.jitter_ms,
-            "every_ms": self.every_ms,
-            "code": self.code,
-        }
-        return {name: value for name, value in given.items() if value is not None}
-
-
-class AbortIf(_Struct, frozen=True):
+class AbortIf(Part, frozen=True):
     """End early, inconclusive, when a figure of the running load breaks its bound.
 
     Args:
@@ -157,7 +115,7 @@ class AbortIf(_Struct, frozen=True):
     bound: str
 
 
-class Hypothesis(_Struct, frozen=True):
+class Hypothesis(Part, frozen=True):
     """What must hold with the protection.
 
     Args:
@@ -169,6 +127,9 @@ class Hypothesis(_Struct, frozen=True):
         route: Only this one; "" for all.
         within_ms: For ``share_within``: counted from the scheduled time.
         of: Shares of what was ``sent``, or of what was ``answered`` with success.
+        last_s: For ``goodput_of_offered``: only the last so many seconds of the phase.
+        command: For ``command_seconds``: a `squall` command line, without the word itself.
+        exits: The code with which it must exit to count.
     """
 
     name: str
@@ -179,9 +140,12 @@ class Hypothesis(_Struct, frozen=True):
     route: str = ""
     within_ms: float | None = None
     of: Literal["sent", "answered"] = "sent"
+    last_s: float | None = None
+    command: str = ""
+    exits: int = 0
 
 
-class Refutation(_Struct, frozen=True):
+class Refutation(Part, frozen=True):
     """What must fail in the control arm, and how badly.
 
     Args:
@@ -193,8 +157,8 @@ class Refutation(_Struct, frozen=True):
     bound: str = ""
 
 
-class Ablation(_Struct, frozen=True):
-    """Short arms with one of ``control.off`` off at a time: which of them would do alone.
+class Ablation(Part, frozen=True):
+    """Short arms with one policy off at a time: which of them would do alone.
 
     Args:
         warm_seconds: In front.
@@ -205,7 +169,7 @@ class Ablation(_Struct, frozen=True):
     fault_seconds: float = 6.0
 
 
-class Control(_Struct, frozen=True):
+class Control(Part, frozen=True):
     """The same without the protection.
 
     Args:
@@ -225,7 +189,7 @@ class Control(_Struct, frozen=True):
         ]
 
 
-class Drill(_Struct, frozen=True):
+class Drill(Part, frozen=True):
     """One drill.
 
     Args:
@@ -244,6 +208,7 @@ class Drill(_Struct, frozen=True):
         hypotheses: All must hold.
         control: The arm without the protection.
         steady_share: Share of arrivals answered in time before the fault, or there is no verdict.
+        tags: For choosing several at once, e.g. ``smoke``.
     """
 
     drill: str
@@ -261,10 +226,17 @@ class Drill(_Struct, frozen=True):
     faults: tuple[Fault, ...] = ()
     abort_if: tuple[AbortIf, ...] = ()
     steady_share: float = DEFAULT_STEADY_SHARE
+    tags: tuple[str, ...] = ()
 
     def phase(self, name: str) -> LoadPhase:
         """Return a phase by name."""
         return next(phase for phase in self.load.phases if phase.name == name)
+
+    @property
+    def capabilities(self) -> list[str]:
+        """What the lab must be capable of: what is said, and what the faults need."""
+        needed = {fault.need for fault in self.faults if fault.need}
+        return sorted(needed | set(self.needs.faults))
 
     def control_policies(self) -> Mapping[str, PolicySwitch]:
         """Return the control arm's whole set."""

@@ -37,7 +37,7 @@ class Measurement:
         sent: Of them, those that left.
         lag_p99_ms: The generator's.
         loop_lag_p99_ms: By instance.
-        blocked: Services or instances whose loop a fault blocks on purpose.
+        unsettled: Services or instances whose loop a fault holds up on purpose; ``*`` for all.
         cores_used: Mean under the fault, generator included.
         cores: The machine's.
         steady_share: In time before the fault; None when there was no steady phase.
@@ -51,7 +51,7 @@ class Measurement:
     sent: int
     lag_p99_ms: float
     loop_lag_p99_ms: Mapping[str, float] = field(default_factory=dict)
-    blocked: Sequence[str] = ()
+    unsettled: Sequence[str] = ()
     cores_used: float = 0.0
     cores: float = 1.0
     steady_share: float | None = None
@@ -91,7 +91,7 @@ def _generator_doubts(measured: Measurement) -> list[Doubt]:
 def _lab_doubts(measured: Measurement) -> list[Doubt]:
     found = []
     for instance, lag_ms in sorted(measured.loop_lag_p99_ms.items()):
-        on_purpose = {instance, instance.partition(".")[0], "*"} & set(measured.blocked)
+        on_purpose = {instance, instance.partition(".")[0], "*"} & set(measured.unsettled)
         if lag_ms > MAX_LOOP_LAG_P99_MS and not on_purpose:
             found.append(
                 Doubt(

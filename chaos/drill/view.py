@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from chaos.drill.arms import Arm
+from chaos.drill.arms import Arm, FaultWindow
 from chaos.drill.bound import parse_bound
 from chaos.drill.loadgen import LoadProcess
 from chaos.drill.metrics import Arrivals, observe
@@ -78,6 +78,7 @@ class View:
         load: LoadProcess,
         arrivals: Arrivals,
         protections: Sequence[Protection],
+        faults: Sequence[FaultWindow],
     ) -> None:
         """Show how an arm goes; called about once a second."""
         lines = [

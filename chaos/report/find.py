@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaos.drill.catalogue import ROOT
-from chaos.drill.loading import nearest
+from chaos.drill.nearest import nearest
 from chaos.drill.report import RUNS
 from kit.errors import ConfigError
 

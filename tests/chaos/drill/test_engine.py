@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from chaos.drill import soundness
-from chaos.drill.engine import Options, check_machine, run_drill
+from chaos.drill.engine import Options, run_drill
 from chaos.drill.lease import OverlayLease
+from chaos.drill.preconditions import check_machine
 from chaos.drill.report import as_json, as_markdown, as_text
 from chaos.lab import Lab, LabPorts
 from kit.control import ControlClient
@@ -191,7 +192,7 @@ def test_unknown_target_is_refused_before_anything_runs(rig: Rig) -> None:
     options = Options(with_control=False, live=False)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chaos.drill.engine.READY_LIMIT_S", 0.2)
+        patch.setattr("chaos.drill.preconditions.READY_LIMIT_S", 0.2)
         with pytest.raises(ConfigError, match=r"the lab has no vide.2: did you mean video"):
             run_drill(rig.lab, wrong, "", options)
 

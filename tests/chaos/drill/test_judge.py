@@ -4,7 +4,7 @@ import pytest
 
 from chaos.drill.arms import control_arm, main_arm, overlay, switch_positions
 from chaos.drill.judge import Finding, examine, examine_control, judge
-from chaos.drill.metrics import Observation
+from chaos.drill.observation import Observation
 from chaos.drill.schema import Drill
 from chaos.drill.soundness import Doubt, Measurement, doubts
 from tests.chaos.drill.build import arrivals, drill, record
@@ -157,9 +157,9 @@ def test_loop_that_a_fault_blocks_is_no_doubt() -> None:
     """Lag on purpose, for the service and for the replica."""
     lag = {"gateway.1": 2000.0}
 
-    assert doubts(sound(loop_lag_p99_ms=lag, blocked=["gateway.1"])) == []
-    assert doubts(sound(loop_lag_p99_ms=lag, blocked=["gateway"])) == []
-    assert len(doubts(sound(loop_lag_p99_ms=lag, blocked=["video"]))) == 1
+    assert doubts(sound(loop_lag_p99_ms=lag, unsettled=["gateway.1"])) == []
+    assert doubts(sound(loop_lag_p99_ms=lag, unsettled=["gateway"])) == []
+    assert len(doubts(sound(loop_lag_p99_ms=lag, unsettled=["video"]))) == 1
 
 
 def test_arms_state_their_whole_policy_set() -> None:

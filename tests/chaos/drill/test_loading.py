@@ -104,7 +104,7 @@ def test_mistakes_are_located(old: str, new: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("kind: latency", "kind: latensy", "unknown fault latensy; did you mean latency?"),
+        ("kind: latency", "kind: latensy", "unknown fault latensy; did you mean latency"),
         ("for: 15", "for: 99", "the fault phase has 15 s"),
         ("ms: 2000", "code: 503", "fault latency has no param 'code'"),
     ],

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.drill import metrics
-from chaos.drill.metrics import Arrivals, observe, seconds_to_recover, share
+from chaos.drill.metrics import Arrivals, observe, seconds_to_recover
+from chaos.drill.observation import share
 from chaos.drill.records import Record, Window, parse_records
 from chaos.drill.schema import Hypothesis
 from tests.chaos.drill.build import arrivals, drill, record

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chaos.drill.arms import control_arm, main_arm
+from chaos.drill.arms import control_arm, fault_windows, main_arm
 from chaos.drill.judge import examine, examine_control, judge
 from chaos.drill.metrics import Arrivals
 from chaos.drill.outcome import ArmOutcome, fault_rows, measurement, phase_rows
@@ -125,11 +125,12 @@ def test_measurement_sums_up_an_arm() -> None:
     outcome = ArmOutcome(
         main_arm(blocking), good(), {"scheduled": 190, "sent": 190},
         proofs={"tiny-1": {"hits": 4}},
+        faults=fault_windows(blocking, main_arm(blocking)),
     )  # fmt: skip
 
     measured = measurement(blocking, outcome, 2.0)
 
-    assert measured.blocked == ["gateway.1"]
+    assert measured.unsettled == ["gateway.1"]
     assert measured.steady_share == 1.0
     assert measured.proofs == {"tiny-1": 4.0, "tiny-load": 160.0}
 

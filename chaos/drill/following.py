@@ -1,0 +1,73 @@
+"""What is asked and done beside an arm's load: counters, evidence, protections, commands.
+
+Each is a task that ends by itself or is cancelled with the arm. None of them fails because a
+process, or control itself, doesn't answer: a drill may have silenced it.
+"""
+
+import asyncio
+
+from chaos.drill.arms import Arm, fault_windows
+from chaos.drill.command import run_command
+from chaos.drill.loadgen import LoadProcess
+from chaos.drill.notes import Notes
+from chaos.drill.probes import ask_protections, ask_stats, collect_evidence
+from chaos.drill.readings import Sample
+from chaos.drill.schema import FAULT, Drill
+from kit.control import ControlClient
+
+EVERY_S = 1.0
+EVIDENCE_AFTER_S = 2.0  # into the fault: what came first is not yet typical
+COMMAND_AFTER_S = 3.0  # into the fault: by then a lease has ended, and every cache of the lab
+COMMAND_RUNS = 3  # one run says nothing of how much they differ
+PROTECTED_BY_DEFAULT = "gateway"  # where a policy acts that is on everywhere
+
+
+async def read_counters(control: ControlClient, arm: Arm, load: LoadProcess, notes: Notes) -> None:
+    """Read everybody's counters each second, and at the borders of the phases."""
+    moments = sorted({window.from_s for window in arm.windows.values()} | {arm.seconds})
+    at_s = 0.0
+    while True:
+        await load.sleep_until(at_s)
+        began_s = load.at_s
+        notes.samples.append(Sample(began_s, await ask_stats(control)))
+        border_s = next((moment for moment in moments if moment > began_s), began_s + EVERY_S)
+        at_s = min(border_s, began_s + EVERY_S)
+
+
+async def gather_evidence(
+    control: ControlClient, arm: Arm, load: LoadProcess, notes: Notes
+) -> None:
+    """Ask about requests soon after they ended: a busy process forgets within seconds."""
+    window = arm.windows[FAULT]
+    await load.sleep_until(window.from_s + EVIDENCE_AFTER_S)
+    while load.at_s < window.to_s:
+        recent = load.progress().get("recent", {})
+        await collect_evidence(control, arm.name, recent, notes.evidence)
+        await asyncio.sleep(EVERY_S)
+
+
+async def look_at_protections(control: ControlClient, drill: Drill, arm: Arm, notes: Notes) -> None:
+    """Follow what the policies do that the control arm goes without."""
+    policies = [name for name in drill.control.off if name not in arm.off]
+    targets = {PROTECTED_BY_DEFAULT}
+    for name in policies:
+        switch = arm.policies[name]
+        targets |= set(switch) if isinstance(switch, dict) else set()
+    while policies:
+        notes.protections = await ask_protections(control, policies, targets)
+        await asyncio.sleep(EVERY_S)
+
+
+async def run_commands(drill: Drill, arm: Arm, load: LoadProcess, notes: Notes) -> None:
+    """Run the commands that hypotheses ask for, some seconds into the first fault."""
+    commands = dict.fromkeys(h.command for h in drill.hypotheses if h.command)
+    windows = [planned.window for planned in fault_windows(drill, arm)]
+    if not commands or not windows:
+        return
+    await load.sleep_until(min(window.from_s for window in windows) + COMMAND_AFTER_S)
+    ends_s = max(window.to_s for window in windows)
+    for run in range(COMMAND_RUNS):
+        for command in commands:
+            if run and load.at_s > ends_s - COMMAND_AFTER_S:
+                return
+            notes.commands.append(await run_command(command))

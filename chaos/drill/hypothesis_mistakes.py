@@ -1,0 +1,71 @@
+"""What is wrong with a hypothesis: metric, route, bound, and what each metric needs beside it."""
+
+import shlex
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from chaos.drill.bound import parse_bound
+from chaos.drill.metrics import METRICS
+from chaos.drill.nearest import nearest
+from chaos.drill.schema import ROUTES, Drill, Hypothesis
+from chaos.drill.source import DataPath
+
+Mistake: TypeAlias = tuple[DataPath, str]
+"""Where in the file, and what to say."""
+
+
+def hypothesis_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> Iterator[Mistake]:
+    """Yield what is wrong with one hypothesis."""
+    metric = hypothesis.metric
+    if metric not in METRICS:
+        yield (*at, "metric"), f"unknown metric {metric}; {nearest(metric, METRICS)}"
+    if hypothesis.route and hypothesis.route not in ROUTES:
+        hint = nearest(hypothesis.route, ROUTES)
+        yield (*at, "route"), f"unknown route {hypothesis.route}; {hint}"
+    if metric == "share_within" and not hypothesis.within_ms:
+        yield at, "share_within needs within_ms"
+    if metric == "goodput_of_capacity" and drill.capacity is None:
+        yield at, "goodput_of_capacity needs the drill's capacity"
+    if metric == "watchdog_named" and not drill.faults:
+        yield at, "watchdog_named counts on the targets of faults; the drill has none"
+    yield from _last_s_mistakes(drill, hypothesis, at)
+    yield from _command_mistakes(drill, hypothesis, at)
+    yield from bound_mistakes(hypothesis.bound, (*at, "bound"))
+
+
+def bound_mistakes(text: str, path: DataPath) -> Iterator[Mistake]:
+    """Yield what is wrong with a bound."""
+    try:
+        parse_bound(text)
+    except ValueError as error:
+        yield path, str(error)
+
+
+def _last_s_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> Iterator[Mistake]:
+    if hypothesis.last_s is None:
+        return
+    if hypothesis.metric != "goodput_of_offered":
+        yield (*at, "last_s"), f"{hypothesis.metric} takes no last_s; goodput_of_offered does"
+    length_s = next((p.seconds for p in drill.load.phases if p.name == hypothesis.phase), 0.0)
+    if not 0 < hypothesis.last_s <= length_s:
+        yield (
+            (*at, "last_s"),
+            f"last_s is {hypothesis.last_s:g}; the {hypothesis.phase} phase has {length_s:g} s",
+        )
+
+
+def _command_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> Iterator[Mistake]:
+    if hypothesis.metric != "command_seconds":
+        if hypothesis.command:
+            yield (*at, "command"), f"{hypothesis.metric} runs no command; command_seconds does"
+        return
+    if not hypothesis.command:
+        yield at, "command_seconds needs command, e.g. command: policy set limiter on --on video"
+    elif not drill.faults:
+        yield at, "command_seconds runs a command 3 s into a fault; the drill has none"
+    try:
+        shlex.split(hypothesis.command)
+    except ValueError as error:
+        yield (*at, "command"), f"{hypothesis.command!r} is no command line: {error}"
+    if hypothesis.phase != "fault":
+        yield (*at, "phase"), "command_seconds is of the fault phase: it runs 3 s into the fault"

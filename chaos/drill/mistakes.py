@@ -1,0 +1,88 @@
+"""What is wrong with a drill whose types are right: what only makes sense together.
+
+Pure: from a drill to places and sentences.
+"""
+
+import re
+from collections.abc import Iterator
+
+from chaos.drill.fault_mistakes import fault_mistakes
+from chaos.drill.hypothesis_mistakes import Mistake, bound_mistakes, hypothesis_mistakes
+from chaos.drill.nearest import nearest
+from chaos.drill.schema import PHASE_ORDER, ROUTES, Drill
+from chaos.drill.source import DataPath
+from kit.state import DEFAULT_MODES
+from resilience.policy.contract import Mode
+
+_TARGET = re.compile(r"\*|[a-z][a-z0-9-]*(\.[1-9][0-9]*)?")
+
+
+def mistakes(drill: Drill) -> Iterator[Mistake]:
+    """Yield what is wrong, each with its place."""
+    yield from _phase_mistakes(drill)
+    yield from _policy_mistakes(drill)
+    yield from _target_mistakes(drill)
+    yield from fault_mistakes(drill)
+    for index, hypothesis in enumerate(drill.hypotheses):
+        yield from hypothesis_mistakes(drill, hypothesis, ("hypotheses", index))
+    yield from _control_mistakes(drill)
+    for index, condition in enumerate(drill.abort_if):
+        yield from bound_mistakes(condition.bound, ("abort_if", index, "bound"))
+
+
+def _phase_mistakes(drill: Drill) -> Iterator[Mistake]:
+    names = tuple(phase.name for phase in drill.load.phases)
+    if names != PHASE_ORDER:
+        order = ", ".join(PHASE_ORDER)
+        yield ("load", "phases"), f"the phases are {', '.join(names)}; they must be {order}"
+    for index, phase in enumerate(drill.load.phases):
+        at: DataPath = ("load", "phases", index)
+        if phase.seconds <= 0:
+            yield (*at, "seconds"), f"seconds is {phase.seconds:g}; it must be more than 0"
+        for route, rate in phase.rates.items():
+            if route not in ROUTES:
+                yield (*at, "rates", route), f"unknown route {route}; {nearest(route, ROUTES)}"
+            if rate < 0:
+                yield (*at, "rates", route), f"the rate of {route} is {rate:g}; give 0 or more"
+
+
+def _policy_mistakes(drill: Drill) -> Iterator[Mistake]:
+    for name, switch in drill.policies.items():
+        if name not in DEFAULT_MODES:
+            yield ("policies", name), f"unknown policy {name}; {nearest(name, DEFAULT_MODES)}"
+        for target in switch if isinstance(switch, dict) else ():
+            if not _TARGET.fullmatch(target):
+                yield ("policies", name, target), f"{target} is no target; write video or video.2"
+
+
+def _target_mistakes(drill: Drill) -> Iterator[Mistake]:
+    for part in ("stations", "settings", "drains"):
+        for target in getattr(drill.setup, part):
+            if not _TARGET.fullmatch(target):
+                yield ("set", part, target), f"{target} is no target; write video or video.2"
+    for target, station in drill.setup.stations.items():
+        if station.workers < 1 or station.mean_ms <= 0 or station.cv < 0:
+            yield ("set", "stations", target), "a station needs workers >= 1, mean_ms > 0, cv >= 0"
+
+
+def _control_mistakes(drill: Drill) -> Iterator[Mistake]:
+    for index, name in enumerate(drill.control.off):
+        switch = drill.policies.get(name, Mode.OFF)
+        if switch is Mode.OFF:
+            known = [n for n, s in drill.policies.items() if s is not Mode.OFF]
+            yield (
+                ("control", "off", index),
+                f"{name} isn't on in the main arm; {nearest(name, known)}",
+            )
+    names = [hypothesis.name for hypothesis in drill.hypotheses]
+    if not drill.control.refutes:
+        yield ("control", "refutes"), "name at least one hypothesis that must fail"
+    for index, refutation in enumerate(drill.control.refutations()):
+        at: DataPath = ("control", "refutes", index)
+        if refutation.name not in names:
+            yield (
+                at,
+                f"no hypothesis is called {refutation.name}; {nearest(refutation.name, names)}",
+            )
+        if refutation.bound:
+            yield from bound_mistakes(refutation.bound, at)
