@@ -62,6 +62,16 @@ class Ketama:
         return self._points[position], self._owners[position]
 
     @property
+    def points(self) -> Sequence[int]:
+        """The places of all points, ascending."""
+        return self._points
+
+    @property
+    def owners(self) -> Sequence[str]:
+        """Whose each point is, in the same order."""
+        return self._owners
+
+    @property
     def point_count(self) -> int:
         """How many points the ring has; 160 a node when weights are equal."""
         return len(self._points)

@@ -1,0 +1,332 @@
+"""The cache's client: keys that may vanish, on independent nodes, placed by the client itself.
+
+A key has three candidates on a ring (``hashing.bounded``). It is read at the first of them that is
+up and not overloaded; what a hot owner can't take goes to the next two and lives there for a second
+at most. A node that fails is ejected and its keys go to their next candidates; when it is back it
+is flushed if it missed anything, before anybody reads from it.
+
+**Promise.** A read that begins after ``delete`` has returned never yields what was filled from an
+origin read before that delete, whichever of several clients asks, and whatever node died, froze or
+was cut off meanwhile. Its one bound, a client and a reader with no live node between them, is
+``STALE_BOUND_S``. How: ``shard.policy.coherence``; nothing here decides it.
+
+**Never in the way.** A cache that is down is a miss, within ``DEFAULT_TIMEOUT_S``.
+
+Source: tokens are memcached's leases (Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013,
+section 3.2.1). Spread lifetimes: memcached's and Varnish's users add jitter so that what was filled
+together doesn't expire together.
+Not handled: one miss at the origin for many readers (``resilience.single_flight``); values above
+some 100 kB, which would delay what is pipelined behind them.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import NamedTuple
+
+from hashing.bounded import DEFAULT_BALANCE_FACTOR, BoundedRing
+from resilience import context
+from shard.cache_delete import DELETE_TIMEOUT_S, Deleter
+from shard.cache_node import CacheNode, Dial, directly
+from shard.cache_observer import SILENT_CACHE, CacheObserver
+from shard.cache_placement import Place, Placement
+from shard.cache_scripts import TOKEN_CHARS, Call, fill_call, get_call, is_unknown_script
+from shard.cache_watch import Watch
+from shard.connection import Connection, Limits
+from shard.policy.attempt import Failure
+from shard.policy.coherence import STALE_BOUND_S, Coherence
+from shard.policy.topology import Address
+from shard.resp import Answer, is_plain
+
+DEFAULT_TIMEOUT_S = 0.05  # a get; a healthy one takes 0.2 ms, the origin some 10
+OVERFLOW_TTL_S = 1.0  # what a hot owner's neighbours keep
+DEFAULT_LOAD_FLOOR = 1000.0  # gets a second and client below which no node counts as hot: 1 % of it
+TTL_JITTER_RATIO = 0.1  # +-10 %: what was filled together expires over a fifth of its life
+_LIMITS = Limits(reply_timeout_s=DELETE_TIMEOUT_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The right to fill one key at one node, until somebody deletes the key."""
+
+    node: str
+    run: str
+    value: str
+    is_overflow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A value, and how many seconds ago it was filled."""
+
+    value: bytes
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """No value; ``token`` is None when no node can take one now."""
+
+    token: Token | None
+
+
+NOTHING = Miss(None)
+
+
+class _Asked(NamedTuple):
+    """A get on its way."""
+
+    place: Place
+    run: str
+    connection: Connection
+    call: Call
+    sent: "asyncio.Future[Answer]"
+
+
+class CacheClient:
+    """A client of all cache nodes; ``connect`` first, ``close`` last, from one event loop.
+
+    Args:
+        nodes: (host, port), in the same order for every client: they are ``cache-1`` and so on.
+        timeout_s: Longest time a get or a fill takes, seconds, > 0.
+        load_floor: Requests a second below which no node counts as overloaded, >= 0.
+        balance_factor: How much more than its share a node takes, > 1.
+        observer: Hears of operations and nodes.
+        dial: Says where to connect for a node's address; see ``redial``.
+        rng: Jitter; seed it for tests.
+        clock: Monotonic seconds.
+
+    Raises:
+        ValueError: When there is no node, or one is listed twice.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[tuple[str, int]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        rng: Random | None = None,
+        observer: CacheObserver = SILENT_CACHE,
+        dial: Dial = directly,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        load_floor: float = DEFAULT_LOAD_FLOOR,
+        balance_factor: float = DEFAULT_BALANCE_FACTOR,
+        limits: Limits = _LIMITS,
+    ) -> None:
+        addresses = [Address(*node) for node in nodes]
+        if not addresses:
+            raise ValueError("no cache nodes: give the address of at least one")
+        if len(set(addresses)) < len(addresses):
+            raise ValueError(f"a cache node is listed twice: {', '.join(map(str, addresses))}")
+        names = [f"cache-{number}" for number in range(1, len(addresses) + 1)]
+        self._rng = rng or Random()
+        self._clock = clock
+        self._observer = observer
+        self._timeout_s = timeout_s
+        ring = BoundedRing(names, balance_factor=balance_factor)
+        self._nodes = {
+            name: CacheNode(
+                name, address, limits, self._rng, dial=dial, observer=observer, clock=clock
+            )
+            for name, address in zip(names, addresses, strict=True)
+        }
+        # Not from rng: two clients with one seed must not take each other's tokens for their own.
+        self._coherence = Coherence(secrets.token_hex(TOKEN_CHARS // 4), names)
+        self._watch = Watch(
+            self._nodes, self._coherence, look_timeout_s=timeout_s, observer=observer, clock=clock
+        )
+        self._placement = Placement(ring, self._nodes, self._coherence, load_floor)
+        self._deleter = Deleter(
+            self._placement,
+            self._nodes,
+            self._coherence,
+            self._watch,
+            observer=observer,
+            clock=clock,
+        )
+        self._token_count = 0
+        self._off_count = 0
+        self._overflow_count = 0
+
+    def __repr__(self) -> str:
+        return f"<CacheClient {', '.join(map(repr, self._nodes.values()))}>"
+
+    async def connect(self) -> None:
+        """Look at every node once; dead ones are tried again later, nobody waits for them."""
+        await self._watch.start()
+
+    async def close(self) -> None:
+        """End the looks, the deletes under way and every connection."""
+        await self._watch.stop()
+        await self._deleter.close()
+        for node in self._nodes.values():
+            await node.link.close()
+
+    def redial(self) -> None:
+        """Connect anew, by the way that ``dial`` says now."""
+        for node in self._nodes.values():
+            if node.link.connection is not None:
+                node.link.connection.close()
+
+    async def get(self, key: str, *, deadline_s: float | None = None) -> Hit | Miss:
+        """Read a key. Never an error, never longer than the timeout.
+
+        Args:
+            key: Any text.
+            deadline_s: Absolute monotonic seconds; None means the Context's, if any.
+        """
+        return (await self.get_many([key], deadline_s=deadline_s))[0]
+
+    async def get_many(
+        self, keys: Sequence[str], *, deadline_s: float | None = None
+    ) -> list[Hit | Miss]:
+        """Read keys, all at once; answers in their order."""
+        now_s = self._clock()
+        until_s = now_s + self._timeout_s
+        limit_s = deadline_s if deadline_s is not None else _context_deadline_s()
+        is_ours = limit_s is None or until_s <= limit_s  # else being late isn't the node's fault
+        if limit_s is not None:
+            until_s = min(until_s, limit_s)
+        asked = [await self._ask(key, until_s) for key in keys]
+        answers = [await self._take(each, until_s, is_ours) for each in asked]
+        duration_s = self._clock() - now_s
+        for answer in answers:
+            self._observer.on_operation("get", _name(answer), duration_s)
+        return answers
+
+    async def fill(self, miss: Miss, key: str, value: bytes, ttl_s: float) -> bool:
+        """Store what the origin said after this miss.
+
+        Args:
+            miss: What ``get`` of the same key returned, before the origin was asked.
+            key: The key.
+            value: Its value.
+            ttl_s: Seconds to live, > 0; spread by ``TTL_JITTER_RATIO``, at most
+                ``STALE_BOUND_S``, at a node that only helps out at most ``OVERFLOW_TTL_S``.
+
+        Returns:
+            False when the key was deleted meanwhile, or its node can't take the value.
+        """
+        began_s = self._clock()
+        result = await self._fill(miss.token, key, value, ttl_s) if miss.token else "off"
+        self._observer.on_operation("fill", result, self._clock() - began_s)
+        return result == "stored"
+
+    async def delete(self, *keys: str) -> None:
+        """Delete keys everywhere they can be; call it after the origin has changed.
+
+        When it returns, no read that begins then yields an older value. With all nodes well that
+        takes one trip; with a node that can't be reached ``DELETE_TIMEOUT_S + LEASE_S`` and two
+        looks at most, once an outage. It goes on when its caller is cancelled.
+        """
+        began_s = self._clock()
+        result = await self._deleter.delete(keys)
+        self._observer.on_operation("delete", result, self._clock() - began_s)
+
+    def snapshot(self) -> Mapping[str, object]:
+        """Return counts and each node's state for a page or a metric."""
+        return {
+            "nodes": {name: self._snapshot_node(node) for name, node in self._nodes.items()},
+            "hits": sum(node.hit_count for node in self._nodes.values()),
+            "misses": sum(node.miss_count for node in self._nodes.values()),
+            "off": self._off_count,
+            "overflows": self._overflow_count,
+            "looks": self._watch.round_count,
+            "deletes": dict(self._deleter.counts),
+        }
+
+    async def _ask(self, key: str, until_s: float) -> _Asked | None:
+        """Send a get to the key's node of this moment; None when there is none."""
+        while (now_s := self._clock()) < until_s:
+            place = self._placement.place(key, now_s)
+            if place is None:
+                return None
+            node = place.node
+            connection = await node.open(until_s)
+            if connection is not None:
+                node.load.add(now_s)
+                self._overflow_count += place.is_overflow
+                call = get_call(node.entry(key), self._new_token())
+                sent = connection.send(call.by_digest(), until_s)
+                return _Asked(place, node.link.run, connection, call, sent)
+            if node.is_up:  # still connecting, and our time is up
+                return None
+        return None
+
+    async def _take(self, asked: _Asked | None, until_s: float, is_ours: bool) -> Hit | Miss:
+        """Wait for a get's answer."""
+        if asked is None:
+            self._off_count += 1
+            return NOTHING
+        node = asked.place.node
+        answer = await asked.sent
+        if is_unknown_script(answer):
+            answer = await asked.connection.send(asked.call.by_source(), until_s)
+        if is_ours or is_plain(answer):
+            node.judge(answer)
+        match answer:
+            case [1, int(age_ms), bytes(value)]:
+                node.hit_count += 1
+                return Hit(value, max(0, age_ms) / 1000.0)
+            case [0, bytes(token)]:
+                node.miss_count += 1
+                return Miss(Token(node.name, asked.run, token.decode(), asked.place.is_overflow))
+            case _:
+                self._off_count += 1
+                return NOTHING
+
+    async def _fill(self, token: Token, key: str, value: bytes, ttl_s: float) -> str:
+        node = self._nodes[token.node]
+        connection = node.link.connection
+        if connection is None or not node.is_up or node.link.run != token.run:
+            return "off"
+        spread = self._rng.uniform(1.0 - TTL_JITTER_RATIO, 1.0 + TTL_JITTER_RATIO)
+        longest_s = OVERFLOW_TTL_S if token.is_overflow else STALE_BOUND_S
+        call = fill_call(node.entry(key), token.value, value, min(ttl_s * spread, longest_s))
+        answer = await node.run(connection, call, self._clock() + self._timeout_s)
+        if isinstance(answer, Failure):
+            node.judge(answer)
+            return "off"
+        return "stored" if answer == 1 else "refused"
+
+    def _new_token(self) -> str:
+        self._token_count += 1
+        return f"{self._coherence.client}{self._token_count:012x}"
+
+    def _snapshot_node(self, node: CacheNode) -> Mapping[str, object]:
+        now_s = self._clock()
+        return {
+            "address": str(node.link.address),
+            "state": self._state_of(node, now_s),
+            "load": round(node.load.value(now_s), 1),
+            "in_flight": node.link.in_flight,
+            "hits": node.hit_count,
+            "misses": node.miss_count,
+            "failures": node.failure_count,
+            "ejections": node.ejection.count,
+            "evictions": node.eviction_count,
+            "incarnation": f"{node.link.run}.{self._coherence.generation(node.name)}",
+        }
+
+    def _state_of(self, node: CacheNode, now_s: float) -> str:
+        """Say ``up``, ``ejected``, ``barred`` (by us) or ``unread`` (a look or a flush is due)."""
+        if not node.is_up:
+            return "ejected"
+        if self._coherence.is_barred(node.name):
+            return "barred"
+        is_read = self._coherence.may_read(node.name, now_s, self._watch.dead)
+        return "up" if is_read else "unread"
+
+
+def _context_deadline_s() -> float | None:
+    current = context.current()
+    return None if current is None else current.deadline_s
+
+
+def _name(answer: Hit | Miss) -> str:
+    if isinstance(answer, Hit):
+        return "hit"
+    return "off" if answer.token is None else "miss"

@@ -1,0 +1,179 @@
+"""What runs on a cache node: four scripts over one entry and one table.
+
+An *entry* is a key behind the node's run id (``8f2a…:video:7``): ``t`` + token while somebody may
+fill it, or ``v`` + token + time of the fill (13 digits, the node's clock in ms) + value. All who
+miss between two deletes hold the same token: it names the time in which what they read at the
+origin is valid. A delete is a plain UNLINK: the token goes with the entry, and a fill that doesn't
+find it is refused.
+
+The *table* (``squall:meta``, a hash) holds ``beat`` (last look of anybody, ms), ``gen`` (flushes),
+``n:client`` (that client's notices and when they expire) and ``a:client`` (flushed for which).
+Every get reads it, so LFU doesn't evict it; if it is lost all the same, the next look flushes.
+
+A node that nobody has looked at for ``GAP_S`` was frozen, or cut off from all: it may have missed a
+delete that found no board either. Nothing is read from it until a look has flushed it.
+Source: memcached leases, Nishtala et al., "Scaling Memcache at Facebook" (NSDI 2013), section
+3.2.1. Tokens there are handed out once in 10 s per key; here single-flight does that.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from shard.policy.coherence import NOTICE_TTL_S, Board, Posting
+from shard.resp import Answer, Argument, ReplyError, is_plain, pack
+from shard.script import Script
+
+META_KEY = "squall:meta"
+GAP_S = 3.0  # the lab's lease: who is silent so long is taken for gone
+TOKEN_TTL_S = 10.0  # Facebook's leases; an origin slower than that isn't cached
+ACK_TTL_S = 60.0  # acknowledgements kept; every client looks many times within it
+TOKEN_CHARS = 24
+
+_NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+_FLUSH = """
+local function flush()
+  local kept = redis.call('HGETALL', KEYS[1])
+  redis.call('FLUSHALL', 'ASYNC')
+  if #kept > 0 then redis.call('HSET', KEYS[1], unpack(kept)) end
+  redis.call('HINCRBY', KEYS[1], 'gen', 1)
+end
+"""
+
+# KEYS: table, entry. ARGV: gap ms, token, token ms. -> {1, age ms, value} | {0, token} | {-1}
+GET = Script(
+    _NOW
+    + """
+local beat = tonumber(redis.call('HGET', KEYS[1], 'beat'))
+if not beat or now - beat > tonumber(ARGV[1]) then return {-1} end
+local entry = redis.call('GET', KEYS[2])
+if not entry then
+  redis.call('SET', KEYS[2], 't' .. ARGV[2], 'PX', ARGV[3])
+  return {0, ARGV[2]}
+end
+if string.sub(entry, 1, 1) == 't' then return {0, string.sub(entry, 2)} end
+return {1, now - tonumber(string.sub(entry, 26, 38)), string.sub(entry, 39)}
+"""
+)
+
+# KEYS: table, entry. ARGV: token, value, ms to live. -> 1 stored | 0 refused
+FILL = Script(
+    _NOW
+    + """
+local entry = redis.call('GET', KEYS[2])
+if not entry or string.sub(entry, 2, 25) ~= ARGV[1] then return 0 end
+if string.sub(entry, 1, 1) == 't' then
+  local filled = 'v' .. ARGV[1] .. string.format('%013.0f', now) .. ARGV[2]
+  redis.call('SET', KEYS[2], filled, 'PX', ARGV[3])
+end
+return 1
+"""
+)
+
+# KEYS: table. ARGV: gap ms, notice ms, acknowledgement ms, client, its notices. -> the whole table
+LOOK = Script(
+    _NOW
+    + _FLUSH
+    + """
+local beat = tonumber(redis.call('HGET', KEYS[1], 'beat'))
+if not beat or now - beat > tonumber(ARGV[1]) then flush() end
+redis.call('HSET', KEYS[1], 'beat', string.format('%.0f', now))
+if ARGV[5] == '' then
+  redis.call('HDEL', KEYS[1], 'n:' .. ARGV[4])
+else
+  redis.call('HSET', KEYS[1], 'n:' .. ARGV[4], string.format('%.0f;', now + ARGV[2]) .. ARGV[5])
+end
+local rows = redis.call('HGETALL', KEYS[1])
+for i = 1, #rows, 2 do
+  local kind, expires = string.sub(rows[i], 1, 2), tonumber(string.match(rows[i + 1], '^(%d+);'))
+  if (kind == 'n:' or kind == 'a:') and expires < now then redis.call('HDEL', KEYS[1], rows[i]) end
+end
+return redis.call('HGETALL', KEYS[1])
+"""
+)
+
+# KEYS: table. ARGV: client, number, acknowledgement ms. -> 1 flushed | 0 had been already
+FLUSH = Script(
+    _NOW
+    + _FLUSH
+    + """
+local done = redis.call('HGET', KEYS[1], 'a:' .. ARGV[1])
+if done and tonumber(string.match(done, ';(%d+)$')) >= tonumber(ARGV[2]) then return 0 end
+flush()
+redis.call('HSET', KEYS[1], 'a:' .. ARGV[1], string.format('%.0f;', now + ARGV[3]) .. ARGV[2])
+return 1
+"""
+)
+
+
+class Call(NamedTuple):
+    """A script with its arguments."""
+
+    script: Script
+    tail: tuple[Argument, ...]
+
+    def by_digest(self) -> bytes:
+        """Pack it for a node that knows the script."""
+        return pack(("EVALSHA", self.script.sha, *self.tail))
+
+    def by_source(self) -> bytes:
+        """Pack it for a node that has never seen the script."""
+        return pack(("EVAL", self.script.source, *self.tail))
+
+
+def get_call(entry: str, token: str) -> Call:
+    """Read an entry, or place a token where there is none."""
+    return _call(GET, (META_KEY, entry), (_ms(GAP_S), token, _ms(TOKEN_TTL_S)))
+
+
+def fill_call(entry: str, token: str, value: bytes, ttl_s: float) -> Call:
+    """Put a value where its token still is."""
+    return _call(FILL, (META_KEY, entry), (token, value, max(1, _ms(ttl_s))))
+
+
+def look_call(client: str, notices: Mapping[str, int]) -> Call:
+    """Show that we are here, leave our notices, read everybody's."""
+    text = ",".join(f"{node}={number}" for node, number in sorted(notices.items()))
+    args = (_ms(GAP_S), _ms(NOTICE_TTL_S), _ms(ACK_TTL_S), client, text)
+    return _call(LOOK, (META_KEY,), args)
+
+
+def flush_call(client: str, number: int) -> Call:
+    """Drop everything, unless that has been done for this notice."""
+    return _call(FLUSH, (META_KEY,), (client, number, _ms(ACK_TTL_S)))
+
+
+def is_unknown_script(answer: Answer) -> bool:
+    """Whether the node wants the source."""
+    return isinstance(answer, ReplyError) and answer.kind == "NOSCRIPT"
+
+
+def parse_board(answer: Answer) -> Board | None:
+    """Read a look's answer; None when it isn't one."""
+    if not is_plain(answer) or not isinstance(answer, list):
+        return None
+    texts = [each.decode() for each in answer if isinstance(each, bytes)]
+    table = dict(zip(texts[::2], texts[1::2], strict=True))
+    notices: dict[Posting, int] = {}
+    flushed: dict[str, int] = {}
+    for name, value in table.items():
+        kind, _, client = name.partition(":")
+        _, _, rest = value.partition(";")
+        if kind == "n":
+            for pair in rest.split(","):
+                node, _, number = pair.rpartition("=")
+                notices[Posting(client, node)] = int(number)
+        elif kind == "a":
+            flushed[client] = int(rest)
+    return Board(notices, flushed, int(table.get("gen", "0")))
+
+
+def _call(script: Script, keys: tuple[str, ...], args: tuple[Argument, ...]) -> Call:
+    return Call(script, (len(keys), *keys, *args))
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
