@@ -9,7 +9,7 @@ offers the extension ``squall.abort`` (``kit.asgi_server``), and answers 502 els
 import time
 from collections.abc import Callable
 
-from faults.act import REASON, act
+from faults.act import REASON, Actor
 from faults.injector import Injector
 from resilience.asgi.types import HEALTH_PATHS, ASGIApp, Receive, Scope, Send
 from resilience.context import current
@@ -33,18 +33,22 @@ class FaultMiddleware:
     ) -> None:
         self._app = app
         self._injector = injector
+        self._actor = Actor(injector)
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, with whatever is to go wrong with it."""
-        if scope["type"] == "http" and scope["path"] not in EXEMPT_PATHS:
-            actions = self._injector.decide(
-                f"{scope['method']} {scope['path']}", _tenant(), self._clock()
-            )
-            if actions and await act(actions):
-                await _abort(scope)
-                return
-        await self._app(scope, receive, send)
+        if scope["type"] != "http" or scope["path"] in EXEMPT_PATHS:
+            await self._app(scope, receive, send)
+            return
+        route = f"{scope['method']} {scope['path']}"
+        actions = self._injector.decide(route, _tenant(), self._clock())
+        if not actions:
+            await self._app(scope, receive, send)
+        elif await self._actor.act(actions):
+            await _abort(scope)
+        else:
+            await self._actor.serve(actions, lambda: self._app(scope, receive, send))
 
 
 async def _abort(scope: Scope) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from faults.act import act
+from faults.act import Actor
 from faults.injector import Injector
 from resilience.context import current
 from resilience.rpc.wrap import ServicerContext, Unary, UnaryInterceptor
@@ -29,6 +29,7 @@ class FaultInterceptor(UnaryInterceptor):
     def __init__(self, injector: Injector, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._injector = injector
+        self._actor = Actor(injector)
         self._clock = clock
 
     async def handle(
@@ -38,6 +39,8 @@ class FaultInterceptor(UnaryInterceptor):
         context = current()
         tenant = context.tenant if context is not None else ""
         actions = self._injector.decide(method, tenant, self._clock())
-        if actions and await act(actions):
+        if not actions:
+            return await inner(request, servicer)
+        if await self._actor.act(actions):
             await servicer.abort(grpc.StatusCode.UNAVAILABLE, "connection reset")
-        return await inner(request, servicer)
+        return await self._actor.serve(actions, lambda: inner(request, servicer))

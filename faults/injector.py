@@ -7,58 +7,15 @@ drill inconclusive).
 """
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+from faults.actions import Abort, Action, Block, Burn, Delay, Fail, Slow
+from faults.proof import Proof
 from faults.route import matches
 from faults.rule import FaultRule
-from resilience.errors import Code
 
-
-class Delay(NamedTuple):
-    """Wait before going on."""
-
-    fault: str
-    seconds: float
-
-
-class Fail(NamedTuple):
-    """Answer with an error instead of serving."""
-
-    fault: str
-    code: Code
-
-
-class Abort(NamedTuple):
-    """Drop the connection or stream without an answer."""
-
-    fault: str
-
-
-class Block(NamedTuple):
-    """Stop the whole event loop."""
-
-    fault: str
-    seconds: float
-
-
-Action: TypeAlias = Delay | Fail | Abort | Block
 NOTHING: tuple[Action, ...] = ()
-
-
-@dataclass(slots=True)
-class Proof:
-    """What a fault has done here since the last reset."""
-
-    kind: str
-    hits: int = 0
-    delayed_ms: float = 0.0
-    last_hit_s: float | None = field(default=None, repr=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
-        return {"kind": self.kind, "hits": self.hits, "delayed_ms": round(self.delayed_ms, 3)}
 
 
 class Injector:
@@ -95,15 +52,39 @@ class Injector:
             if not self._hits(rule, route, tenant, now_s):
                 continue
             action = self._action(rule)
-            self._prove(rule, action, now_s)
+            if not isinstance(action, Slow):  # only the station can tell whether that bit
+                self._prove(rule, action, now_s)
             actions.append(action)
             if isinstance(action, Fail | Abort):
                 break
         return actions
 
     def proofs(self) -> dict[str, dict[str, Any]]:
-        """Return fault id to hits and milliseconds added since the last reset."""
+        """Return fault id to hits and milliseconds since the last reset."""
         return {fault: proof.as_dict() for fault, proof in self._proofs.items()}
+
+    def factor(self, faults: Iterable[str]) -> float:
+        """Return how many times as long these ``slow`` faults make service take now.
+
+        One that has ended makes no difference any more.
+        """
+        factor = 1.0
+        live = {rule.id: rule for rule in self._rules()}
+        for fault in faults:
+            if fault in live:
+                factor *= live[fault].number("factor", 1.0)
+        return factor
+
+    def on_burnt(self, fault: str, seconds: float) -> None:
+        """Count CPU seconds that were burnt for a fault."""
+        self._proofs.setdefault(fault, Proof("burn")).ms += seconds * 1000.0
+
+    def on_slowed(self, faults: Iterable[str], seconds: float) -> None:
+        """Count a request that was in service so much longer for these faults together."""
+        for fault in faults:
+            proof = self._proofs.setdefault(fault, Proof("slow"))
+            proof.hits += 1
+            proof.ms += seconds * 1000.0
 
     def reset(self) -> None:
         """Forget the proofs."""
@@ -129,9 +110,13 @@ class Injector:
             return Fail(rule.id, rule.code)
         if rule.kind == "abort":
             return Abort(rule.id)
+        if rule.kind == "slow":
+            return Slow(rule.id, rule.number("factor", 1.0))
         seconds = rule.number("ms") / 1000.0
         if rule.kind == "block":
             return Block(rule.id, seconds)
+        if rule.kind == "burn":
+            return Burn(rule.id, seconds)
         jitter_s = rule.number("jitter_ms") / 1000.0
         return Delay(rule.id, max(0.0, seconds + self._rng.uniform(-jitter_s, jitter_s)))
 
@@ -140,4 +125,4 @@ class Injector:
         proof.hits += 1
         proof.last_hit_s = now_s
         if isinstance(action, Delay | Block):
-            proof.delayed_ms += action.seconds * 1000.0
+            proof.ms += action.seconds * 1000.0

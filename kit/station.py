@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from faults.slowness import slowness
 from kit.state import StationSetting
 from kit.station_schedule import Job, StationSchedule, StationStats, Turn
 from resilience.errors import Code, DeadlineExpired, LimitExceeded, ServiceError
@@ -38,12 +39,18 @@ class Station:
     def __repr__(self) -> str:
         return repr(self._schedule).replace("StationSchedule", "Station")
 
-    async def serve(self, deadline_s: float | None = None, now_s: float | None = None) -> None:
+    async def serve(
+        self,
+        deadline_s: float | None = None,
+        now_s: float | None = None,
+        gone_s: float | None = None,
+    ) -> None:
         """Return when the request is served.
 
         Args:
             deadline_s: Absolute monotonic seconds; None means none.
             now_s: The time of arrival; None reads the clock.
+            gone_s: When the caller will have left, for the counters alone; None when unknown.
 
         Raises:
             DeadlineExpired: Its deadline had passed when its turn came; no work was begun.
@@ -55,7 +62,8 @@ class Station:
             return
         now_s = self._clock() if now_s is None else now_s
         self._settle(self._schedule.advance(now_s))
-        job = self._schedule.arrive(now_s, deadline_s)
+        slow = slowness.get()
+        job = self._schedule.arrive(now_s, deadline_s, slow.factor if slow else None, gone_s)
         if job is None:
             raise LimitExceeded(
                 Code.UNAVAILABLE, "STATION_FULL", "too many requests wait for this service"
@@ -70,6 +78,9 @@ class Station:
                 future.exception()  # both came in one turn: nobody else will look at it
             self._cancel(job)
             raise
+        finally:
+            if slow is not None and job.slowed_s > 0.0:
+                slow.on_slowed(job.slowed_s)
 
     def set(self, setting: StationSetting) -> None:
         """Take new figures; the same ones change nothing."""

@@ -17,9 +17,10 @@ Not handled: priorities; the queue in front of a station belongs to policies.
 """
 
 import heapq
+import math
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from kit.state import NO_STATION, StationSetting
@@ -30,14 +31,31 @@ MAX_WAITING = 10_000  # 50 s of the overload drill's 200 requests/s; then memory
 class Job:
     """One request's way through the station; made by ``arrive`` only."""
 
-    __slots__ = ("arrived_s", "deadline_s", "finish_s", "number", "start_s", "state")
+    __slots__ = (
+        *("arrived_s", "deadline_s", "extra_s", "factor", "finish_s", "number"),
+        *("slowed_s", "start_s", "state", "useless_s", "usual_s"),
+    )
 
-    def __init__(self, number: int, arrived_s: float, deadline_s: float | None) -> None:
+    def __init__(
+        self,
+        number: int,
+        arrived_s: float,
+        deadline_s: float | None,
+        factor: Callable[[], float] | None = None,
+        gone_s: float | None = None,
+    ) -> None:
         self.number = number
         self.arrived_s = arrived_s
         self.deadline_s = deadline_s
+        self.useless_s = min(  # when its caller stops waiting: at the deadline, or by leaving
+            math.inf if deadline_s is None else deadline_s, math.inf if gone_s is None else gone_s
+        )
         self.start_s = 0.0
         self.finish_s = 0.0
+        self.factor = factor
+        self.usual_s = 0.0  # the service time that was drawn
+        self.extra_s = 0.0  # what ``factor`` adds to it
+        self.slowed_s = 0.0  # of that, what it has been through once it has ended
         self.state = "waiting"
 
     def __lt__(self, other: "Job") -> bool:
@@ -125,14 +143,27 @@ class StationSchedule:
         workers, mean_s, _ = self.setting
         return self.waiting * mean_s / workers if workers else 0.0
 
-    def arrive(self, now_s: float, deadline_s: float | None = None) -> Job | None:
-        """Take a request in; call ``advance`` first. None when the waiting room is full."""
+    def arrive(
+        self,
+        now_s: float,
+        deadline_s: float | None = None,
+        factor: Callable[[], float] | None = None,
+        gone_s: float | None = None,
+    ) -> Job | None:
+        """Take a request in; call ``advance`` first. None when the waiting room is full.
+
+        Args:
+            now_s: The time of arrival.
+            deadline_s: When its answer is of no use any more; None means never.
+            factor: Asked when its service begins: how many times as long it takes, >= 1.
+            gone_s: When its caller will have left: counted, and nothing else. None when unknown.
+        """
         self._arrived += 1
         if self.waiting >= MAX_WAITING:
             self._refused += 1
             return None
         self._number += 1
-        job = Job(self._number, now_s, deadline_s)
+        job = Job(self._number, now_s, deadline_s, factor, gone_s)
         if len(self._running) < self.setting.workers:
             self._start(job, now_s)
         else:
@@ -201,17 +232,25 @@ class StationSchedule:
         running = sum(max(0.0, min(now_s, job.finish_s) - job.start_s) for job in self._running)
         return self._busy_s + running
 
+    def wasted_s(self, now_s: float) -> float:
+        """Worker time of ``busy_s`` for which nobody waited any more, those running included."""
+        running = sum(_wasted_s(job, min(now_s, job.finish_s)) for job in self._running)
+        return self._wasted_s + running
+
     def stats(self, now_s: float) -> StationStats:
         """Return the counters."""
         return StationStats(
             self._arrived, self._done, self._dropped, self._cancelled, self._refused,
-            self.busy_s(now_s), self._wasted_s, self._abandoned_s, self.busy, self.waiting,
+            self.busy_s(now_s), self.wasted_s(now_s), self._abandoned_s, self.busy, self.waiting,
         )  # fmt: skip
 
     def _start(self, job: Job, start_s: float) -> None:
         job.state = "running"
         job.start_s = start_s
-        job.finish_s = start_s + self._draw_s()
+        job.usual_s = self._draw_s()
+        if job.factor is not None:
+            job.extra_s = job.usual_s * (job.factor() - 1.0)
+        job.finish_s = start_s + job.usual_s + job.extra_s
         heapq.heappush(self._running, job)
 
     def _fill(self, free_s: float, dropped: list[Job]) -> None:
@@ -230,16 +269,15 @@ class StationSchedule:
     def _finish(self, job: Job) -> None:
         job.state = "finished"
         self._done += 1
-        late = job.deadline_s is not None and job.deadline_s < job.finish_s
-        self._spend(job, job.finish_s, in_vain=late)
+        self._spend(job, job.finish_s, in_vain=job.useless_s < job.finish_s)
 
     def _spend(self, job: Job, end_s: float, *, in_vain: bool) -> None:
         spent_s = end_s - job.start_s
+        job.slowed_s = min(job.extra_s, max(0.0, spent_s - job.usual_s))
         self._busy_s += spent_s
         if in_vain:
             self._abandoned_s += spent_s
-        if job.deadline_s is not None:
-            self._wasted_s += max(0.0, end_s - max(job.start_s, job.deadline_s))
+        self._wasted_s += _wasted_s(job, end_s)
 
     def _draw_s(self) -> float:
         _, mean_s, cv = self.setting
@@ -260,6 +298,11 @@ class StationSchedule:
     def _zero(self) -> None:
         self._arrived = self._done = self._dropped = self._cancelled = self._refused = 0
         self._busy_s = self._wasted_s = self._abandoned_s = 0.0
+
+
+def _wasted_s(job: Job, end_s: float) -> float:
+    """Return how long a job was worked on, up to a moment, after its caller had stopped waiting."""
+    return max(0.0, end_s - max(job.start_s, job.useless_s))
 
 
 def no_station(rng: random.Random) -> StationSchedule:

@@ -19,7 +19,8 @@ class World:
 
     def __init__(self, *rules: FaultRule) -> None:
         self.calls = 0
-        self.app = FaultMiddleware(self.serve, Injector(lambda: rules, random.Random(1)))
+        self.injector = Injector(lambda: rules, random.Random(1))
+        self.app = FaultMiddleware(self.serve, self.injector)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count the call."""
@@ -85,6 +86,16 @@ async def test_a_block_stops_the_loop() -> None:
     started_s = time.monotonic()
     await world.get()
     assert time.monotonic() - started_s >= 0.03
+    assert world.calls == 1
+
+
+async def test_burn_spends_cpu_and_passes_on() -> None:
+    """5 ms by the thread's own clock, then the application is called."""
+    world = World(FaultRule("f", "burn", "*", {"ms": 5}))
+    before_s = time.thread_time()
+    await world.get()
+    assert time.thread_time() - before_s >= 0.005
+    assert world.injector.proofs()["f"]["burnt_ms"] >= 5.0
     assert world.calls == 1
 
 

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from faults.injector import Abort, Block, Delay, Fail, Injector
+from faults.actions import Abort, Block, Burn, Delay, Fail, Slow
+from faults.injector import Injector
 from faults.rule import FaultRule, Param
 from resilience.errors import Code
 
@@ -33,6 +34,8 @@ def test_each_kind_has_its_action() -> None:
     ]
     assert injector(rule("abort")).decide("", "", 0.0) == [Abort("f")]
     assert injector(rule("block", ms=20)).decide("", "", 0.0) == [Block("f", 0.02)]
+    assert injector(rule("burn", ms=20)).decide("", "", 0.0) == [Burn("f", 0.02)]
+    assert injector(rule("slow", factor=3)).decide("", "", 0.0) == [Slow("f", 3.0)]
 
 
 def test_rules_add_up_until_one_ends_the_request() -> None:
@@ -97,3 +100,20 @@ def test_proof_counts_hits_and_milliseconds_until_a_reset() -> None:
     assert repr(under_test) == "<Injector 1 rules, 1 have bitten>"
     under_test.reset()
     assert under_test.proofs() == {}
+
+
+def test_burnt_cpu_is_proven_by_what_was_measured() -> None:
+    """A hit when it was decided, milliseconds as they were burnt."""
+    under_test = injector(rule("burn", ms=20))
+    under_test.decide("", "", 0.0)
+    under_test.on_burnt("f", 0.004)
+    under_test.on_burnt("f", 0.0041)
+    assert under_test.proofs() == {"f": {"kind": "burn", "hits": 1, "burnt_ms": 8.1}}
+
+
+def test_a_fault_that_ended_makes_nothing_slower() -> None:
+    """Only rules that still live count for the factor."""
+    under_test = injector(rule("slow", "a", factor=3), rule("slow", "b", factor=2))
+    assert under_test.factor(["a", "b"]) == 6.0
+    assert under_test.factor(["a", "gone"]) == 3.0
+    assert under_test.factor(["gone"]) == 1.0

@@ -54,6 +54,27 @@ def test_a_free_worker_starts_at_once_and_the_third_waits() -> None:
     assert third.finish_s == pytest.approx(0.2)
 
 
+def test_a_slowed_request_holds_its_worker_longer_and_says_how_much() -> None:
+    """Five times 100 ms from when its service begins; the next one starts behind it."""
+    schedule = station(workers=1)
+    slowed = schedule.arrive(0.0, None, lambda: 5.0)
+    usual = schedule.arrive(0.0, None, lambda: 1.0)
+    assert slowed is not None
+    assert usual is not None
+    schedule.advance(1.0)
+    assert (slowed.finish_s, usual.finish_s) == pytest.approx((0.5, 0.6))
+    assert (slowed.slowed_s, usual.slowed_s) == (pytest.approx(0.4), 0.0)
+
+
+def test_a_slowed_request_that_is_cancelled_was_slowed_for_what_it_got() -> None:
+    """Given up after 300 of 500 ms: 200 ms beyond the usual 100."""
+    schedule = station(workers=1)
+    job = schedule.arrive(0.0, None, lambda: 5.0)
+    assert job is not None
+    schedule.cancel(job, 0.3)
+    assert job.slowed_s == pytest.approx(0.2)
+
+
 def test_an_expired_request_is_dropped_when_its_turn_comes_and_not_before() -> None:
     """Its deadline is 60 ms, its turn 100 ms: until then it waits, then it costs nothing."""
     schedule = station(workers=1)
@@ -186,3 +207,28 @@ def test_a_newcomer_s_wait_is_the_queue_over_the_workers() -> None:
     for _ in range(6):
         schedule.arrive(0.0)
     assert schedule.wait_s == pytest.approx(0.2)
+
+
+def test_work_for_a_caller_who_left_is_wasted_and_is_done_all_the_same() -> None:
+    """It leaves after 30 of 100 ms, and the next at once: 70 and 100 ms are spent for nobody."""
+    schedule = station(workers=1)
+    first = schedule.arrive(0.0, None, gone_s=0.03)
+    second = schedule.arrive(0.0, 9.0, gone_s=0.05)
+    assert first is not None
+    assert second is not None
+    assert schedule.stats(0.05).wasted_s == pytest.approx(0.02)  # while it runs
+
+    assert schedule.advance(1.0).finished == [first, second]
+    stats = schedule.stats(1.0)
+    assert (stats.done, stats.dropped) == (2, 0)
+    assert stats.busy_s == pytest.approx(0.2)
+    assert stats.wasted_s == pytest.approx(0.17)
+    assert stats.abandoned_s == pytest.approx(0.2)
+
+
+def test_a_deadline_before_the_leaving_counts_first() -> None:
+    """Nobody waits from the earlier of the two."""
+    schedule = station(workers=1)
+    schedule.arrive(0.0, 0.04, gone_s=0.09)
+    schedule.advance(1.0)
+    assert schedule.stats(1.0).wasted_s == pytest.approx(0.06)
