@@ -11,7 +11,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -102,6 +102,7 @@ class Lab:
     ports: LabPorts
     network: str = DEFAULT_NETWORK  # of process mode
     files: tuple[str, ...] = ()  # compose files laid over the lab's own, for services of one's own
+    variables: Mapping[str, str] = field(default_factory=dict)  # that ``squall up`` was given
     inside: InnerWays | None = None  # in the container `lab`
 
     @property
@@ -149,7 +150,7 @@ class Lab:
             return ProcessDriver(self.root)
         from chaos.drivers.containers import ContainerDriver
 
-        return ContainerDriver(self.topology())
+        return ContainerDriver(self.topology(), folder=self.state_folder)
 
     def require_host(self, what: str) -> None:
         """Refuse what only the machine itself can do, in the container `lab`.
@@ -182,7 +183,7 @@ class Lab:
         self.state_folder.mkdir(parents=True, exist_ok=True)
         data = {
             "mode": self.mode, "ports": asdict(self.ports), "network": self.network,
-            "files": list(self.files),
+            "files": list(self.files), "variables": dict(self.variables),
         }  # fmt: skip
         (self.state_folder / LAB_FILE).write_text(json.dumps(data) + "\n", encoding="utf-8")
         if self.mode == "processes":
@@ -220,7 +221,8 @@ def load_lab(root: Path | None = None, environ: Mapping[str, str] = os.environ) 
     try:
         data = json.loads((root / STATE_FOLDER / LAB_FILE).read_text(encoding="utf-8"))
         ports = LabPorts(**data["ports"])
-        return Lab(root, data["mode"], ports, data["network"], tuple(data.get("files", ())))
+        files, variables = tuple(data.get("files", ())), dict(data.get("variables", {}))
+        return Lab(root, data["mode"], ports, data["network"], files, variables)
     except FileNotFoundError:
         return Lab(root, "containers", read_ports(environ))
     except (ValueError, KeyError, TypeError) as error:

@@ -28,12 +28,23 @@ def banner(
     lab = load_lab() if wait else find_lab()
     if wait:
         members = asyncio.run(wait_leases(lab.topology(), lab.control, lambda: _is_seeded(lab)))
+        _publish_shown_routes(lab)
     else:
         members = asyncio.run(read_members(lab.control))
     data = {
         "processes": len(members), "port": lab.ports.front, "control_port": lab.ports.control,
     }  # fmt: skip
     emit("squall.banner/1", data, as_json=as_json, text=inside_banner(data))
+
+
+def _publish_shown_routes(lab: "Lab") -> None:
+    """Write the routes of the compose files that this container is shown."""
+    from chaos.compose import read_topology
+    from chaos.own_routes import container_routes, publish, shown_files
+
+    if files := shown_files():
+        topology = read_topology(*lab.compose_files, *files)
+        asyncio.run(publish(lab.control, container_routes(topology), forget_others=False))
 
 
 def _is_seeded(lab: "Lab") -> bool:

@@ -37,10 +37,11 @@ def down(
 
 def _end_containers(lab: "Lab", *, purge: bool) -> bool:
     from chaos.drivers.engine import engine_version, run_compose
+    from chaos.recreate import environment
 
     if engine_version() is None:
         return False
     was_up = bool(lab.driver().instances())
     volumes = ["--volumes"] if purge else []
-    run_compose(lab.root, ["down", "--remove-orphans", *volumes], lab.ports.environment)
+    run_compose(lab.root, ["down", "--remove-orphans", *volumes], environment(lab))
     return was_up

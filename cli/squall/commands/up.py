@@ -1,7 +1,9 @@
 """``squall up``: start the lab, wait until it is ready, and say what to do with it."""
 
 import asyncio
+import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,25 +15,39 @@ from squall.output import JsonFlag, emit, say
 if TYPE_CHECKING:
     from chaos.lab import Lab, Mode
 
+# Read by the compose file: a later restart must fill in the same.
+KEPT_VARIABLES = ("SQUALL_SUBNET", "SQUALL_LOG_LEVEL")
+
 
 def up(
     mode: Annotated[
         str,
         typer.Option(help="containers, processes, or auto: containers where an engine answers."),
     ] = "auto",
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", "-f", help="A compose file of your own beside the lab's."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Start the lab and wait until it is ready; does nothing when it runs already."""
     began_s = time.monotonic()
     lab = _running_lab()
+    files = tuple(str(path.resolve()) for path in file or ())
     is_new = lab is None
     if lab is not None and mode not in ("auto", lab.mode):
         from kit.errors import LabEnvironmentError
 
         raise LabEnvironmentError(f"the lab runs as {lab.mode} already: make down first")
+    if lab is not None and not set(files) <= set(lab.files):
+        from kit.errors import LabEnvironmentError
+
+        new = ", ".join(sorted(set(files) - set(lab.files)))
+        raise LabEnvironmentError(f"the lab runs already, without {new}: squall down first")
     if lab is None:
-        lab = _start(mode)
+        lab = _start(mode, files)
     _wait(lab)
+    _publish_routes(lab)
     data = _describe(lab, time.monotonic() - began_s, is_new=is_new)
     emit("squall.up/1", data, as_json=as_json, text=banner(data))
 
@@ -49,7 +65,7 @@ def _running_lab() -> "Lab | None":
     return lab if is_ours and lab.is_answering() else None
 
 
-def _start(wanted: str) -> "Lab":
+def _start(wanted: str, files: tuple[str, ...]) -> "Lab":
     from chaos.checks import check_machine, choose_network, require
     from chaos.lab import ROOT, Lab, read_ports
     from kit.errors import LabEnvironmentError
@@ -57,7 +73,11 @@ def _start(wanted: str) -> "Lab":
     ports = read_ports()
     mode, base = _choose(wanted)
     remembered = Lab(ROOT, mode, ports).remembered_network()
-    lab = Lab(ROOT, mode, ports, choose_network(remembered))
+    variables = {name: os.environ[name] for name in KEPT_VARIABLES if os.environ.get(name)}
+    if base:
+        variables["BASE_IMAGE"] = base
+    lab = Lab(ROOT, mode, ports, choose_network(remembered), files, variables)
+    lab.topology()  # a mistake in a file is told before anything starts
     require(check_machine(lab, mode))
     if mode == "processes" and lab.is_answering():
         raise LabEnvironmentError(
@@ -71,9 +91,10 @@ def _start(wanted: str) -> "Lab":
         start_supervisor(lab.root, lab.state_folder)
     else:
         from chaos.drivers.engine import forget_old_images, run_compose
+        from chaos.recreate import environment, file_options
 
-        environment = {**ports.environment, "BASE_IMAGE": base}
-        run_compose(lab.root, ["up", "--detach", "--build"], environment)
+        words = [*file_options(lab), "up", "--detach", "--build", "--remove-orphans"]
+        run_compose(lab.root, words, environment(lab))
         forget_old_images()
         lab.save()
     return lab
@@ -112,6 +133,18 @@ def _wait(lab: "Lab") -> None:
             on_missing=lambda missing: say(f"squall: waiting for {', '.join(missing)}"),
         )
     )
+
+
+def _publish_routes(lab: "Lab") -> None:
+    from chaos.own_routes import container_routes, process_routes, publish
+
+    topology = lab.topology()
+    entries = (
+        process_routes(topology, lab.network)
+        if lab.mode == "processes"
+        else container_routes(topology)
+    )
+    asyncio.run(publish(lab.control, entries, forget_others=True))
 
 
 def _describe(lab: "Lab", seconds: float, *, is_new: bool) -> dict[str, object]:
