@@ -97,9 +97,8 @@ class Generator:
         ledger.in_flight += 1
         sent_unix_s = time.time()
         entry.sent_s = time.monotonic() - self._t0_s
-        answer = self._client.exchange(
-            self._writer.write(arrival), ROUTES[arrival.route].method, self.plan.give_up_s
-        )
+        request = self._writer.write(arrival, self._t0_unix_s)
+        answer = self._client.exchange(request, ROUTES[arrival.route].method, self.plan.give_up_s)
         entry.done_s = time.monotonic() - self._t0_s
         entry.status, entry.reason, entry.degraded = answer.status, answer.reason, answer.degraded
         ledger.in_flight -= 1

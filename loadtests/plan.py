@@ -52,6 +52,8 @@ class Plan:
         tenant: Sent as baggage; "" sends none.
         criticality: Sent as baggage; "" sends none.
         run_id: Prefix of the request ids.
+        tell_gone_at: Send with each request when its client will have left, so that the lab can
+            count work that is done for nobody even where nothing is cancelled.
         parent_pid: End when this process is no longer the parent; None to live alone.
     """
 
@@ -67,6 +69,7 @@ class Plan:
     tenant: str = ""
     criticality: str = ""
     run_id: str = "load"
+    tell_gone_at: bool = False
     parent_pid: int | None = field(default=None)
 
     def __post_init__(self) -> None:

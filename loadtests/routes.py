@@ -12,6 +12,7 @@ from loadtests.plan import Plan
 from loadtests.schedule import Arrival
 
 LIST_LIMIT = 20  # one screen of videos
+GONE_AT = "squall.gone_at"  # baggage: unix milliseconds at which the client will have left
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +52,29 @@ class RequestWriter:
     def __init__(self, host: str, plan: Plan, token: str = "") -> None:
         self._token = token
         self._run_id = plan.run_id
+        self._baggage = _baggage(plan)
+        self._give_up_s = plan.give_up_s
+        self._tells_gone_at = plan.tell_gone_at
         self._common = "".join(f"{name}: {value}\r\n" for name, value in _headers(host, plan))
 
     def request_id(self, arrival: Arrival) -> str:
         """Name a request so that `squall explain` finds it."""
         return f"{self._run_id}-{arrival.number}"
 
-    def write(self, arrival: Arrival) -> bytes:
-        """Return the request's head and body."""
+    def write(self, arrival: Arrival, began_unix_s: float) -> bytes:
+        """Return the request's head and body.
+
+        Args:
+            arrival: What is wanted, and when it was due.
+            began_unix_s: When the run began.
+        """
         route = ROUTES[arrival.route]
         path = route.path.replace("{video}", str(arrival.video))
         request_id = self.request_id(arrival)
-        head = f"{route.method} {path} HTTP/1.1\r\n{self._common}x-request-id: {request_id}\r\n"
+        head = (
+            f"{route.method} {path} HTTP/1.1\r\n{self._common}"
+            f"{self._baggage_line(arrival, began_unix_s)}x-request-id: {request_id}\r\n"
+        )
         if not route.writes:
             return f"{head}\r\n".encode("latin-1")
         body = json.dumps({"text": f"seen by {request_id}"} if arrival.route == "comment" else {})
@@ -70,6 +82,13 @@ class RequestWriter:
             f"{head}authorization: Bearer {self._token}\r\nidempotency-key: {request_id}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}"
         ).encode("latin-1")
+
+    def _baggage_line(self, arrival: Arrival, began_unix_s: float) -> str:
+        members = self._baggage
+        if self._tells_gone_at:
+            gone_at_ms = round(1000 * (began_unix_s + arrival.at_s + self._give_up_s))
+            members = (*members, f"{GONE_AT}={gone_at_ms}")
+        return f"baggage: {','.join(members)}\r\n" if members else ""
 
 
 def session_request(host: str, name: str) -> bytes:
@@ -85,14 +104,15 @@ def _headers(host: str, plan: Plan) -> list[tuple[str, str]]:
     headers = [("host", host), ("user-agent", "squall-load"), ("accept", "application/json")]
     if plan.deadline_ms is not None:
         headers.append(("x-envoy-expected-rq-timeout-ms", str(plan.deadline_ms)))
-    baggage = [
+    return headers
+
+
+def _baggage(plan: Plan) -> tuple[str, ...]:
+    return tuple(
         f"{key}={value}"
         for key, value in (
             ("squall.criticality", plan.criticality),
             ("squall.tenant", plan.tenant),
         )
         if value
-    ]
-    if baggage:
-        headers.append(("baggage", ",".join(baggage)))
-    return headers
+    )

@@ -204,5 +204,6 @@ def load_plan(drill: Drill, arm: Arm, *, seed: int, run_id: str, parent_pid: int
         "give_up_s": load.give_up_s,
         "max_in_flight": load.max_in_flight,
         "run_id": run_id,
+        "tell_gone_at": True,
         "parent_pid": parent_pid,
     }

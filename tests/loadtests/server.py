@@ -28,6 +28,7 @@ class TinyServer:
     def __init__(self, answers: Answers = always_fine, delay_s: float = 0.0) -> None:
         self.port = free_port()
         self.seen: list[str] = []
+        self.heads: list[str] = []
         self.connections = 0
         self._answers = answers
         self._delay_s = delay_s
@@ -88,6 +89,7 @@ class TinyServer:
         path = head.split(" ", 2)[1]
         request_id = head.partition("x-request-id: ")[2].partition("\r\n")[0]
         self.seen.append(request_id)
+        self.heads.append(head)
         if self._delay_s:
             await asyncio.sleep(self._delay_s)
         status, body = self._answers(path, request_id)

@@ -94,6 +94,27 @@ def test_arrivals_without_room_are_unsent_and_none_is_delayed(tmp_path: Path) ->
     assert {row["reason"] for row in rows if not row["sent_s"]} == {"UNSENT"}
 
 
+def test_client_that_leaves_before_the_budget_is_over_counts_as_failed(tmp_path: Path) -> None:
+    """It leaves after 0.2 of 1 s, its answer would have come in time, and the lab was told when."""
+    plan = Plan((Phase("run", 1.0, {"list": 10}),), gaps="constant", give_up_s=0.2,
+                tell_gone_at=True)  # fmt: skip
+    (tmp_path / "plan.json").write_text(plan.to_json())
+    with tiny_server(delay_s=0.6) as server:
+        done = run_locust(tmp_path, server.url, "--plan", str(tmp_path / "plan.json"))
+        heads = list(server.heads)
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(tmp_path)
+    load = json.loads((tmp_path / "out/load.json").read_text())
+    progress = json.loads((tmp_path / "out/progress.json").read_text())
+
+    assert [(row["status"], row["reason"]) for row in rows] == [("0", "GAVE_UP")] * 10
+    assert progress["kinds"] == {"failed": 10}
+    assert all(0.15 < float(row["done_s"]) - float(row["sent_s"]) < 0.6 for row in rows)
+    told = sorted(int(head.partition("squall.gone_at=")[2].split("\r")[0]) for head in heads)
+    due = sorted(1000 * (load["t0_unix_s"] + float(row["scheduled_s"])) for row in rows)
+    assert told == [pytest.approx(at_ms + 200, abs=2) for at_ms in due]
+
+
 def test_a_wrong_argument_ends_with_2_and_a_sentence(tmp_path: Path) -> None:
     """Nothing is sent."""
     done = run_locust(tmp_path, "http://127.0.0.1:9", "--for", "soon")

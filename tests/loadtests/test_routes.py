@@ -21,7 +21,7 @@ def test_page_names_its_video_and_its_id() -> None:
     """The arrival's video is in the path, the id in a header."""
     writer = RequestWriter("127.0.0.1:8080", Plan(PHASES, run_id="main"))
 
-    text = writer.write(Arrival(7, 0.0, "page", 42)).decode()
+    text = writer.write(Arrival(7, 0.0, "page", 42), 0.0).decode()
 
     assert text.startswith("GET /v1/videos/42 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\n")
     assert "\r\nx-request-id: main-7\r\n" in text
@@ -33,16 +33,25 @@ def test_context_goes_into_headers() -> None:
     """Deadline, criticality and tenant are sent when the plan says so."""
     plan = Plan(PHASES, deadline_ms=250, criticality="sheddable", tenant="a")
 
-    text = RequestWriter("h", plan).write(Arrival(0, 0.0, "list", 1)).decode()
+    text = RequestWriter("h", plan).write(Arrival(0, 0.0, "list", 1), 0.0).decode()
 
     assert "\r\nx-envoy-expected-rq-timeout-ms: 250\r\n" in text
     assert "\r\nbaggage: squall.criticality=sheddable,squall.tenant=a\r\n" in text
 
 
+def test_drill_tells_when_its_client_will_have_left() -> None:
+    """Unix milliseconds of the moment it was due and the give-up time, beside other baggage."""
+    plan = Plan(PHASES, give_up_s=0.5, tenant="a", tell_gone_at=True)
+
+    text = RequestWriter("h", plan).write(Arrival(0, 2.25, "list", 1), 1_800_000_000.0).decode()
+
+    assert "\r\nbaggage: squall.tenant=a,squall.gone_at=1800000002750\r\n" in text
+
+
 @pytest.mark.parametrize("route", ["like", "comment"])
 def test_writes_carry_a_token_a_key_and_a_body(route: str) -> None:
     """The key is the request's own id; the length is the body's."""
-    text = RequestWriter("h", Plan(PHASES), "t0").write(Arrival(3, 0.0, route, 5)).decode()
+    text = RequestWriter("h", Plan(PHASES), "t0").write(Arrival(3, 0.0, route, 5), 0.0).decode()
 
     head, _, body = text.partition("\r\n\r\n")
     assert "authorization: Bearer t0" in head
