@@ -7,22 +7,37 @@ Not handled: other projects of the same name on one engine.
 """
 
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import docker
-import docker.errors
-import requests
+import msgspec
 
 from chaos.compose import Topology
-from chaos.drivers.contract import Capability, InstanceStatus
-from chaos.drivers.engine import HOW_TO_MEND, PROJECT
-from kit.errors import ConfigError, LabEnvironmentError
+from chaos.drivers.contract import (
+    DEFAULT_LEASE_S,
+    Capability,
+    HostFault,
+    HostProof,
+    InstanceStatus,
+    capabilities_of,
+)
+from chaos.drivers.engine import PROJECT
+from chaos.drivers.labelled import (
+    LabelledContainers,
+    engine_errors,
+    instance_of,
+    memory_bytes,
+    service_of,
+    usage,
+)
+from chaos.keeper.commands import KeeperClient
+from chaos.keeper.launch import ask_keeper, recall
+from chaos.lab import ROOT, STATE_FOLDER
 
-TIMEOUT_S = 30.0  # longer than a stop with its grace period of 15 s
 PARALLEL_COUNT = 8
 
 
@@ -32,18 +47,28 @@ class ContainerDriver:
     Args:
         topology: The compose file, for the order and for which services end by themselves.
         project: The compose project's name.
+        folder: The lab's state folder, where the keeper of its host faults is found.
 
-    Raises:
-        LabEnvironmentError: No engine answers.
+    Every method but `host_faults` raises LabEnvironmentError when no engine answers.
     """
 
-    capabilities = frozenset(Capability)
-
-    def __init__(self, topology: Topology, project: str = PROJECT) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        project: str = PROJECT,
+        *,
+        folder: Path = ROOT / STATE_FOLDER,
+    ) -> None:
         self._topology = topology
         self._project = project
-        with _engine_errors():
-            self._client = docker.from_env(timeout=TIMEOUT_S)
+        self._folder = folder
+        self._found = LabelledContainers(project)
+        self._keeper = KeeperClient(partial(ask_keeper, folder, project))
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """See `Driver.capabilities`."""
+        return capabilities_of(self._topology.services)
 
     def instances(self) -> Sequence[InstanceStatus]:
         """See `Driver.instances`."""
@@ -74,60 +99,62 @@ class ContainerDriver:
         self.stop(target)
         self.start(target)
 
+    def begin(self, fault: HostFault, *, lease_s: float = DEFAULT_LEASE_S) -> None:
+        """See `Driver.begin`; by a process of its own, which outlives us."""
+        self._keeper.begin(fault, lease_s=lease_s)
+
+    def renew(self, fault_ids: Sequence[str], *, lease_s: float = DEFAULT_LEASE_S) -> None:
+        """See `Driver.renew`."""
+        self._keeper.renew(fault_ids, lease_s=lease_s)
+
+    def end(self, fault_id: str) -> HostProof:
+        """See `Driver.end`."""
+        return self._keeper.end(fault_id)
+
+    def host_faults(self) -> Sequence[HostProof]:
+        """See `Driver.host_faults`; read from disk where nothing stands."""
+        return msgspec.convert(recall(self._folder, self._project), list[HostProof])
+
     def memory(self) -> Mapping[str, int]:
         """What the kernel charges to each container, without the file cache it can drop."""
         live = [container for container in self._containers() if container.status == "running"]
-        with _engine_errors(), ThreadPoolExecutor(PARALLEL_COUNT) as pool:
-            return dict(zip(map(_instance, live), pool.map(_memory_bytes, live), strict=True))
+        with engine_errors(), ThreadPoolExecutor(PARALLEL_COUNT) as pool:
+            return dict(zip(map(instance_of, live), pool.map(_memory, live), strict=True))
 
     def logs(self, target: str, lines: int) -> Mapping[str, Sequence[str]]:
         """See `Driver.logs`."""
-        with _engine_errors():
+        with engine_errors():
             return {
-                _instance(container): container.logs(tail=lines)
+                instance_of(container): container.logs(tail=lines)
                 .decode("utf-8", "replace")
                 .splitlines()
-                for container in self._targets(target)
+                for container in self._found.named(target)
             }
 
     def run_inside(self, service: str, argv: Sequence[str]) -> int:
         """See `Driver.run_inside`; through the command line, which streams as it comes."""
-        name = self._targets(f"{service}.1")[0].name
+        name = self._found.named(f"{service}.1")[0].name
         command = ["docker", "exec", name, *argv]
         return subprocess.run(command, check=False).returncode  # noqa: S603 - a command of ours
 
     def _containers(self) -> list[Any]:
-        label = f"com.docker.compose.project={self._project}"
-        with _engine_errors():
-            found = self._client.containers.list(all=True, filters={"label": label})
+        found = self._found.all()
         order = {name: place for place, name in enumerate(self._topology.instances)}
-        return sorted(found, key=lambda container: order.get(_instance(container), len(order)))
-
-    def _targets(self, target: str) -> list[Any]:
-        containers = self._containers()
-        found = [
-            container
-            for container in containers
-            if target in (_instance(container), _service(container), "*")
-        ]
-        if not found:
-            known = sorted({_service(container) for container in containers})
-            raise ConfigError(
-                f"nothing called {target!r} runs here; there is {', '.join(known) or 'nothing'}"
-            )
-        return found
+        return sorted(found, key=lambda container: order.get(instance_of(container), len(order)))
 
     def _each(self, target: str, act: Any, only: Sequence[str] = ()) -> None:
         containers = [
-            container for container in self._targets(target) if not only or container.status in only
+            container
+            for container in self._found.named(target)
+            if not only or container.status in only
         ]
-        with _engine_errors(), ThreadPoolExecutor(PARALLEL_COUNT) as pool:
+        with engine_errors(), ThreadPoolExecutor(PARALLEL_COUNT) as pool:
             list(pool.map(act, containers))
 
     def _stop(self, container: Any) -> None:
         if container.status == "paused":
             container.unpause()  # a frozen process can't hear SIGTERM
-        service = self._topology.services.get(_service(container))
+        service = self._topology.services.get(service_of(container))
         container.stop(timeout=int(service.stop_grace_s) if service else None)
 
     def _status(self, container: Any) -> InstanceStatus:
@@ -135,8 +162,8 @@ class ContainerDriver:
         networks = container.attrs["NetworkSettings"]["Networks"].values()
         is_live = container.status in ("running", "paused")
         return InstanceStatus(
-            instance=_instance(container),
-            service=_service(container),
+            instance=instance_of(container),
+            service=service_of(container),
             state=self._state(container),
             host=next((network["IPAddress"] for network in networks), ""),
             up_s=_seconds_since(state["StartedAt"]) if is_live else None,
@@ -149,37 +176,17 @@ class ContainerDriver:
             return str(container.status)
         if container.status in ("restarting", "created"):
             return "waiting"
-        service = self._topology.services.get(_service(container))
+        service = self._topology.services.get(service_of(container))
         if service is None or not service.is_one_shot:
             return "stopped"
         return "done" if container.attrs["State"]["ExitCode"] == 0 else "failed"
-
-
-@contextmanager
-def _engine_errors() -> Iterator[None]:
-    try:
-        yield
-    except (docker.errors.DockerException, requests.RequestException) as error:
-        raise LabEnvironmentError(f"the Docker engine says: {error}; {HOW_TO_MEND}") from error
-
-
-def _service(container: Any) -> str:
-    return str(container.labels["com.docker.compose.service"])
-
-
-def _instance(container: Any) -> str:
-    return f"{_service(container)}.{container.labels['com.docker.compose.container-number']}"
-
-
-def _memory_bytes(container: Any) -> int:
-    """Usage less inactive file cache, as ``docker stats`` counts (cgroup v1 and v2 names)."""
-    figures = container.client.api.stats(container.id, stream=False, one_shot=True)["memory_stats"]
-    detail = figures.get("stats", {})
-    cache = detail.get("total_inactive_file", detail.get("inactive_file", 0))
-    return max(0, int(figures.get("usage", 0)) - int(cache))
 
 
 def _seconds_since(text: str) -> float:
     """Seconds since a moment as the engine writes it: nanoseconds and a Z."""
     moment = datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
     return max(0.0, (datetime.now(UTC) - moment).total_seconds())
+
+
+def _memory(container: Any) -> int:
+    return memory_bytes(usage(container))

@@ -77,6 +77,11 @@ def run_compose(root: Path, arguments: Sequence[str], environment: Mapping[str, 
         LabEnvironmentError: It failed; with the last lines it wrote.
     """
     command = [*require_compose(), "--project-directory", str(root), *arguments]
+    if "down" in arguments:
+        from chaos.keeper.launch import finish_keeper
+
+        # Compose can't end a frozen container, and a keeper would start a new lab's instances.
+        finish_keeper(root / ".squall", PROJECT)
     done = subprocess.run(  # noqa: S603 - our own arguments
         command,
         cwd=root,

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chaos.compose import read_topology
 from chaos.drivers.contract import (
     DEFAULT_LEASE_S,
     Capability,
@@ -20,7 +19,7 @@ from chaos.drivers.contract import (
     capabilities_of,
 )
 from chaos.keeper.commands import KeeperClient
-from chaos.lab import COMPOSE_FILE, STATE_FOLDER
+from chaos.lab import STATE_FOLDER, load_lab
 from chaos.supervisor.channel import ask
 from chaos.supervisor.logs import tail
 from chaos.supervisor.prepare import child_environment, plan_lab
@@ -42,7 +41,7 @@ class ProcessDriver:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """See `Driver.capabilities`."""
-        return capabilities_of(read_topology(self._root / COMPOSE_FILE).services)
+        return capabilities_of(load_lab(self._root).topology().services)
 
     def instances(self) -> Sequence[InstanceStatus]:
         """See `Driver.instances`."""

@@ -1,23 +1,18 @@
 """The container driver, with a real engine and containers of its own, where there is one."""
 
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import docker
 import pytest
 
 from chaos.compose import parse_topology
 from chaos.drivers.containers import ContainerDriver
 from chaos.drivers.contract import InstanceStatus
-from chaos.drivers.engine import engine_version
 from kit.errors import ConfigError, LabEnvironmentError
+from tests.chaos.drivers.labelled import labelled
+from tests.chaos.supervisor.lab import wait_for
 
 pytestmark = pytest.mark.integration
 
-IMAGES = ("squall:local", "squall-base:trixie", "python:3.13-slim-trixie")
-PROJECT = f"squall-test-{os.getpid()}"
-WAIT_LIMIT_S = 10.0
 TOPOLOGY = parse_topology("""\
 services:
   once: {command: [python], restart: on-failure}
@@ -28,49 +23,9 @@ services:
 @pytest.fixture(scope="module")
 def driver() -> Iterator[ContainerDriver]:
     """Two web containers and a one-shot, labelled as compose would."""
-    if engine_version() is None:
-        pytest.skip("no Docker engine answers")
-    client = docker.from_env(timeout=10)
-    tags = {tag for image in client.images.list() for tag in image.tags}
-    image = next((name for name in IMAGES if name in tags), None)
-    if image is None:
-        client.close()
-        pytest.skip(f"none of {', '.join(IMAGES)} is here")
-    made = []
-    try:
-        for service, number, command in (
-            ("web", 2, "echo up; exec sleep 600"),
-            ("web", 1, "echo up; exec sleep 600"),
-            ("once", 1, "exit 0"),
-        ):
-            made.append(
-                client.containers.run(
-                    image,
-                    ["/bin/sh", "-c", command],
-                    detach=True,
-                    init=True,
-                    network_mode="none",
-                    environment={"NAME": f"{service}.{number}"},
-                    labels={
-                        "com.docker.compose.project": PROJECT,
-                        "com.docker.compose.service": service,
-                        "com.docker.compose.container-number": str(number),
-                    },
-                )
-            )
-        yield ContainerDriver(TOPOLOGY, PROJECT)
-    finally:
-        for container in made:
-            container.remove(force=True)
-        client.close()
-
-
-def wait_for(what: str, condition: Callable[[], bool]) -> None:
-    """Poll until a condition holds."""
-    until_s = time.monotonic() + WAIT_LIMIT_S
-    while not condition():
-        assert time.monotonic() < until_s, what
-        time.sleep(0.05)
+    serve = "echo up; exec sleep 600"
+    with labelled([("web", 2, serve), ("web", 1, serve), ("once", 1, "exit 0")]) as project:
+        yield ContainerDriver(TOPOLOGY, project)
 
 
 def look(driver: ContainerDriver, instance: str) -> InstanceStatus:
@@ -127,7 +82,7 @@ def test_a_command_runs_inside(driver: ContainerDriver, capfd: pytest.CaptureFix
 
 def test_an_unknown_target_is_a_usage_error(driver: ContainerDriver) -> None:
     """The error lists what runs."""
-    with pytest.raises(ConfigError, match="nothing called 'wbe' runs here; there is once, web"):
+    with pytest.raises(ConfigError, match="nothing called 'wbe' runs here; there is web"):
         driver.stop("wbe")
 
 
@@ -138,4 +93,4 @@ def test_an_engine_that_does_not_answer_says_how_to_mend_it(
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
 
     with pytest.raises(LabEnvironmentError, match="MODE=processes"):
-        ContainerDriver(TOPOLOGY, PROJECT).instances()
+        ContainerDriver(TOPOLOGY, "squall-test-nobody").instances()
