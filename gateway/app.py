@@ -24,6 +24,7 @@ from gateway.pages import Pages
 from gateway.routes.comments import add_comment_routes
 from gateway.routes.front import add_front_routes
 from gateway.routes.likes import add_like_routes
+from gateway.routes.publishing import add_publishing_routes
 from gateway.routes.sessions import add_session_routes
 from gateway.routes.videos import add_video_routes
 from gateway.settings import LiveSettings
@@ -75,6 +76,7 @@ def build_routes(clients: Clients, views: ViewCounter, door: Door) -> FastAPI:
     )
     pages = Pages(clients, door)
     add_video_routes(app, clients, pages, views)
+    add_publishing_routes(app, clients)
     add_comment_routes(app, clients)
     add_like_routes(app, clients)
     add_session_routes(app, clients)

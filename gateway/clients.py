@@ -1,19 +1,41 @@
 """The services as the gateway sees them: one method a question, answers ready for JSON.
 
 Which calls may be repeated by the pipeline is said here, where it is known: reads are idempotent,
-liking is (a set), commenting and opening a session are not, and a like with an idempotency key is
-repeated by its client, who holds the key, since a repeat by us could find it in flight.
+liking is (a set), commenting and opening a session are not. Publishing and renaming are with an
+idempotency key. A like with one is repeated by its client, who holds the key, since a repeat by us
+could find it in flight.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
 
 from api.account.v1 import account_pb2, account_pb2_grpc
 from api.comment.v1 import comment_pb2, comment_pb2_grpc
 from api.counter.v1 import counter_pb2, counter_pb2_grpc
 from api.video.v1 import video_pb2, video_pb2_grpc
-from gateway.models import Account, Comment, CommentList, Like, Session, Stats, Video, VideoList
+from gateway.cached import Cached, Lookup
+from gateway.models import (
+    Account,
+    Comment,
+    CommentList,
+    Like,
+    Session,
+    Stats,
+    Video,
+    VideoList,
+    VideoRequest,
+)
 from gateway.upstreams import Upstream
 from resilience.errors import Code, ServiceError, UpstreamStatus
+
+T = TypeVar("T")
+
+
+class Written(NamedTuple):
+    """A video as it was written; ``replayed`` when a key gave back an earlier answer."""
+
+    video: Video
+    replayed: bool
 
 
 class Clients:
@@ -31,10 +53,11 @@ class Clients:
         self._comment = comment
         self._counter = counter
 
-    async def video(self, video_id: int) -> Video:
+    async def video(self, video_id: int) -> Cached[Video]:
         """Return one video."""
         request = video_pb2.GetVideoRequest(id=video_id)
-        return _video(await self._video.call(lambda stub: stub.GetVideo, request))
+        found = await self._video.call(lambda stub: stub.GetVideo, request)
+        return _cached(_video(found.video), found.cache)
 
     async def videos(self, cursor: str, limit: int) -> VideoList:
         """Return one page of videos, newest first; limit 0 means the service's default."""
@@ -42,11 +65,39 @@ class Clients:
         found = await self._video.call(lambda stub: stub.ListVideos, request)
         return VideoList([_video(each) for each in found.videos], found.next_cursor)
 
-    async def feed(self, limit: int) -> list[Video]:
+    async def feed(self, limit: int) -> Cached[list[Video]]:
         """Return the videos of the home page."""
         request = video_pb2.GetFeedRequest(limit=limit)
         found = await self._video.call(lambda stub: stub.GetFeed, request)
-        return [_video(each) for each in found.videos]
+        return _cached([_video(each) for each in found.videos], found.cache)
+
+    async def publish(
+        self, author_id: int, asked: VideoRequest, key: str, fingerprint: str
+    ) -> Written:
+        """Publish a video; ``key`` is "" for none."""
+        request = video_pb2.PublishVideoRequest(
+            author_id=author_id,
+            title=asked.title,
+            duration_s=asked.duration_s,
+            idempotency_key=key,
+            fingerprint=fingerprint,
+        )
+        done = await self._video.call(lambda stub: stub.PublishVideo, request, idempotent=bool(key))
+        return Written(_video(done.video), done.replayed)
+
+    async def rename(
+        self, video_id: int, account_id: int, title: str, key: str, fingerprint: str
+    ) -> Written:
+        """Give a video another title on behalf of an account; ``key`` is "" for none."""
+        request = video_pb2.UpdateVideoRequest(
+            id=video_id,
+            account_id=account_id,
+            title=title,
+            idempotency_key=key,
+            fingerprint=fingerprint,
+        )
+        done = await self._video.call(lambda stub: stub.UpdateVideo, request, idempotent=bool(key))
+        return Written(_video(done.video), done.replayed)
 
     async def account(self, account_id: int) -> Account:
         """Return one account."""
@@ -112,6 +163,10 @@ def _bad_answer(message: str) -> ServiceError:
     return UpstreamStatus(Code.BAD_GATEWAY, "BAD_ANSWER", message)
 
 
+def _cached(value: T, use: video_pb2.CacheUse) -> Cached[T]:
+    return Cached(value, _LOOKUPS.get(use.lookup, Lookup.OFF), use.age_s)
+
+
 def _video(video: video_pb2.Video) -> Video:
     return Video(video.id, video.title, video.author_id, video.duration_s, video.published_unix_s)
 
@@ -124,3 +179,6 @@ def _comment(comment: comment_pb2.Comment) -> Comment:
     return Comment(
         comment.id, comment.video_id, comment.author_id, comment.text, comment.created_unix_s
     )
+
+
+_LOOKUPS = {video_pb2.CacheUse.HIT: Lookup.HIT, video_pb2.CacheUse.MISS: Lookup.MISS}

@@ -18,6 +18,19 @@ class SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(description="3 to 32 of a-z, 0-9 and _; made when it is new")]
 
 
+class VideoRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A video to publish."""
+
+    title: Annotated[str, Meta(description="1 to 100 characters, one line")]
+    duration_s: Annotated[int, Meta(ge=1, le=43_200, description="Length; at most 12 hours")]
+
+
+class VideoEdit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to change about a video; only its author may."""
+
+    title: Annotated[str, Meta(description="1 to 100 characters, one line")]
+
+
 class CommentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What somebody says under a video."""
 

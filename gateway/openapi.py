@@ -15,16 +15,17 @@ from gateway.routing import PROBLEM_TYPE
 
 DESCRIPTION = """\
 A small video community on top of a distributed-systems lab. Every answer carries `x-request-id`
-(`squall explain ID` shows what happened on each hop) and `Server-Timing`. Every error is
+(`squall explain ID` shows what happened on each hop) and `Server-Timing`. The home page and a
+video's page say there what came from the cache, and in `Age` how old that is. Every error is
 `application/problem+json` with a `reason` for programs. A deadline may be sent as
 `x-envoy-expected-rq-timeout-ms`; it can only shorten the route's own budget.
 """
 PROBLEMS = {
     400: "What was sent can't be read: an id, a cursor, a header, the JSON",
     401: "No session, or none that is known",
-    403: "A page of another origin may not change anything here",
+    403: "Only its author may change it; a page of another origin may not change anything here",
     404: "There is no such thing",
-    409: "The first request with this Idempotency-Key isn't answered yet",
+    409: "The first request with this Idempotency-Key isn't answered yet, or others changed it too",
     413: "The body is larger than 1 MiB",
     422: "Well-formed and wrong: an unknown field, a wrong type, a key used for another request",
     503: "Refused before any work was done, or the store can't keep the promise now",
@@ -33,9 +34,12 @@ PROBLEMS = {
 EVERYWHERE = (400, 503, 504)  # what any route may answer
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
     models.SessionRequest,
+    models.VideoRequest,
+    models.VideoEdit,
     models.CommentRequest,
     models.LikeRequest,
     models.Session,
+    models.Video,
     models.VideoList,
     models.Home,
     models.Page,

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from gateway.cached import Cached
 from gateway.clients import Clients
 from gateway.fanout import Missing, attempt, optional_part
 from gateway.models import Account, CommentList, Home, HomeVideo, Page, Stats, Video
@@ -35,8 +36,8 @@ class Pages:
         self._clients = clients
         self._switches = switches
 
-    async def video(self, video_id: int) -> Page:
-        """Build a video's page.
+    async def video(self, video_id: int) -> Cached[Page]:
+        """Build a video's page; the video is the part of it that a cache may give.
 
         Raises:
             ServiceError: Whatever the essential part raises; never for an optional one.
@@ -52,20 +53,24 @@ class Pages:
                 comments.cancel()
                 stats.cancel()
             else:
-                author_call = partial(self._clients.account, video.author_id)
+                author_call = partial(self._clients.account, video.value.author_id)
                 author = group.create_task(self._part("author", author_call))
         if isinstance(video, ServiceError):
             raise video
         assert author is not None
-        return _page(video, author.result(), comments.result(), stats.result())
+        page = _page(video.value, author.result(), comments.result(), stats.result())
+        return Cached(page, video.lookup, video.age_s)
 
-    async def home(self) -> Home:
+    async def home(self) -> Cached[Home]:
         """Build the home page: the feed, and its authors' names as the optional part.
 
         Raises:
             ServiceError: Whatever the feed raises.
         """
-        videos = await self._clients.feed(HOME_VIDEOS)
+        feed = await self._clients.feed(HOME_VIDEOS)
+        return Cached(await self._home_of(feed.value), feed.lookup, feed.age_s)
+
+    async def _home_of(self, videos: Sequence[Video]) -> Home:
         author_ids = sorted({each.author_id for each in videos})
         if not author_ids:
             return Home(videos=[], degraded=[])

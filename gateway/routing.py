@@ -51,8 +51,22 @@ TOKEN: Mapping[str, Any] = {
 IDEMPOTENCY_KEY: Mapping[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "1 to 128 printable ASCII characters, new for each like you mean",
+    "description": "1 to 128 printable ASCII characters, new for each write you mean",
     "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+}
+CACHE_HEADERS: Mapping[str, Any] = {
+    "Server-Timing": {
+        "description": "One entry a hop, and `cache;desc=` with `hit`, `miss` or `off`",
+        "schema": {"type": "string"},
+        "example": 'cache;desc="hit", gateway;desc="gateway.1";dur=4.1',
+    },
+    "Age": {
+        "description": "Seconds since what came from the cache was read from the store; on a hit",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+}
+LOCATION_HEADER: Mapping[str, Any] = {
+    "Location": {"description": "The new video's page", "schema": {"type": "string"}},
 }
 
 _encoder = msgspec.json.Encoder()
@@ -92,6 +106,7 @@ def add_route(
     endpoint: Endpoint,
     *,
     answer: type[msgspec.Struct],
+    answer_headers: Mapping[str, Any] | None = None,
     status: int = 200,
     takes: type[msgspec.Struct] | None = None,
     takes_required: bool = True,
@@ -106,6 +121,7 @@ def add_route(
         path: With ``{name}`` for path parameters.
         endpoint: Its docstring becomes the description.
         answer: The body of a good answer.
+        answer_headers: OpenAPI header objects of a good answer, by name.
         status: The status of a good answer.
         takes: The JSON body it takes; None for none.
         takes_required: Whether that body may be left out.
@@ -124,7 +140,11 @@ def add_route(
         response_class=Response,
         openapi_extra=extra,
         responses={
-            status: {"description": "Done", "content": _content(JSON_TYPE, answer)},
+            status: {
+                "description": "Done",
+                "content": _content(JSON_TYPE, answer),
+                **({"headers": dict(answer_headers)} if answer_headers else {}),
+            },
             **{each: {"$ref": f"#/components/responses/{each}"} for each in problems},
         },
     )

@@ -29,6 +29,8 @@ from services.account.data import account_key, encode_account, name_key
 from services.comment.data import comment_ids_key, comment_member, comments_key
 from services.counter.data import likers_key, views_key
 from services.video.data import NEWEST_KEY, encode_video, video_key
+from services.video.scripts import LIST
+from shard.resp import Argument
 from shard.script import Script
 from shard.store import Durability, StoreClient, WriteResult, WriteStatus
 from squall.dataset import DEFAULT_SEED, SIZES, Dataset, Size, ids
@@ -120,7 +122,7 @@ def all_writes(dataset: Dataset, size: Size) -> Iterator[Write]:
 def _video_writes(dataset: Dataset, video_id: int) -> Iterator[Write]:
     video = encode_video(dataset.video(video_id))
     yield _command("SET", video_key(video_id), video, "NX")
-    yield _command("ZADD", NEWEST_KEY, "NX", video_id, video)
+    yield _script(LIST, [NEWEST_KEY], [video_id, video, 0])  # leaves a later revision alone
     members = [
         comment_member(number, body)
         for number, body in enumerate(dataset.comments(video_id), start=1)
@@ -140,7 +142,7 @@ def _command(*command: str | bytes | int) -> Write:
     )
 
 
-def _script(script: Script, keys: Sequence[str], args: Sequence[bytes]) -> Write:
+def _script(script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Write:
     return lambda store: store.eval(
         script,
         keys,

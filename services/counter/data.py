@@ -23,9 +23,9 @@ from typing import NamedTuple, Protocol
 
 from resilience.errors import ServiceError
 from services.counter.scripts import ADD_LIKE, ADD_VIEW
+from services.idempotency import RECORD_TTL_S, IdempotencyKey
 from shard.store import Durability, StoreClient
 
-RECORD_TTL_S = 24 * 3600  # Stripe prunes idempotency keys after 24 hours
 IN_FLIGHT_S = 1.0  # an answer takes no longer: every route's budget is 1,000 ms by default
 
 
@@ -35,18 +35,6 @@ class VideoStats(NamedTuple):
     video_id: int
     likes: int
     views: int
-
-
-class IdempotencyKey(NamedTuple):
-    """What makes a repeated request recognisable.
-
-    Args:
-        key: 1 to 128 printable ASCII characters of the client's choice, one account's own.
-        fingerprint: Of the request that came with it, to notice a key used for another one.
-    """
-
-    key: str
-    fingerprint: str
 
 
 class LikeStatus(Enum):

@@ -1,24 +1,14 @@
 """What one can do with counters: read them, like a video, count a view."""
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from resilience.errors import Code, ServiceError
 from services.checks import check_batch, check_id
-from services.counter.data import (
-    CounterRepository,
-    IdempotencyKey,
-    LikeResult,
-    LikeStatus,
-    VideoStats,
-)
+from services.counter.data import CounterRepository, LikeResult, LikeStatus, VideoStats
+from services.idempotency import key_reused, read_key
 
-IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
 IDEMPOTENCY_KEY_IN_FLIGHT = "IDEMPOTENCY_KEY_IN_FLIGHT"
-IDEMPOTENCY_KEY_INVALID = "IDEMPOTENCY_KEY_INVALID"
-
-_KEY = re.compile(r"[\x20-\x7e]{1,128}", re.ASCII)
 
 
 class Liked(NamedTuple):
@@ -65,7 +55,7 @@ class Counters:
         """
         check_id(video_id, "video")
         check_id(account_id, "account")
-        idempotency = _idempotency(key, fingerprint)
+        idempotency = read_key(key, fingerprint)
         result = await self._repository.add_like(video_id, account_id, idempotency)
         _raise_for_key(result)
         return Liked(result.stats, result.liked_now, result.status is not LikeStatus.ADDED)
@@ -80,25 +70,9 @@ class Counters:
         return await self._repository.add_view(video_id)
 
 
-def _idempotency(key: str, fingerprint: str) -> IdempotencyKey | None:
-    if not key:
-        return None
-    if not _KEY.fullmatch(key):
-        raise ServiceError(
-            Code.INVALID_ARGUMENT,
-            IDEMPOTENCY_KEY_INVALID,
-            "an idempotency key has 1 to 128 printable ASCII characters",
-        )
-    return IdempotencyKey(key, fingerprint)
-
-
 def _raise_for_key(result: LikeResult) -> None:
     if result.status is LikeStatus.REUSED:
-        raise ServiceError(
-            Code.UNPROCESSABLE,
-            IDEMPOTENCY_KEY_REUSED,
-            "this idempotency key was used for another request: choose a new one",
-        )
+        raise key_reused()
     if result.status is LikeStatus.IN_FLIGHT:
         raise ServiceError(
             Code.ALREADY_EXISTS,

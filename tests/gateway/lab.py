@@ -44,12 +44,11 @@ from services.comment.usecases import Comments
 from services.counter.transport import CounterServicer
 from services.counter.usecases import Counters
 from services.video.transport import VideoServicer
-from services.video.usecases import Videos
 from tests.ports import free_port
 from tests.services.account.fakes import MemoryAccounts
 from tests.services.comment.fakes import MemoryComments
 from tests.services.counter.fakes import MemoryCounters
-from tests.services.video.fakes import MemoryVideos
+from tests.services.video.fakes import MemoryCache, MemoryVideos, make_videos
 
 HOST = "127.0.0.1"
 VIDEOS = 30
@@ -153,6 +152,7 @@ class FakeServices:
             *(AccountRecord(each, f"author_{each}", 10**9) for each in range(1, AUTHORS + 1))
         )
         self.videos = MemoryVideos(VIDEOS)
+        self.cache = MemoryCache()
         self.comments = MemoryComments()
         self.counters = MemoryCounters()
         self.comments.by_video[1] = [
@@ -204,7 +204,7 @@ class FakeServices:
                 AccountServicer(Accounts(self.accounts)), server
             ),
             "video": lambda server: add_VideoServiceServicer_to_server(
-                VideoServicer(Videos(self.videos)), server
+                VideoServicer(make_videos(self.videos, self.cache)), server
             ),
             "comment": lambda server: add_CommentServiceServicer_to_server(
                 CommentServicer(Comments(self.comments)), server

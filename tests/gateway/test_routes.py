@@ -154,6 +154,8 @@ async def test_openapi_describes_every_route(client: httpx2.AsyncClient) -> None
         "GET /v1/home",
         "GET /v1/videos",
         "GET /v1/videos/{id}",
+        "POST /v1/videos",
+        "PATCH /v1/videos/{id}",
         "GET /v1/videos/{id}/comments",
         "POST /v1/videos/{id}/comments",
         "POST /v1/videos/{id}/likes",

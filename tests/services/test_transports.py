@@ -22,20 +22,22 @@ from services.account.usecases import (
 from services.comment.transport import CommentServicer
 from services.comment.usecases import COMMENT_TEXT_INVALID, Comments
 from services.counter.transport import CounterServicer
-from services.counter.usecases import (
-    IDEMPOTENCY_KEY_IN_FLIGHT,
-    IDEMPOTENCY_KEY_INVALID,
-    IDEMPOTENCY_KEY_REUSED,
-    Counters,
-)
+from services.counter.usecases import IDEMPOTENCY_KEY_IN_FLIGHT, Counters
 from services.cursor import CURSOR_INVALID
+from services.idempotency import IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED
 from services.video.transport import VideoServicer
-from services.video.usecases import VIDEO_NOT_FOUND, Videos
+from services.video.usecases import (
+    EDIT_CONFLICT,
+    NOT_THE_AUTHOR,
+    VIDEO_DURATION_INVALID,
+    VIDEO_NOT_FOUND,
+    VIDEO_TITLE_INVALID,
+)
 from tests.services.account.fakes import MemoryAccounts
 from tests.services.comment.fakes import MemoryComments
 from tests.services.counter.fakes import MemoryCounters
 from tests.services.served import served
-from tests.services.video.fakes import MemoryVideos
+from tests.services.video.fakes import MemoryCache, MemoryVideos, make_videos
 
 pytestmark = pytest.mark.integration
 
@@ -72,12 +74,19 @@ async def test_account_service() -> None:
 
 async def test_video_service() -> None:
     """A video, a page with its cursor and the feed go over the wire."""
-    servicer = VideoServicer(Videos(MemoryVideos(5)))
+    cache = MemoryCache()
+    servicer = VideoServicer(make_videos(MemoryVideos(5), cache, now_s=77.0))
     async with served(
         lambda server: video_pb2_grpc.add_VideoServiceServicer_to_server(servicer, server)
     ) as channel:
         stub = video_pb2_grpc.VideoServiceStub(channel)
-        assert (await unary(stub.GetVideo, video_pb2.GetVideoRequest(id=5))).title == "video 5"
+        asked = video_pb2.GetVideoRequest(id=5)
+        read = await unary(stub.GetVideo, asked)
+        assert (read.video.title, read.cache.lookup) == ("video 5", video_pb2.CacheUse.MISS)
+        cache.age_s = 1.5
+        again = await unary(stub.GetVideo, asked)
+        assert again.video == read.video
+        assert (again.cache.lookup, again.cache.age_s) == (video_pb2.CacheUse.HIT, 1.5)
         page = await unary(stub.ListVideos, video_pb2.ListVideosRequest(limit=3))
         rest = await unary(
             stub.ListVideos, video_pb2.ListVideosRequest(limit=3, cursor=page.next_cursor)
@@ -86,6 +95,23 @@ async def test_video_service() -> None:
         assert rest.next_cursor == ""
         feed = await unary(stub.GetFeed, video_pb2.GetFeedRequest(limit=2))
         assert [each.id for each in feed.videos] == [5, 4]
+        assert feed.cache.lookup == video_pb2.CacheUse.MISS
+
+        new = video_pb2.PublishVideoRequest(
+            author_id=4, title="北京", duration_s=9, idempotency_key="k", fingerprint="f"
+        )
+        published = (await unary(stub.PublishVideo, new)).video
+        assert published == video_pb2.Video(
+            id=1_000_001, title="北京", author_id=4, duration_s=9, published_unix_s=77
+        )
+        assert await unary(stub.PublishVideo, new) == video_pb2.PublishVideoResponse(
+            video=published, replayed=True
+        )
+        change = video_pb2.UpdateVideoRequest(id=published.id, account_id=4, title="上海")
+        renamed = await unary(stub.UpdateVideo, change)
+        assert (renamed.video.title, renamed.replayed) == ("上海", False)
+        change.account_id = 5
+        assert await reason_of(unary(stub.UpdateVideo, change)) == (403, "NOT_THE_AUTHOR")
 
         missing = unary(stub.GetVideo, video_pb2.GetVideoRequest(id=6))
         assert await reason_of(missing) == (404, "VIDEO_NOT_FOUND")
@@ -142,7 +168,13 @@ async def test_counter_service() -> None:
             account_pb2.ErrorReason,
             [ACCOUNT_NOT_FOUND, ACCOUNT_NAME_INVALID, SESSION_INVALID],
         ),
-        (video_pb2.ErrorReason, [VIDEO_NOT_FOUND, CURSOR_INVALID]),
+        (
+            video_pb2.ErrorReason,
+            [
+                *(VIDEO_NOT_FOUND, CURSOR_INVALID, VIDEO_TITLE_INVALID, VIDEO_DURATION_INVALID),
+                *(NOT_THE_AUTHOR, EDIT_CONFLICT, IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED),
+            ],
+        ),
         (comment_pb2.ErrorReason, [COMMENT_TEXT_INVALID, CURSOR_INVALID]),
         (
             counter_pb2.ErrorReason,

@@ -36,6 +36,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     STORE_OVERLOADED: _ErrorReason.ValueType  # 8
     STORE_FULL: _ErrorReason.ValueType  # 9
     STORE_ERROR: _ErrorReason.ValueType  # 10
+    VIDEO_TITLE_INVALID: _ErrorReason.ValueType  # 11
+    VIDEO_DURATION_INVALID: _ErrorReason.ValueType  # 12
+    NOT_THE_AUTHOR: _ErrorReason.ValueType  # 13
+    """only its author may change a video"""
+    EDIT_CONFLICT: _ErrorReason.ValueType  # 14
+    """others kept changing the video meanwhile"""
+    IDEMPOTENCY_KEY_REUSED: _ErrorReason.ValueType  # 15
+    """same key, other request"""
+    IDEMPOTENCY_KEY_INVALID: _ErrorReason.ValueType  # 16
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper): ...
 
@@ -50,6 +59,15 @@ STORE_TIMEOUT: ErrorReason.ValueType  # 7
 STORE_OVERLOADED: ErrorReason.ValueType  # 8
 STORE_FULL: ErrorReason.ValueType  # 9
 STORE_ERROR: ErrorReason.ValueType  # 10
+VIDEO_TITLE_INVALID: ErrorReason.ValueType  # 11
+VIDEO_DURATION_INVALID: ErrorReason.ValueType  # 12
+NOT_THE_AUTHOR: ErrorReason.ValueType  # 13
+"""only its author may change a video"""
+EDIT_CONFLICT: ErrorReason.ValueType  # 14
+"""others kept changing the video meanwhile"""
+IDEMPOTENCY_KEY_REUSED: ErrorReason.ValueType  # 15
+"""same key, other request"""
+IDEMPOTENCY_KEY_INVALID: ErrorReason.ValueType  # 16
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -63,8 +81,10 @@ class Video(_message.Message):
     PUBLISHED_UNIX_S_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     title: _builtins.str
+    """1 to 100 characters"""
     author_id: _builtins.int
     duration_s: _builtins.int
+    """1 to 43,200"""
     published_unix_s: _builtins.int
     def __init__(
         self,
@@ -84,6 +104,52 @@ class Video(_message.Message):
 Global___Video: _TypeAlias = Video  # noqa: Y015
 
 @_typing.final
+class CacheUse(_message.Message):
+    """What the cache in front of the store had to do with an answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Lookup:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _LookupEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CacheUse._Lookup.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        OFF: CacheUse._Lookup.ValueType  # 0
+        """it was not asked"""
+        HIT: CacheUse._Lookup.ValueType  # 1
+        """the answer comes from it"""
+        MISS: CacheUse._Lookup.ValueType  # 2
+        """it was asked, and the store answered"""
+
+    class Lookup(_Lookup, metaclass=_LookupEnumTypeWrapper): ...
+    OFF: CacheUse.Lookup.ValueType  # 0
+    """it was not asked"""
+    HIT: CacheUse.Lookup.ValueType  # 1
+    """the answer comes from it"""
+    MISS: CacheUse.Lookup.ValueType  # 2
+    """it was asked, and the store answered"""
+
+    LOOKUP_FIELD_NUMBER: _builtins.int
+    AGE_S_FIELD_NUMBER: _builtins.int
+    lookup: Global___CacheUse.Lookup.ValueType
+    age_s: _builtins.float
+    """of a hit: since it was read from the store"""
+    def __init__(
+        self,
+        *,
+        lookup: Global___CacheUse.Lookup.ValueType = ...,
+        age_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_s", b"age_s", "lookup", b"lookup"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CacheUse: _TypeAlias = CacheUse  # noqa: Y015
+
+@_typing.final
 class GetVideoRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -101,6 +167,30 @@ class GetVideoRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetVideoRequest: _TypeAlias = GetVideoRequest  # noqa: Y015
+
+@_typing.final
+class GetVideoResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIDEO_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def video(self) -> Global___Video: ...
+    @_builtins.property
+    def cache(self) -> Global___CacheUse: ...
+    def __init__(
+        self,
+        *,
+        video: Global___Video | None = ...,
+        cache: Global___CacheUse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetVideoResponse: _TypeAlias = GetVideoResponse  # noqa: Y015
 
 @_typing.final
 class ListVideosRequest(_message.Message):
@@ -174,17 +264,134 @@ class GetFeedResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VIDEOS_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def videos(self) -> _containers.RepeatedCompositeFieldContainer[Global___Video]: ...
+    @_builtins.property
+    def cache(self) -> Global___CacheUse: ...
     def __init__(
         self,
         *,
         videos: _abc.Iterable[Global___Video] | None = ...,
+        cache: Global___CacheUse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["videos", b"videos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "videos", b"videos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetFeedResponse: _TypeAlias = GetFeedResponse  # noqa: Y015
+
+@_typing.final
+class PublishVideoRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHOR_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    DURATION_S_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    author_id: _builtins.int
+    title: _builtins.str
+    duration_s: _builtins.int
+    idempotency_key: _builtins.str
+    """empty: none; else 1 to 128 printable ASCII characters"""
+    fingerprint: _builtins.str
+    """of the HTTP request, so that a reused key is seen"""
+    def __init__(
+        self,
+        *,
+        author_id: _builtins.int = ...,
+        title: _builtins.str = ...,
+        duration_s: _builtins.int = ...,
+        idempotency_key: _builtins.str = ...,
+        fingerprint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_id", b"author_id", "duration_s", b"duration_s", "fingerprint", b"fingerprint", "idempotency_key", b"idempotency_key", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishVideoRequest: _TypeAlias = PublishVideoRequest  # noqa: Y015
+
+@_typing.final
+class PublishVideoResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIDEO_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """true when the idempotency key gave back an earlier answer"""
+    @_builtins.property
+    def video(self) -> Global___Video: ...
+    def __init__(
+        self,
+        *,
+        video: Global___Video | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishVideoResponse: _TypeAlias = PublishVideoResponse  # noqa: Y015
+
+@_typing.final
+class UpdateVideoRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    account_id: _builtins.int
+    """who asks for it"""
+    title: _builtins.str
+    idempotency_key: _builtins.str
+    """as in PublishVideoRequest"""
+    fingerprint: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        account_id: _builtins.int = ...,
+        title: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+        fingerprint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "fingerprint", b"fingerprint", "id", b"id", "idempotency_key", b"idempotency_key", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateVideoRequest: _TypeAlias = UpdateVideoRequest  # noqa: Y015
+
+@_typing.final
+class UpdateVideoResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIDEO_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    @_builtins.property
+    def video(self) -> Global___Video: ...
+    def __init__(
+        self,
+        *,
+        video: Global___Video | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateVideoResponse: _TypeAlias = UpdateVideoResponse  # noqa: Y015

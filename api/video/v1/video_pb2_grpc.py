@@ -37,7 +37,7 @@ class VideoServiceStub:
         self.GetVideo = channel.unary_unary(
                 '/video.v1.VideoService/GetVideo',
                 request_serializer=api_dot_video_dot_v1_dot_video__pb2.GetVideoRequest.SerializeToString,
-                response_deserializer=api_dot_video_dot_v1_dot_video__pb2.Video.FromString,
+                response_deserializer=api_dot_video_dot_v1_dot_video__pb2.GetVideoResponse.FromString,
                 _registered_method=True)
         self.ListVideos = channel.unary_unary(
                 '/video.v1.VideoService/ListVideos',
@@ -48,6 +48,16 @@ class VideoServiceStub:
                 '/video.v1.VideoService/GetFeed',
                 request_serializer=api_dot_video_dot_v1_dot_video__pb2.GetFeedRequest.SerializeToString,
                 response_deserializer=api_dot_video_dot_v1_dot_video__pb2.GetFeedResponse.FromString,
+                _registered_method=True)
+        self.PublishVideo = channel.unary_unary(
+                '/video.v1.VideoService/PublishVideo',
+                request_serializer=api_dot_video_dot_v1_dot_video__pb2.PublishVideoRequest.SerializeToString,
+                response_deserializer=api_dot_video_dot_v1_dot_video__pb2.PublishVideoResponse.FromString,
+                _registered_method=True)
+        self.UpdateVideo = channel.unary_unary(
+                '/video.v1.VideoService/UpdateVideo',
+                request_serializer=api_dot_video_dot_v1_dot_video__pb2.UpdateVideoRequest.SerializeToString,
+                response_deserializer=api_dot_video_dot_v1_dot_video__pb2.UpdateVideoResponse.FromString,
                 _registered_method=True)
 
 
@@ -72,13 +82,25 @@ class VideoServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PublishVideo(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateVideo(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VideoServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetVideo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetVideo,
                     request_deserializer=api_dot_video_dot_v1_dot_video__pb2.GetVideoRequest.FromString,
-                    response_serializer=api_dot_video_dot_v1_dot_video__pb2.Video.SerializeToString,
+                    response_serializer=api_dot_video_dot_v1_dot_video__pb2.GetVideoResponse.SerializeToString,
             ),
             'ListVideos': grpc.unary_unary_rpc_method_handler(
                     servicer.ListVideos,
@@ -89,6 +111,16 @@ def add_VideoServiceServicer_to_server(servicer, server):
                     servicer.GetFeed,
                     request_deserializer=api_dot_video_dot_v1_dot_video__pb2.GetFeedRequest.FromString,
                     response_serializer=api_dot_video_dot_v1_dot_video__pb2.GetFeedResponse.SerializeToString,
+            ),
+            'PublishVideo': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishVideo,
+                    request_deserializer=api_dot_video_dot_v1_dot_video__pb2.PublishVideoRequest.FromString,
+                    response_serializer=api_dot_video_dot_v1_dot_video__pb2.PublishVideoResponse.SerializeToString,
+            ),
+            'UpdateVideo': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateVideo,
+                    request_deserializer=api_dot_video_dot_v1_dot_video__pb2.UpdateVideoRequest.FromString,
+                    response_serializer=api_dot_video_dot_v1_dot_video__pb2.UpdateVideoResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -117,7 +149,7 @@ class VideoService:
             target,
             '/video.v1.VideoService/GetVideo',
             api_dot_video_dot_v1_dot_video__pb2.GetVideoRequest.SerializeToString,
-            api_dot_video_dot_v1_dot_video__pb2.Video.FromString,
+            api_dot_video_dot_v1_dot_video__pb2.GetVideoResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -172,6 +204,60 @@ class VideoService:
             '/video.v1.VideoService/GetFeed',
             api_dot_video_dot_v1_dot_video__pb2.GetFeedRequest.SerializeToString,
             api_dot_video_dot_v1_dot_video__pb2.GetFeedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishVideo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/video.v1.VideoService/PublishVideo',
+            api_dot_video_dot_v1_dot_video__pb2.PublishVideoRequest.SerializeToString,
+            api_dot_video_dot_v1_dot_video__pb2.PublishVideoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateVideo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/video.v1.VideoService/UpdateVideo',
+            api_dot_video_dot_v1_dot_video__pb2.UpdateVideoRequest.SerializeToString,
+            api_dot_video_dot_v1_dot_video__pb2.UpdateVideoResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,16 +31,20 @@ class VideoServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> VideoServiceAsyncStub: ...
-    GetVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.GetVideoRequest, _video_pb2.Video]
+    GetVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.GetVideoRequest, _video_pb2.GetVideoResponse]
     ListVideos: _grpc.UnaryUnaryMultiCallable[_video_pb2.ListVideosRequest, _video_pb2.ListVideosResponse]
     GetFeed: _grpc.UnaryUnaryMultiCallable[_video_pb2.GetFeedRequest, _video_pb2.GetFeedResponse]
+    PublishVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.PublishVideoRequest, _video_pb2.PublishVideoResponse]
+    UpdateVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.UpdateVideoRequest, _video_pb2.UpdateVideoResponse]
 
 @_typing.type_check_only
 class VideoServiceAsyncStub(VideoServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
-    GetVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.GetVideoRequest, _video_pb2.Video]  # type: ignore[assignment]
+    GetVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.GetVideoRequest, _video_pb2.GetVideoResponse]  # type: ignore[assignment]
     ListVideos: _aio.UnaryUnaryMultiCallable[_video_pb2.ListVideosRequest, _video_pb2.ListVideosResponse]  # type: ignore[assignment]
     GetFeed: _aio.UnaryUnaryMultiCallable[_video_pb2.GetFeedRequest, _video_pb2.GetFeedResponse]  # type: ignore[assignment]
+    PublishVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.PublishVideoRequest, _video_pb2.PublishVideoResponse]  # type: ignore[assignment]
+    UpdateVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.UpdateVideoRequest, _video_pb2.UpdateVideoResponse]  # type: ignore[assignment]
 
 class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -48,7 +52,7 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _video_pb2.GetVideoRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_video_pb2.Video, _abc.Awaitable[_video_pb2.Video]]: ...
+    ) -> _typing.Union[_video_pb2.GetVideoResponse, _abc.Awaitable[_video_pb2.GetVideoResponse]]: ...
 
     @_abc_1.abstractmethod
     def ListVideos(
@@ -63,5 +67,19 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_pb2.GetFeedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.GetFeedResponse, _abc.Awaitable[_video_pb2.GetFeedResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PublishVideo(
+        self,
+        request: _video_pb2.PublishVideoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_video_pb2.PublishVideoResponse, _abc.Awaitable[_video_pb2.PublishVideoResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateVideo(
+        self,
+        request: _video_pb2.UpdateVideoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_video_pb2.UpdateVideoResponse, _abc.Awaitable[_video_pb2.UpdateVideoResponse]]: ...
 
 def add_VideoServiceServicer_to_server(servicer: VideoServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -4,13 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.counter.data import (
-    IN_FLIGHT_S,
-    IdempotencyKey,
-    LikeResult,
-    LikeStatus,
-    VideoStats,
-)
+from services.counter.data import IN_FLIGHT_S, LikeResult, LikeStatus, VideoStats
+from services.idempotency import IdempotencyKey
 
 
 @dataclass

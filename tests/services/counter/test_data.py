@@ -4,14 +4,8 @@ import asyncio
 
 import pytest
 
-from services.counter.data import (
-    RECORD_TTL_S,
-    IdempotencyKey,
-    LikeStatus,
-    StoreCounters,
-    claim_key,
-    record_key,
-)
+from services.counter.data import LikeStatus, StoreCounters, claim_key, record_key
+from services.idempotency import RECORD_TTL_S, IdempotencyKey
 from shard.store import StoreClient
 from tests.services.counter.fakes import MemoryCounters
 

@@ -3,8 +3,9 @@
 import pytest
 
 from resilience.errors import Code, ServiceError
-from services.counter.data import IN_FLIGHT_S, RECORD_TTL_S
+from services.counter.data import IN_FLIGHT_S
 from services.counter.usecases import Counters
+from services.idempotency import RECORD_TTL_S
 from tests.services.counter.fakes import MemoryCounters
 
 

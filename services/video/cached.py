@@ -1,0 +1,49 @@
+"""What the video service keeps in the cache: single videos, and the feed.
+
+Keys ``video:<id>`` and ``feed``. Every write deletes what it changes, so a time to live bounds only
+what a lost delete may leave behind; the list isn't kept, since each cursor would be a key of its
+own.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from services.read_through import Found, Kind, ReadThrough
+from services.video.data import VideoRecord, decode_video, encode_video, video_key
+
+# A video that is read once a second then costs the store one read in sixty.
+VIDEO_TTL_S = 60.0
+FEED_TTL_S = 10.0  # every publication and every edit changes it: a lost delete is likelier to show
+FEED_KEY = "feed"
+
+_feed_decoder = msgspec.json.Decoder(list[VideoRecord])
+
+VIDEO = Kind(VIDEO_TTL_S, encode_video, decode_video)
+FEED: Kind[list[VideoRecord]] = Kind(FEED_TTL_S, msgspec.json.encode, _feed_decoder.decode)
+
+
+class VideoCache:
+    """Videos and the feed, read through the cache."""
+
+    def __init__(self, reads: ReadThrough) -> None:
+        self._reads = reads
+
+    async def video(
+        self, video_id: int, origin: Callable[[], Awaitable[VideoRecord | None]]
+    ) -> Found[VideoRecord] | None:
+        """Return one video, or None when there is none of that id."""
+        return await self._reads.get(video_key(video_id), VIDEO, origin)
+
+    async def feed(
+        self, origin: Callable[[], Awaitable[list[VideoRecord]]]
+    ) -> Found[list[VideoRecord]]:
+        """Return the feed."""
+        found = await self._reads.get(FEED_KEY, FEED, origin)
+        assert found is not None, "a feed may be empty, and is always there"
+        return found
+
+    async def on_written(self, video_id: int | None) -> None:
+        """Forget what a write changed, or may have; None for a video whose id nobody knows."""
+        keys = [FEED_KEY] if video_id is None else [video_key(video_id), FEED_KEY]
+        await self._reads.forget(*keys)
