@@ -10,8 +10,8 @@ from tests.e2e.wait import wait_until
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 PROCESSES = {
-    "account.1", "comment.1", "control.1", "counter.1", "gateway.1", "gateway.2", "l4.1", "l7.1",
-    "links.1",
+    "account.1", "cache-1.1", "cache-2.1", "cache-3.1", "comment.1", "control.1",
+    "counter.1", "gateway.1", "gateway.2", "l4.1", "l7.1", "links.1",
     "store-1.1", "store-2.1", "store-3.1", "store-4.1", "store-5.1", "store-6.1",
     "video.1", "video.2", "video.3",
 }  # fmt: skip
