@@ -39,7 +39,7 @@ class Videos(video_pb2_grpc.VideoServiceServicer):
             raise ServiceError(Code.NOT_FOUND, "VIDEO_NOT_FOUND", "no such video")
         if request.id == 500:
             raise KeyError("a secret of the implementation")
-        return video_pb2.Video(id=request.id)
+        return video_pb2.GetVideoResponse(video=video_pb2.Video(id=request.id))
 
     async def ListVideos(self, request: Any, context: Any) -> Any:
         """List nothing."""
@@ -48,6 +48,14 @@ class Videos(video_pb2_grpc.VideoServiceServicer):
     async def GetFeed(self, request: Any, context: Any) -> Any:
         """Feed nothing."""
         return video_pb2.GetFeedResponse()
+
+    async def PublishVideo(self, request: Any, context: Any) -> Any:
+        """Publish nothing."""
+        return video_pb2.PublishVideoResponse()
+
+    async def UpdateVideo(self, request: Any, context: Any) -> Any:
+        """Change nothing."""
+        return video_pb2.UpdateVideoResponse()
 
 
 @asynccontextmanager
@@ -79,7 +87,7 @@ async def test_a_call_is_served_held_in_the_station_and_recorded(
 ) -> None:
     """5 ms of station, a summary under the caller's request id, metrics, the lease's port."""
     async with node_of(shared_control) as node, serving(node, Videos()) as (_, stub):
-        assert (await stub.GetVideo(get(7), metadata=(("x-request-id", "r7"),))).id == 7
+        assert (await stub.GetVideo(get(7), metadata=(("x-request-id", "r7"),))).video.id == 7
         await wait_until(lambda: node.recorder.find("r7") != [])
         found = node.recorder.find("r7")[0]
         assert (found.status, found.code, found.route) == (
@@ -189,7 +197,7 @@ async def test_a_drain_finishes_what_is_in_flight(
         answer = await health.Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert not (await control.members())[0].ready
-        assert (await call).id == 3
+        assert (await call).video.id == 3
 
 
 async def test_without_drain_a_stop_breaks_what_is_in_flight(

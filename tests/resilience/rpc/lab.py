@@ -17,15 +17,15 @@ from resilience.switches import FixedSwitches
 from tests.ports import free_port
 from tests.resilience.fakes import FakeGate
 
-Handle = Callable[[Any, Any], Awaitable[video_pb2.Video]]
+Handle = Callable[[Any, Any], Awaitable[video_pb2.GetVideoResponse]]
 
 
-async def answer(request: Any, servicer: Any) -> video_pb2.Video:
+async def answer(request: Any, servicer: Any) -> video_pb2.GetVideoResponse:
     """Answer with the video asked for."""
-    return video_pb2.Video(id=request.id)
+    return video_pb2.GetVideoResponse(video=video_pb2.Video(id=request.id))
 
 
-async def hang(request: Any, servicer: Any) -> video_pb2.Video:
+async def hang(request: Any, servicer: Any) -> video_pb2.GetVideoResponse:
     """Answer never."""
     await asyncio.sleep(60)
     raise AssertionError
@@ -37,13 +37,19 @@ class Servicer(video_pb2_grpc.VideoServiceServicer):
     def __init__(self, handle: Handle) -> None:
         self.handle = handle
 
-    async def GetVideo(self, request: Any, context: Any) -> video_pb2.Video:
+    async def GetVideo(self, request: Any, context: Any) -> video_pb2.GetVideoResponse:
         return await self.handle(request, context)
 
     async def GetFeed(self, request: Any, context: Any) -> video_pb2.GetFeedResponse:
         raise NotImplementedError
 
     async def ListVideos(self, request: Any, context: Any) -> video_pb2.ListVideosResponse:
+        raise NotImplementedError
+
+    async def PublishVideo(self, request: Any, context: Any) -> video_pb2.PublishVideoResponse:
+        raise NotImplementedError
+
+    async def UpdateVideo(self, request: Any, context: Any) -> video_pb2.UpdateVideoResponse:
         raise NotImplementedError
 
 

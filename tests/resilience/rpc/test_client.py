@@ -18,7 +18,7 @@ async def test_closed_channel_is_a_reset_and_a_leaving_caller_is_none(leaves: bo
     """A channel that closes under a call fails it; a task that is cancelled stays cancelled."""
     has_begun = asyncio.Event()
 
-    async def begin(request: Any, servicer: Any) -> video_pb2.Video:
+    async def begin(request: Any, servicer: Any) -> video_pb2.GetVideoResponse:
         has_begun.set()
         return await hang(request, servicer)
 

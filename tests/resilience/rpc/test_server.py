@@ -25,7 +25,7 @@ async def test_the_context_crosses_the_hop() -> None:
     """Request id, trace, criticality, tenant and what remains of the deadline."""
     seen: list[Context] = []
 
-    async def handle(request: Any, servicer: Any) -> video_pb2.Video:
+    async def handle(request: Any, servicer: Any) -> video_pb2.GetVideoResponse:
         context = current()
         assert context is not None
         seen.append(context)
@@ -36,13 +36,13 @@ async def test_the_context_crosses_the_hop() -> None:
     async with running(handle) as lab:
         token = enter(sent)
         try:
-            video = await unary(lab.stub.GetVideo, get_video(), 2.0)
+            found = await unary(lab.stub.GetVideo, get_video(), 2.0)
         finally:
             leave(token)
         finished = await lab.wait_finished()
 
     context = seen[0]
-    assert video.id == 7
+    assert found.video.id == 7
     assert (context.request_id, context.trace_id) == (sent.request_id, sent.trace_id)
     assert context.parent_span_id == sent.span_id
     assert (context.criticality, context.tenant) == (Criticality.SHEDDABLE, "blue")
@@ -56,7 +56,7 @@ async def test_without_a_deadline_there_is_none_and_with_the_switch_off_neither(
     """The control arm passes none on."""
     seen: list[Context | None] = []
 
-    async def handle(request: Any, servicer: Any) -> video_pb2.Video:
+    async def handle(request: Any, servicer: Any) -> video_pb2.GetVideoResponse:
         seen.append(current())
         return await answer(request, servicer)
 
@@ -71,7 +71,7 @@ async def test_without_a_deadline_there_is_none_and_with_the_switch_off_neither(
 async def test_an_error_crosses_the_hop_whole() -> None:
     """Code, reason, message, metadata, push-back, and that nothing was started."""
 
-    async def handle(request: Any, servicer: Any) -> video_pb2.Video:
+    async def handle(request: Any, servicer: Any) -> video_pb2.GetVideoResponse:
         raise ServiceError(
             Code.UNPROCESSABLE,
             "KEY_REUSED",
@@ -99,7 +99,7 @@ async def test_an_error_crosses_the_hop_whole() -> None:
 async def test_a_bug_is_internal_without_its_cause(caplog: pytest.LogCaptureFixture) -> None:
     """The log has what the wire must not."""
 
-    async def handle(request: Any, servicer: Any) -> video_pb2.Video:
+    async def handle(request: Any, servicer: Any) -> video_pb2.GetVideoResponse:
         raise ZeroDivisionError("secret")
 
     async with running(handle) as lab:
@@ -114,7 +114,7 @@ async def test_a_bug_is_internal_without_its_cause(caplog: pytest.LogCaptureFixt
 async def test_a_handler_that_aborts_by_itself_is_left_alone() -> None:
     """Its own status goes out."""
 
-    async def handle(request: Any, servicer: Any) -> video_pb2.Video:
+    async def handle(request: Any, servicer: Any) -> video_pb2.GetVideoResponse:
         await servicer.abort(grpc.StatusCode.NOT_FOUND, "no such video")
         raise AssertionError
 
@@ -144,7 +144,7 @@ async def test_work_is_cancelled_when_the_caller_leaves() -> None:
     """The handler is cut, and the limiter learns nothing."""
     begun = asyncio.Event()
 
-    async def handle(request: Any, servicer: Any) -> video_pb2.Video:
+    async def handle(request: Any, servicer: Any) -> video_pb2.GetVideoResponse:
         begun.set()
         return await hang(request, servicer)
 
@@ -180,7 +180,7 @@ async def test_a_limiter_not_on_refuses_nothing(mode: Mode, notes: list[str]) ->
     """Shadow notes what it would have done."""
     async with running(limiter=mode) as lab:
         lab.gate.refuse = True
-        assert (await unary(lab.stub.GetVideo, get_video(), 2.0)).id == 7
+        assert (await unary(lab.stub.GetVideo, get_video(), 2.0)).video.id == 7
         finished = await lab.wait_finished()
 
     assert [note.what for note in finished.context.notes] == notes
@@ -222,10 +222,10 @@ async def test_without_cancellation_a_handler_ends_its_work_for_nobody() -> None
     """Its caller has left; it isn't cut, answers nobody, and its summary says OK."""
     has_begun, may_end = asyncio.Event(), asyncio.Event()
 
-    async def handle(request: Any, servicer: Any) -> video_pb2.Video:
+    async def handle(request: Any, servicer: Any) -> video_pb2.GetVideoResponse:
         has_begun.set()
         await may_end.wait()
-        return video_pb2.Video(id=7)
+        return video_pb2.GetVideoResponse(video=video_pb2.Video(id=7))
 
     async with running(handle, cancellation=Mode.OFF) as lab:
         calling = asyncio.create_task(unary(lab.stub.GetVideo, get_video()))
