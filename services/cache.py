@@ -7,6 +7,7 @@ from typing import Any
 from kit.node import Node
 from services.read_through import ReadThrough
 from shard.cache import CacheClient
+from shard.policy.topology import Address
 
 
 @asynccontextmanager
@@ -17,7 +18,7 @@ async def reading_through(node: Node) -> AsyncIterator[ReadThrough]:
     The figures are in the answers ``policies`` (as ``cache`` and ``single_flight``) and ``stats``,
     and in the metrics.
     """
-    client = CacheClient(node.settings.cache) if node.settings.cache else None
+    client = _client(node) if node.settings.cache else None
     reads = ReadThrough(client, node, scope=node.instance)
     node.register_gate("cache", reads)
     node.register_gate("single_flight", reads.flights)
@@ -39,3 +40,25 @@ async def reading_through(node: Node) -> AsyncIterator[ReadThrough]:
         await reads.close()
         if client is not None:
             await client.close()
+
+
+def _client(node: Node) -> CacheClient:
+    """Make a client that goes round by the link proxy while a fault disturbs one of its links."""
+
+    def dial(address: Address) -> Address:
+        """Say where to connect for a node's address now."""
+        return Address(*node.directory.dial(*address))
+
+    client = CacheClient(node.settings.cache, dial=dial)
+    nodes = [Address(*each) for each in node.settings.cache]
+    ways = [dial(each) for each in nodes]
+
+    def on_dial_change() -> None:
+        """Connect anew when it is one of ours that changed."""
+        nonlocal ways
+        before, ways = ways, [dial(each) for each in nodes]
+        if ways != before:
+            client.redial()
+
+    node.directory.on_dial_change(on_dial_change)
+    return client

@@ -128,8 +128,8 @@ class ReadThrough:
         if isinstance(found, Found):
             return found
         # Who had begun before us may have filled it: what we missed need not be missing any more.
-        missed = None if self.flights.is_under_way(key) else found
-        load = partial(self._load, key, kind, origin, missed)
+        again = self.flights.is_under_way(key)
+        load = partial(self._load, key, kind, origin, found, again)
         return await self.flights.do(key, load, fresh=True)
 
     async def forget(self, *keys: str) -> None:
@@ -188,9 +188,10 @@ class ReadThrough:
         kind: Kind[T],
         origin: Callable[[], Awaitable[T | None]],
         missed: Miss | None,
+        again: bool,
     ) -> Found[T] | None:
         """Fetch a value for all who wait for it, and keep it."""
-        if missed is None:
+        if again:
             found = await self._look(key, kind)
             if isinstance(found, Found):
                 return found
