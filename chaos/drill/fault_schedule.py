@@ -87,7 +87,7 @@ class FaultSchedule:
         for moment_s in moments:
             if any(w.window.to_s == moment_s for w in windows):
                 await self._load.sleep_until(moment_s - PROOF_BEFORE_END_S)
-                self._notes.proofs |= await ask_proofs(self._control)
+                self._notes.add_proofs(await ask_proofs(self._control))
             await self._load.sleep_until(moment_s)
             for place, window in enumerate(windows):
                 if window.window.from_s == moment_s:

@@ -10,7 +10,7 @@ from chaos.drill.arms import Arm, fault_windows
 from chaos.drill.command import run_command
 from chaos.drill.loadgen import LoadProcess
 from chaos.drill.notes import Notes
-from chaos.drill.probes import ask_protections, ask_stats, collect_evidence
+from chaos.drill.probes import ask_proofs, ask_protections, ask_stats, collect_evidence
 from chaos.drill.readings import Sample
 from chaos.drill.schema import FAULT, Drill
 from kit.control import ControlClient
@@ -23,13 +23,17 @@ PROTECTED_BY_DEFAULT = "gateway"  # where a policy acts that is on everywhere
 
 
 async def read_counters(control: ControlClient, arm: Arm, load: LoadProcess, notes: Notes) -> None:
-    """Read everybody's counters each second, and at the borders of the phases."""
+    """Read everybody's counters each second, and at the borders of the phases; proofs as well.
+
+    A fault's last proof is asked for just before it ends, when control may be silent.
+    """
     moments = sorted({window.from_s for window in arm.windows.values()} | {arm.seconds})
     at_s = 0.0
     while True:
         await load.sleep_until(at_s)
         began_s = load.at_s
         notes.samples.append(Sample(began_s, await ask_stats(control)))
+        notes.add_proofs(await ask_proofs(control))
         border_s = next((moment for moment in moments if moment > began_s), began_s + EVERY_S)
         at_s = min(border_s, began_s + EVERY_S)
 

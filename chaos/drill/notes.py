@@ -1,5 +1,6 @@
 """What the tasks of an arm find out while it runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,3 +28,10 @@ class Notes:
     protections: list[Protection] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     commands: list[CommandRun] = field(default_factory=list)
+
+    def add_proofs(self, proofs: Mapping[str, dict[str, Any]]) -> None:
+        """Take newer proofs; one that shows less is of processes that were started anew since."""
+        for fault_id, figures in proofs.items():
+            known = self.proofs.get(fault_id, {})
+            if figures.get("hits", 0) >= known.get("hits", 0):
+                self.proofs[fault_id] = figures

@@ -6,8 +6,9 @@ Pure. Charts that stand side by side share their scales, or they would lie about
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from chaos.drill.records import Window
 from chaos.report import svg
+from chaos.report.bands import caption as band_caption
+from chaos.report.bands import draw as draw_bands
 from chaos.report.markup import captioned, folded, table
 from chaos.report.run import ArmRun
 from chaos.report.series import (
@@ -21,7 +22,6 @@ from chaos.report.series import (
     per_second,
 )
 
-BAND_LABEL = "fault active"
 LEAST_MS = 1.0  # the foot of a logarithmic axis on which nothing is
 KIND_TEXTS: Mapping[str, str] = {
     ANSWERED: "answered in time",
@@ -100,11 +100,6 @@ def span_ms(all_seconds: Iterable[Seconds]) -> tuple[float, float]:
     return min(values, default=LEAST_MS), max(values, default=10 * LEAST_MS)
 
 
-def bands(frame: svg.Frame, windows: Sequence[Window]) -> str:
-    """Shade when a fault was active."""
-    return "".join(svg.band(frame, window, BAND_LABEL) for window in windows)
-
-
 def _arrival_chart(arm: ArmRun, seconds: Seconds, top: float) -> str:
     frame = time_frame(arm.seconds, top, "per second")
     lines = "".join(
@@ -113,14 +108,15 @@ def _arrival_chart(arm: ArmRun, seconds: Seconds, top: float) -> str:
         if any(seconds.counts[kind])
     )
     totals = ", ".join(f"{sum(seconds.counts[kind])} {kind}" for kind in KINDS)
-    body = bands(frame, arm.bands) + svg.axes(frame) + lines
+    body = draw_bands(frame, arm.bands) + svg.axes(frame) + lines
     drawing = svg.figure(f"arrivals-{arm.name}", f"{arm.name} arm: arrivals", totals, body)
     rows = [
         [second, *(seconds.counts[kind][second] for kind in KINDS)]
         for second in range(seconds.length)
     ]
     twin = table(["second", *KINDS], rows, f"{arm.name} arm, by the second in which they were due")
-    return captioned(drawing, f"{arm.name} arm: {totals}", folded("the same as a table", twin))
+    said = "; ".join(filter(None, (f"{arm.name} arm: {totals}", band_caption(arm.bands))))
+    return captioned(drawing, said, folded("the same as a table", twin))
 
 
 def _latency_chart(arm: ArmRun, seconds: Seconds, low_ms: float, top_ms: float) -> str:
@@ -130,7 +126,7 @@ def _latency_chart(arm: ArmRun, seconds: Seconds, low_ms: float, top_ms: float) 
     )
     budget_ms = arm.arrivals.budget_s * 1000
     mark = svg.level(frame, budget_ms, "budget") if low_ms < budget_ms < top_ms else ""
-    body = bands(frame, arm.bands) + svg.axes(frame) + mark + lines
+    body = draw_bands(frame, arm.bands) + svg.axes(frame) + mark + lines
     highest = max((v for v in seconds.latency_ms["p99"] if v is not None), default=None)
     said = "no answer" if highest is None else f"the worst second's p99 is {highest:.0f} ms"
     drawing = svg.figure(f"latency-{arm.name}", f"{arm.name} arm: latency", said, body)

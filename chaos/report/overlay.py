@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from html import escape
 
 from chaos.report import svg
+from chaos.report.bands import draw as draw_bands
 from chaos.report.charts import (
-    bands,
     curve_chart,
     latency_frame,
     middles,
@@ -75,7 +75,7 @@ def _answered(arm: ArmRun, both: Sequence[Seconds], length: float) -> str:
         for css, seconds in zip(RUN_CLASSES, both, strict=True)
     )
     totals = " and ".join(str(sum(seconds.counts[ANSWERED])) for seconds in both)
-    body = bands(frame, arm.bands) + svg.axes(frame) + lines
+    body = draw_bands(frame, arm.bands) + svg.axes(frame) + lines
     title = f"{arm.name} arm: answered in time"
     return svg.figure(f"answered-{arm.name}", title, f"A and B answered {totals} in time", body)
 
@@ -86,6 +86,6 @@ def _latency(arm: ArmRun, both: Sequence[Seconds], length: float) -> str:
         svg.line(frame, middles(seconds.latency_ms["p95"]), css)
         for css, seconds in zip(RUN_CLASSES, both, strict=True)
     )
-    body = bands(frame, arm.bands) + svg.axes(frame) + lines
+    body = draw_bands(frame, arm.bands) + svg.axes(frame) + lines
     title = f"{arm.name} arm: p95"
     return svg.figure(f"p95-{arm.name}", title, "the table above has the percentiles", body)

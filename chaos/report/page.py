@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from chaos.drill.arms import CONTROL, control_arm, main_arm, switch_positions
+from chaos.drill.arms import CONTROL, MAIN, control_arm, main_arm, switch_positions
+from chaos.drill.fault import KNOCKING_OUT
 from chaos.drill.metrics import percentile_ms
 from chaos.drill.probes import Evidence, tell
 from chaos.report.charts import KIND_TEXTS, arrival_charts, curve_chart, latency_charts
@@ -52,7 +53,7 @@ def render(run: Run) -> str:
         section("Arrivals by phase", *_phases(verdict)),
         section("Policies of each arm", *_policies(run)),
         section("Faults and their proof", *_faults(verdict)),
-        section("One request, hop by hop", *_request(verdict)),
+        section("One request, hop by hop", *_request(run)),
         section("Machine and versions", *_machine(run)),
         section("Replay", *_replay(verdict)),
     ]
@@ -171,28 +172,67 @@ def _setup(run: Run) -> str:
 def _faults(verdict: Mapping[str, Any]) -> list[str]:
     arms = (("main", verdict), ("control", verdict.get(CONTROL) or {}))
     rows = [
-        [fault["id"], arm, f"{fault['kind']} on {fault['target']}", _proof(fault["proof"])]
+        [
+            fault["id"],
+            arm,
+            fault.get("words") or f"{fault['kind']} on {fault['target']}",
+            _when(fault),
+            _proof(fault["proof"]),
+        ]
         for arm, data in arms
         for fault in data.get("faults") or ()
     ]
-    return [table(["fault", "arm", "what", "proof"], rows, "that it bit")] if rows else []
+    return [table(["fault", "arm", "what", "when", "proof"], rows, "that it bit")] if rows else []
 
 
 def _proof(proof: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in proof.items())
+    return ", ".join(_figure(name, value) for name, value in proof.items() if value not in ("", []))
 
 
-def _request(verdict: Mapping[str, Any]) -> list[str]:
-    evidence = verdict.get("evidence") or ()
+def _figure(name: str, value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"{name} {' and '.join(map(str, value))}"
+    return f"{name} {value:g}" if isinstance(value, int | float) else f"{name} {value}"
+
+
+def _when(fault: Mapping[str, Any]) -> str:
+    if "from_s" not in fault:
+        return ""
+    return f"{float(fault['from_s']):.3g} to {float(fault['to_s']):.3g} s"
+
+
+def _request(run: Run) -> list[str]:
+    evidence = run.verdict.get("evidence") or ()
     chosen = choose(evidence)
     if chosen is None:
         return []
     others = "".join(f"<li>{escape(_told(one))}</li>" for one in evidence if one.get("hops"))
     return [
         paragraph(f"{_told(chosen)}."),
+        *map(paragraph, absentees(run, chosen)),
         waterfall(chosen["hops"]),
         f"<h3>All that were asked about</h3><ul>{others}</ul>",
     ]
+
+
+def absentees(run: Run, chosen: Mapping[str, Any]) -> list[str]:
+    """Say whose hops are missing because a fault had taken them away when the request ran."""
+    arm = run.arms.get(str(chosen["arm"]))
+    if arm is None or "t0_unix_s" not in arm.load:
+        return []
+    began_s = min(float(hop["started_unix_s"]) for hop in chosen["hops"]) - arm.load["t0_unix_s"]
+    seen = {str(hop["instance"]) for hop in chosen["hops"]}
+    verdict = run.verdict if arm.name == MAIN else run.verdict.get(CONTROL) or {}
+    said = []
+    for fault in verdict.get("faults") or ():
+        acted = fault.get("from_s", 0.0) <= began_s <= fault.get("to_s", 0.0)
+        gone = [n for n in fault["proof"].get("instances", ()) if n not in seen]
+        if acted and gone and fault["kind"] in KNOCKING_OUT:
+            said.append(
+                f"{' and '.join(gone)} could not be asked what became of it: "
+                f"{fault.get('words', fault['kind'])}."
+            )
+    return said
 
 
 def _told(one: Mapping[str, Any]) -> str:

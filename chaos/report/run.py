@@ -13,11 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from chaos.drill.arms import CONTROL, MAIN, control_arm, fault_windows, main_arm
+from chaos.drill.arms import CONTROL, MAIN
 from chaos.drill.loading import load_drill
 from chaos.drill.metrics import Arrivals
 from chaos.drill.records import Window, read_records
-from chaos.drill.schema import FAULT, Drill
+from chaos.drill.schema import Drill
+from chaos.report.bands import Band, planned_bands, seen_bands
 from kit.errors import ConfigError
 
 MACHINE_FILE = "machine.json"
@@ -31,13 +32,13 @@ class ArmRun:
     Args:
         name: ``main`` or ``control``; a load on its own is ``main``.
         arrivals: With its phases and its budget.
-        bands: When a fault was active, in seconds since the arm began.
+        bands: When a fault was active, and which.
         load: What load.json says; {} when the arm ended early.
     """
 
     name: str
     arrivals: Arrivals
-    bands: Sequence[Window] = ()
+    bands: Sequence[Band] = ()
     load: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -81,7 +82,7 @@ def read_run(folder: Path) -> Run:
     folder = folder.resolve()
     verdict = read_object(folder / "verdict.json")
     drill = _read_drill(folder / "drill.yaml", str(verdict.get("replay", "")))
-    arms = {arm.name: arm for arm in _read_arms(folder, drill)}
+    arms = {arm.name: arm for arm in _read_arms(folder, drill, verdict)}
     if not verdict and not arms:
         raise ConfigError(f"{folder} holds no run: neither verdict.json nor requests.csv")
     return Run(
@@ -103,15 +104,18 @@ def read_object(path: Path) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _read_arms(folder: Path, drill: Drill | None) -> list[ArmRun]:
+def _read_arms(folder: Path, drill: Drill | None, verdict: Mapping[str, Any]) -> list[ArmRun]:
     if (folder / "requests.csv").is_file():
-        arm = _read_arm(folder, MAIN, None)
+        arm = _read_arm(folder, MAIN, None, ())
         return [arm] if arm else []
-    arms = [_read_arm(folder / name, name, drill) for name in (MAIN, CONTROL)]
+    rows = {MAIN: verdict.get("faults"), CONTROL: (verdict.get(CONTROL) or {}).get("faults")}
+    arms = [_read_arm(folder / name, name, drill, rows[name] or ()) for name in (MAIN, CONTROL)]
     return [arm for arm in arms if arm is not None]
 
 
-def _read_arm(folder: Path, name: str, drill: Drill | None) -> ArmRun | None:
+def _read_arm(
+    folder: Path, name: str, drill: Drill | None, faults: Sequence[Mapping[str, Any]]
+) -> ArmRun | None:
     records = read_records(folder / "requests.csv")
     if not records:
         return None
@@ -123,7 +127,8 @@ def _read_arm(folder: Path, name: str, drill: Drill | None) -> ArmRun | None:
     budget_s = float(said.get("budget_s", DEFAULT_BUDGET_S))
     capacity = drill.capacity.rps if drill and drill.capacity else None
     arrivals = Arrivals(records, windows, budget_s, capacity)
-    return ArmRun(name, arrivals, _bands(drill, name, windows), load)
+    bands = seen_bands(faults) or planned_bands(drill, name, windows)
+    return ArmRun(name, arrivals, bands, load)
 
 
 def _windows(phases: Sequence[Mapping[str, Any]]) -> dict[str, Window]:
@@ -134,14 +139,6 @@ def _windows(phases: Sequence[Mapping[str, Any]]) -> dict[str, Window]:
         windows[str(phase["name"])] = Window(start_s, end_s)
         start_s = end_s
     return windows
-
-
-def _bands(drill: Drill | None, name: str, windows: Mapping[str, Window]) -> list[Window]:
-    """Return when faults acted; a drill whose fault is its load has the whole phase."""
-    if drill is not None and drill.faults:
-        arm = control_arm(drill) if name == CONTROL else main_arm(drill)
-        return [fault.window for fault in fault_windows(drill, arm)]
-    return [windows[FAULT]] if FAULT in windows else []
 
 
 def _read_drill(path: Path, replay: str) -> Drill | None:

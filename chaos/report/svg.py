@@ -129,13 +129,20 @@ def axes(frame: Frame) -> str:
     )
 
 
-def band(frame: Frame, window: Window, label: str) -> str:
-    """Shade a stretch of time."""
+def band(frame: Frame, window: Window, words: str) -> str:
+    """Shade a stretch of time; a pointer that rests on it is told what it was."""
     from_x, to_x = frame.x(window.from_s), frame.x(window.to_s)
     return (
-        f'<rect class="band" x="{from_x:.1f}" y="{TOP:g}" width="{to_x - from_x:.1f}" '
-        f'height="{HEIGHT - BOTTOM - TOP:g}"/>'
-        f'<text class="band-label" x="{from_x + 4:.1f}" y="{TOP - 2:g}">{escape(label)}</text>'
+        f'<rect class="band" x="{from_x:.1f}" y="{TOP:g}" width="{max(1.0, to_x - from_x):.1f}" '
+        f'height="{HEIGHT - BOTTOM - TOP:g}"><title>{escape(words)}</title></rect>'
+    )
+
+
+def band_label(frame: Frame, from_s: float, label: str) -> str:
+    """Write above the place where a shaded stretch begins."""
+    return (
+        f'<text class="band-label" x="{frame.x(from_s) + 4:.1f}" y="{TOP - 2:g}">'
+        f"{escape(label)}</text>"
     )
 
 

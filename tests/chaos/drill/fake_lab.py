@@ -11,7 +11,7 @@ import json
 import sys
 import time
 
-from faults.injector import Abort, Delay, Fail
+from faults.actions import Abort, Delay, Fail
 from kit.node import Node
 from kit.recorder import RequestSummary
 from kit.settings import Settings

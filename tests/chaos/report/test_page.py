@@ -61,7 +61,7 @@ def test_a_whole_run_has_every_section(tmp_path: Path) -> None:
         "Machine and versions",
         "Replay",
     ]
-    assert html.count("fault active") == 4  # arrivals and latency of both arms
+    assert html.count('class="band"') == 4  # arrivals and latency of both arms
     assert "./squall drill run tiny --seed 17" in html
     assert "≥ 0.85 (must show ≤ 0.3)" in html
 

@@ -21,7 +21,7 @@ def test_a_whole_run_has_both_arms_and_its_drill(tmp_path: Path) -> None:
     assert list(run.arms) == ["main", "control"]
     assert run.drill is not None
     assert run.arms["main"].seconds == 10.0
-    assert run.arms["main"].bands == [Window(3.0, 7.0)]
+    assert run.arms["main"].bands == [(Window(3.0, 7.0), "load of the fault phase")]
 
 
 def test_overrides_of_the_replay_line_change_the_drill(tmp_path: Path) -> None:
@@ -44,7 +44,19 @@ def test_a_fault_with_times_of_its_own_is_the_band(tmp_path: Path) -> None:
     run = read_run(folder)
 
     assert run.drill is not None
-    assert run.arms["control"].bands == [Window(4.0, 6.0)]
+    assert run.arms["control"].bands == [(Window(4.0, 6.0), "latency (ms 500) on video")]
+
+
+def test_a_verdict_says_when_its_faults_really_acted(tmp_path: Path) -> None:
+    """Where a fault began late, and on whom a shard's role fell, the verdict alone knows."""
+    row = {
+        "id": "tiny-1", "kind": "pause", "target": "store-4", "words": "pause on store-4",
+        "from_s": 3.25, "to_s": 6.5, "proof": {"hits": 1, "instances": ["store-4.1"]},
+    }  # fmt: skip
+
+    run = read_run(write_run(tmp_path / "run", faults=[row]))
+
+    assert run.arms["main"].bands == [(Window(3.25, 6.5), "pause on store-4")]
 
 
 def test_a_drill_file_no_longer_understood_is_left_out(tmp_path: Path) -> None:
