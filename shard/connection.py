@@ -136,6 +136,7 @@ class Connection(asyncio.Protocol):
         self._flush_is_due = False
         self._is_paused = False
         self._is_held = False
+        self._is_leaving = False
         self._sweep_timer: asyncio.TimerHandle | None = None
         self.write_count = 0
         self.command_count = 0
@@ -211,6 +212,11 @@ class Connection(asyncio.Protocol):
         for command in held:
             command.answer(failure)
 
+    def close_when_done(self) -> None:
+        """End the connection once all that is on it has its answer; send nothing new on it."""
+        self._is_leaving = True
+        self._leave_if_done()
+
     def close(self) -> None:
         """End the connection; everything on it fails now."""
         transport, self._transport = self._transport, None
@@ -254,6 +260,7 @@ class Connection(asyncio.Protocol):
                     self.dropped_count += 1
         except (hiredis.ProtocolError, IndexError):
             self.close()  # not RESP, or a reply nobody asked for: what follows can't be trusted
+        self._leave_if_done()
 
     def _flush_soon(self) -> None:
         if not self._flush_is_due:
@@ -295,9 +302,14 @@ class Connection(asyncio.Protocol):
         if self._is_paused:
             self._queued = [each for each in self._queued if not each.future.done()]
         self._held = [each for each in self._held if not each.future.done()]
-        busy = bool(self.in_flight)
+        self._leave_if_done()
+        busy = self.is_open and bool(self.in_flight)
         later = self._loop.call_later
         self._sweep_timer = later(SWEEP_INTERVAL_S, self._sweep) if busy else None
+
+    def _leave_if_done(self) -> None:
+        if self._is_leaving and not self.in_flight:
+            self.close()
 
     def _is_overdue(self, command: Command, now_s: float) -> bool:
         return command.sent_s is not None and now_s - command.sent_s > self._limits.reply_timeout_s

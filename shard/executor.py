@@ -22,6 +22,10 @@ from shard.refresh import TopologyKeeper
 from shard.resp import Answer, ReplyError, is_plain, pack
 from shard.result import WriteResult
 
+# An operation in trouble stops this long before its deadline, so that its caller gets the reason
+# and not a timeout; what a hop keeps for its own answer (design.md: remaining - 50 ms).
+RESERVE_S = 0.05
+
 _ASKING = pack(("ASKING",))
 _NOTHING_TRIED = Committed(Failure.DOWN, None)
 
@@ -77,6 +81,8 @@ class Executor:
             redirect = step if isinstance(step, Redirect) else None
             if isinstance(step, Again):
                 trouble = f"{owner or 'no owner'}: {step.why}"
+                if self._clock() + RESERVE_S >= operation.deadline_s:
+                    return WriteResult(WriteStatus.REFUSED, None, STORE_UNAVAILABLE, trouble)
             await self._follow(step, operation, owner)
 
     def send_now(self, operation: Operation) -> "asyncio.Future[Answer] | None":
@@ -121,10 +127,14 @@ class Executor:
             return
         self.note("retry", why=step.why)
         if step.refresh:
-            await self._keeper.refresh(operation.deadline_s - self._clock())
+            await self._keeper.refresh(self._left_s(operation))
             if self._owner(operation) != owner:
                 return  # somebody else serves it now: no need to pause
-        await asyncio.sleep(min(step.pause_s, operation.deadline_s - self._clock()))
+        await asyncio.sleep(min(step.pause_s, self._left_s(operation)))
+
+    def _left_s(self, operation: Operation) -> float:
+        """Return how long it makes sense to wait before another attempt, >= 0."""
+        return max(0.0, operation.deadline_s - RESERVE_S - self._clock())
 
     async def _send(self, operation: Operation, address: Address, asking: bool) -> Committed:
         if self._faults is not None:

@@ -7,6 +7,9 @@ holds, during which commands fail at once instead of queueing up before a dead n
 A connection counts as open after its first reply (PING): the kernel of a paused process still
 accepts. The commit connection's first reply is a WAIT, so that a node without a replica is known
 before a write is spent on it.
+Where a connection is made to may differ from the node's address, and change (``redial``): then the
+old connection finishes what is on it while new commands take the new one. Each group of REPLICATED
+writes stays with its WAIT on one connection, so nothing is acknowledged across the two.
 Not handled: more than one connection per purpose; one saturates a node's single thread.
 """
 
@@ -14,6 +17,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from random import Random
+from typing import TypeAlias
 
 from shard.commit import DEFAULT_WAIT_TIMEOUT_S, GroupCommit
 from shard.connection import Connection, Limits
@@ -25,6 +29,13 @@ from shard.resp import is_plain, pack
 
 PING = pack(("PING",))
 
+Dial: TypeAlias = Callable[[Address], Address]
+
+
+def directly(address: Address) -> Address:
+    """Connect where the node is: the usual way."""
+    return address
+
 
 class Link:
     """One connection to a node, kept open as long as somebody uses it.
@@ -33,6 +44,7 @@ class Link:
         address: The node.
         limits: Of the connection.
         rng: Jitter of the backoff.
+        dial: Says where to connect for the address; see ``redial``.
         on_event: Told ``connected``, ``failed`` or ``lost``.
         clock: Monotonic seconds.
     """
@@ -43,6 +55,7 @@ class Link:
         limits: Limits,
         rng: Random,
         *,
+        dial: Dial = directly,
         on_event: Callable[[Address, str], None] = lambda address, event: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -51,7 +64,10 @@ class Link:
         self._limits = limits
         self._on_event = on_event
         self._clock = clock
+        self._way = dial
+        self._dialled = dial(address)
         self._backoff = Backoff(rng)
+        self._leaving: set[Connection] = set()
         self._opening: asyncio.Task[None] | None = None
         self._is_closed = False
 
@@ -78,7 +94,28 @@ class Link:
     @property
     def in_flight(self) -> int:
         """Commands queued or unanswered."""
-        return 0 if self.connection is None else self.connection.in_flight
+        connections = (
+            self._leaving if self.connection is None else {self.connection, *self._leaving}
+        )
+        return sum(each.in_flight for each in connections)
+
+    def redial(self) -> None:
+        """Take the way that ``dial`` says now, if it isn't the one taken last.
+
+        What is on the connection of the old way gets its answers there, then that is closed; an
+        attempt at the old way is given up. The next command opens the new one, backoff or not.
+        """
+        if self._way(self.address) == self._dialled:
+            return
+        self._dialled = self._way(self.address)
+        self._backoff.on_success()  # failures of one way say nothing of another
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+        if self.connection is not None:
+            leaving, self.connection = self.connection, None
+            self._leaving = {leaving, *(each for each in self._leaving if each.is_open)}
+            leaving.close_when_done()
 
     async def close(self) -> None:
         """End the connection and any attempt at one; for good."""
@@ -87,8 +124,9 @@ class Link:
         if opening is not None:
             opening.cancel()
             await asyncio.wait([opening])
-        if self.connection is not None:
-            self.connection.close()
+        for connection in (self.connection, *self._leaving):
+            if connection is not None:
+                connection.close()
 
     async def _connect(self) -> None:
         connection: Connection | None = None
@@ -108,16 +146,16 @@ class Link:
                 connection.close()
             raise
         finally:
-            self._opening = None
+            if self._opening is asyncio.current_task():
+                self._opening = None
         self._backoff.on_success()
         self.connection = connection if connection.is_open else None
         self._on_event(self.address, "connected")
 
     async def _dial(self) -> Connection:
+        host, port = self._dialled = self._way(self.address)
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(self._limits, on_lost=self._lost, clock=self._clock),
-            self.address.host,
-            self.address.port,
+            lambda: Connection(self._limits, on_lost=self._lost, clock=self._clock), host, port
         )
         return connection
 
@@ -126,7 +164,7 @@ class Link:
         return is_plain(await connection.send(PING))
 
     def _lost(self) -> None:
-        if self.connection is not None:
+        if self.connection is not None and not self.connection.is_open:  # not one that is leaving
             self.connection = None
             self._on_event(self.address, "lost")
 
@@ -145,12 +183,13 @@ class CommitLink(Link):
         limits: Limits,
         rng: Random,
         *,
+        dial: Dial = directly,
         on_event: Callable[[Address, str], None] = lambda address, event: None,
         clock: Callable[[], float] = time.monotonic,
         wait_timeout_s: float = DEFAULT_WAIT_TIMEOUT_S,
         probe_interval_s: float = DEFAULT_PROBE_INTERVAL_S,
     ) -> None:
-        super().__init__(address, limits, rng, on_event=on_event, clock=clock)
+        super().__init__(address, limits, rng, dial=dial, on_event=on_event, clock=clock)
         self.group: GroupCommit | None = None
         self._wait_timeout_s = wait_timeout_s
         self._watch = ReplicaWatch(probe_interval_s)  # outlives connections: it is of the node

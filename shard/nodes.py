@@ -7,7 +7,7 @@ from random import Random
 
 from shard.commit import DEFAULT_WAIT_TIMEOUT_S
 from shard.connection import Limits
-from shard.link import CommitLink, Link
+from shard.link import CommitLink, Dial, Link, directly
 from shard.observer import SILENT, StoreObserver
 from shard.policy.topology import Address
 
@@ -22,6 +22,7 @@ class Nodes:
         observer: Hears of connections made and lost.
         wait_timeout_s: How long a group's WAIT may block, seconds; below the reply timeout.
         clock: Monotonic seconds.
+        dial: Says where to connect for an address; see ``redial``.
     """
 
     limits: Limits
@@ -29,6 +30,7 @@ class Nodes:
     observer: StoreObserver = SILENT
     wait_timeout_s: float = DEFAULT_WAIT_TIMEOUT_S
     clock: Callable[[], float] = time.monotonic
+    dial: Dial = directly
     _plain: dict[Address, Link] = field(default_factory=dict)
     _commit: dict[Address, CommitLink] = field(default_factory=dict)
 
@@ -43,6 +45,7 @@ class Nodes:
                 address,
                 self.limits,
                 self.rng,
+                dial=self.dial,
                 on_event=self.observer.on_connection,
                 clock=self.clock,
             )
@@ -56,6 +59,7 @@ class Nodes:
                 address,
                 self.limits,
                 self.rng,
+                dial=self.dial,
                 on_event=self.observer.on_connection,
                 clock=self.clock,
                 wait_timeout_s=self.wait_timeout_s,
@@ -65,6 +69,12 @@ class Nodes:
     def connected(self) -> list[Address]:
         """Return the addresses whose plain link is open."""
         return [each for each, link in self._plain.items() if link.connection is not None]
+
+    def redial(self) -> None:
+        """Let every link whose way has changed take the new one (``Link.redial``)."""
+        for links in (self._plain, self._commit):
+            for link in links.values():
+                link.redial()
 
     async def retain(self, wanted: Collection[Address]) -> None:
         """Drop the links to all other addresses, once nothing is in flight on them."""

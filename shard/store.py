@@ -18,6 +18,7 @@ from resilience import context
 from shard.commit import DEFAULT_WAIT_TIMEOUT_S
 from shard.connection import Limits
 from shard.executor import Executor
+from shard.link import Dial, directly
 from shard.nodes import Nodes
 from shard.observer import SILENT, StoreFaults, StoreObserver
 from shard.operation import Operation
@@ -55,6 +56,7 @@ class StoreClient:
         max_operations: Commands under way at once, > 0; beyond, STORE_OVERLOADED.
         observer: Hears of operations, connections and topologies.
         faults: Asked before each command when given.
+        dial: Says where to connect for a node's address; see ``redial``.
         rng: Jitter; seed it for tests.
         clock: Monotonic seconds.
     """
@@ -69,6 +71,7 @@ class StoreClient:
         max_operations: int = DEFAULT_MAX_OPERATIONS,
         observer: StoreObserver = SILENT,
         faults: StoreFaults | None = None,
+        dial: Dial = directly,
         rng: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -79,7 +82,7 @@ class StoreClient:
         self._observer = observer
         self._operation_timeout_s = operation_timeout_s
         self._max_operations = max_operations
-        self._nodes = Nodes(limits or Limits(), self._rng, observer, wait_timeout_s, clock)
+        self._nodes = Nodes(limits or Limits(), self._rng, observer, wait_timeout_s, clock, dial)
         self._keeper = TopologyKeeper(
             [Address(*seed) for seed in seeds],
             self._nodes,
@@ -110,6 +113,13 @@ class StoreClient:
         """End every connection; commands under way end as they would after a loss."""
         await self._keeper.close()
         await self._nodes.close()
+
+    def redial(self) -> None:
+        """Connect anew where ``dial`` has changed its mind; call it each time it may have.
+
+        No command fails for it: those on their way are answered on the old connection.
+        """
+        self._nodes.redial()
 
     async def read(self, *command: Argument, deadline_s: float | None = None) -> Reply:
         """Send one reading command to the primary of its key, the second element.
