@@ -6,6 +6,7 @@ import grpc.aio
 
 from kit.grpc_server import serve_grpc
 from kit.node import Node
+from services.dial import dial_of
 from shard.store import StoreClient
 
 AddServicer = Callable[[StoreClient, grpc.aio.Server], None]
@@ -24,7 +25,8 @@ async def serve_with_store(node: Node, add_servicer: AddServicer) -> None:
     Raises:
         ConfigError: When SQUALL_STORE is not set.
     """
-    store = StoreClient(node.settings.require_store())
+    store = StoreClient(node.settings.require_store(), dial=dial_of(node))
+    node.directory.on_dial_change(store.redial)
     try:
         if await node.lifecycle.unless_stopped(store.connect()):
             await serve_grpc(node, lambda server: add_servicer(store, server))
