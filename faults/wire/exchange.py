@@ -16,7 +16,7 @@ from faults.wire.piece import Piece, Signal, Timed, Way
 from faults.wire.proof import WireProof
 from faults.wire.spec import ToxicSpec
 from faults.wire.stage import Stage, Stages
-from faults.wire.toxics.registry import PROTOCOL_KINDS, TOXICS
+from faults.wire.toxics.registry import MESSAGE_KINDS, PROTOCOL_KINDS, TOXICS
 
 Told = tuple[ToxicSpec, WireProof]
 
@@ -87,7 +87,7 @@ class Exchange:
         return not self._chains[way] and self._out[way].next_s is None
 
     def _is_hit(self, spec: ToxicSpec) -> bool:
-        if spec.share >= 1.0 or spec.kind in PROTOCOL_KINDS:
+        if spec.share >= 1.0 or spec.kind in MESSAGE_KINDS:
             return True
         draw = self._draws.setdefault(spec.id, self._rng.random())
         return draw < spec.share

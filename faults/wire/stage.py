@@ -76,6 +76,16 @@ class Stage:
         """When the next piece may leave; None when the line is empty."""
         return self._line[0].due_s if self._line else None
 
+    @property
+    def last_s(self) -> float | None:
+        """When the last piece may leave; None when the line is empty."""
+        return self._line[-1].due_s if self._line else None
+
+    def clear(self) -> None:
+        """Forget what is in the line; only for a stage that puts signals of its own there."""
+        assert self.held_bytes == 0, "bytes are never dropped out of the line"
+        self._line.clear()
+
     def change(self, spec: ToxicSpec, now_s: float) -> None:
         """Take new figures; what is held leaves, what comes is planned by them."""
         self.release(now_s)

@@ -25,3 +25,6 @@ class Down(Stage):
     def plan(self, piece: Piece, now_s: float) -> Iterable[Timed]:
         """Nothing gets through any more."""
         return ()
+
+    def _count(self, piece: Piece, planned: list[Timed], now_s: float) -> None:
+        """The cut has been counted; what is still said into it doesn't."""
