@@ -2,7 +2,8 @@
 
 Why not gRPC's own balancing: the picker must know which replica a call went to, and be able to
 leave one out. A channel whose endpoint left is closed with grace, since a draining server still
-answers what it has begun.
+answers what it has begun; so is one whose endpoint is reached another way now (a fault of the link
+began or ended), and the new calls take a new channel at once.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from kit.directory import Endpoint
 
 StubT = TypeVar("StubT")
 
-CLOSE_GRACE_S = 2.0  # longer than any route's budget
+CLOSE_GRACE_S = 5.0  # longer than any budget, and as long as a link proxy carries on
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.enable_retries", 0),  # the pipeline retries, and counts it
     ("grpc.use_local_subchannel_pool", 1),  # a new channel means a new connection

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.integration
 
 
 def test_defaults_are_the_documented_ones() -> None:
-    """Checks every 300 ms with 300 ms to answer, 32 calls at once, 2 s for a channel to close."""
+    """Checks every 300 ms with 300 ms to answer, 32 calls at once, 5 s for a channel to close."""
     assert (CHECK_EVERY_S, CHECK_TIMEOUT_S) == (0.3, 0.3)
-    assert (DEFAULT_BULKHEAD, CLOSE_GRACE_S) == (32, 2.0)
+    assert (DEFAULT_BULKHEAD, CLOSE_GRACE_S) == (32, 5.0)
 
 
 def calls(lab: SmallLab) -> Counter[str]:
