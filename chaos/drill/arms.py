@@ -9,12 +9,23 @@ from typing import Any
 
 from chaos.drill.fault import Fault, names_in
 from chaos.drill.records import Window
-from chaos.drill.schema import FAULT, WARM, Drill, LoadPhase, PolicySwitch, without
+from chaos.drill.schema import (
+    FAULT,
+    RECOVER,
+    STEADY,
+    WARM,
+    Ablation,
+    Drill,
+    LoadPhase,
+    PolicySwitch,
+    without,
+)
 from chaos.drivers.host_fault import HostFault
 from resilience.policy.contract import Mode
 
 MAIN, CONTROL = "main", "control"
 EVERYWHERE = "*"
+ABLATION_STEADY_S = 3.0  # enough to hold a rate against
 FAULT_TTL_SLACK_S = 2.0  # the overlay's lease ends a fault; its own time is the second fuse
 
 
@@ -68,20 +79,57 @@ def control_arm(drill: Drill) -> Arm:
 
 
 def ablation_arms(drill: Drill) -> list[Arm]:
-    """Return short arms with one policy off each; [] when the drill wants none."""
+    """Return the short arms that a drill asks for: each of ``control.off`` off alone."""
     ablation = drill.control.ablation
-    if ablation is None:
-        return []
-    lengths = {WARM: ablation.warm_seconds, FAULT: ablation.fault_seconds}
-    phases = [
-        LoadPhase(name=phase.name, seconds=lengths[phase.name], rates=phase.rates)
-        for phase in drill.load.phases
-        if phase.name in lengths
-    ]
+    return [] if ablation is None else _arms_without(drill, [[n] for n in drill.control.off])
+
+
+def full_ablation_arms(drill: Drill) -> list[Arm]:
+    """Return short arms with each protection of the main arm off alone, and one with all off."""
+    on = [name for name, switch in drill.policies.items() if _is_on(switch)]
+    return _arms_without(drill, [*([name] for name in on), on] if len(on) > 1 else [on])
+
+
+def _arms_without(drill: Drill, sets: Sequence[Sequence[str]]) -> list[Arm]:
+    phases = _short_phases(drill)
     return [
-        Arm(f"without {name}", without(drill.policies, [name]), phases, [name])
-        for name in drill.control.off
+        Arm(
+            f"without {off[0] if len(off) == 1 else 'any of them'}",
+            without(drill.policies, off),
+            phases,
+            off,
+        )
+        for off in sets
     ]
+
+
+def _short_phases(drill: Drill) -> list[LoadPhase]:
+    """Return the phases that the hypotheses need, as short as they allow.
+
+    What is said of a phase's last seconds needs the whole phase: it is about what comes after.
+    """
+    ablation = drill.control.ablation or Ablation()
+    needed = {h.phase for h in drill.hypotheses if h.metric not in ("seconds_to_recover",)}
+    is_late = {h.phase for h in drill.hypotheses if h.last_s is not None}
+    lengths = {WARM: ablation.warm_seconds, FAULT: ablation.fault_seconds}
+    if any(h.metric == "goodput_of_steady" for h in drill.hypotheses):
+        lengths[STEADY] = ABLATION_STEADY_S
+    if RECOVER in needed:
+        lengths[RECOVER] = ablation.fault_seconds
+    return [
+        LoadPhase(
+            name=p.name,
+            seconds=p.seconds if p.name in is_late else min(p.seconds, lengths[p.name]),
+            rates=p.rates,
+        )
+        for p in drill.load.phases
+        if p.name in lengths or p.name in is_late
+    ]
+
+
+def _is_on(switch: PolicySwitch) -> bool:
+    modes = switch.values() if isinstance(switch, dict) else [switch]
+    return Mode.ON in modes
 
 
 @dataclass(frozen=True, slots=True)

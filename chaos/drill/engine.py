@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from chaos.drill import judge
 from chaos.drill.arm_run import Aborted, Stage, run_arm
-from chaos.drill.arms import Arm, ablation_arms, control_arm, main_arm
+from chaos.drill.arms import Arm, ablation_arms, control_arm, full_ablation_arms, main_arm
 from chaos.drill.host_lease import HostLease
 from chaos.drill.lease import OverlayLease
 from chaos.drill.lock import drill_lock
@@ -41,6 +41,7 @@ class Options:
         seed: Of the arrivals; the same one meets the same load.
         with_control: Whether to run the control arm, and the ablations after it.
         with_ablation: Whether to run the ablations that the drill asks for.
+        ablate: Whether to take each protection of the main arm off alone, and all of them.
         overrides: As given with ``--set``, for the replay line.
         live: Whether to redraw on a terminal; None decides by stderr.
     """
@@ -48,6 +49,7 @@ class Options:
     seed: int = DEFAULT_SEED
     with_control: bool = True
     with_ablation: bool = True
+    ablate: bool = False
     overrides: Sequence[str] = ()
     live: bool | None = None
 
@@ -57,7 +59,10 @@ def arms_of(drill: Drill, options: Options) -> list[Arm]:
     arms = [main_arm(drill)]
     if options.with_control:
         arms.append(control_arm(drill))
-        arms.extend(ablation_arms(drill) if options.with_ablation else ())
+    if options.ablate:
+        arms.extend(full_ablation_arms(drill))
+    elif options.with_control and options.with_ablation:
+        arms.extend(ablation_arms(drill))
     return arms
 
 
@@ -86,6 +91,7 @@ def run_drill(lab: Lab, drill: Drill, drill_text: str, options: Options) -> Dril
         run = DrillRun(
             drill, lab.mode, options.seed, options.overrides,
             make_folder(lab.root, drill.drill), with_control=options.with_control,
+            ablate=options.ablate,
         )  # fmt: skip
         try:
             asyncio.run(_run(lab, driver, run, options))

@@ -32,8 +32,10 @@ async def read_counters(control: ControlClient, arm: Arm, load: LoadProcess, not
     while True:
         await load.sleep_until(at_s)
         began_s = load.at_s
-        notes.samples.append(Sample(began_s, await ask_stats(control)))
-        notes.add_proofs(await ask_proofs(control))
+        # At once: each waits a second for somebody who is silent.
+        answers, proofs = await asyncio.gather(ask_stats(control), ask_proofs(control))
+        notes.samples.append(Sample(began_s, answers))
+        notes.add_proofs(proofs)
         border_s = next((moment for moment in moments if moment > began_s), began_s + EVERY_S)
         at_s = min(border_s, began_s + EVERY_S)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chaos.drill.ablation import UNJUDGED_BY, table_of, text_table
 from chaos.drill.judge import INCONCLUSIVE, Finding, Verdict
 from chaos.drill.outcome import ArmOutcome, fault_rows, phase_rows
 from chaos.drill.probes import Evidence, most_telling_first, tell
@@ -38,6 +39,7 @@ class DrillRun:
         ablations: Findings by arm name.
         verdict: None until it is reached.
         with_control: Whether a control arm was wanted.
+        ablate: Whether every protection was taken off alone.
         not_back: Instances that a fault took away and that weren't back in time afterwards.
     """
 
@@ -50,14 +52,15 @@ class DrillRun:
     ablations: dict[str, Sequence[Finding]] = field(default_factory=dict)
     verdict: Verdict = field(default_factory=lambda: Verdict(INCONCLUSIVE, [], []))
     with_control: bool = True
+    ablate: bool = False
     not_back: Sequence[str] = ()
 
     @property
     def replay(self) -> str:
         """The command that does it again."""
         sets = "".join(f" --set {shlex.quote(text)}" for text in self.overrides)
-        control = "" if self.with_control else " --no-control"
-        return f"squall drill run {self.drill.drill} --seed {self.seed}{control}{sets}"
+        arms = ("" if self.with_control else " --no-control") + (" --ablate" * self.ablate)
+        return f"squall drill run {self.drill.drill} --seed {self.seed}{arms}{sets}"
 
     @property
     def evidence(self) -> list[Evidence]:
@@ -141,11 +144,20 @@ def as_text(run: DrillRun) -> str:
     lines += [f"{'':<13}{reason.message}" for reason in verdict.reasons]
     if verdict.control is not None:
         lines.append(_control_line(run, verdict))
-    lines += [f"{name.upper()}: {_findings_line(f)}" for name, f in run.ablations.items()]
+    lines += ablation_lines(run)
     if run.not_back:
         lines.append(f"{'NOT BACK':<13}{', '.join(run.not_back)}: see squall status")
     lines.append(f"report {run.folder / HTML_FILE} · replay: {run.replay}{_explain_hint(run)}")
     return "\n".join(lines)
+
+
+def ablation_lines(run: DrillRun) -> list[str]:
+    """Return the table of the ablations for a terminal; [] without any."""
+    head, rows = table_of(as_json(run))
+    if not rows:
+        return []
+    first, *others = text_table(head, rows)
+    return [f"{'ABLATION':<13}{first}", *(f"{'':<13}{line}" for line in others)]
 
 
 def _control_line(run: DrillRun, verdict: Verdict) -> str:
@@ -188,8 +200,9 @@ def as_markdown(run: DrillRun) -> str:
     if verdict.control is not None:
         off = ", ".join(drill.control.off)
         parts += [f"## Control: without {off}", _findings_table(verdict.control)]
-    for name, findings in run.ablations.items():
-        parts += [f"## Ablation: {name}", _findings_table(findings)]
+    head, rows = table_of(as_json(run))
+    if rows:
+        parts += ["## Ablation", UNJUDGED_BY, _table(head, rows)]
     for outcome in run.outcomes:
         parts += [f"## Arrivals in the {outcome.arm.name} arm", _phase_table(outcome)]
     parts += ["## Evidence", *(f"- {e.arm}, {e.kind}: {tell(e)}" for e in run.evidence)]

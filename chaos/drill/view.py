@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BAR_CELLS = 14
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_SECONDS = 30
+MAX_LINES = 12  # a small terminal keeps its scroll-back
 PLAIN_EVERY_S = 5.0  # lines of a pipe are kept; one a second would be noise
 
 
@@ -83,6 +84,7 @@ class View:
         """Show how an arm goes; called about once a second."""
         lines = [
             arm_line(arm, load),
+            *fault_line(faults, load.at_s),
             *self._figure_lines(arrivals),
             *map(str, protections),
             generator_line(load),
@@ -93,7 +95,7 @@ class View:
         turn = (arm.name, int(load.at_s // PLAIN_EVERY_S))
         if turn != self._told:
             self._told = turn
-            _say(lines[0])
+            _say("   ".join((lines[0], *fault_line(faults, load.at_s))))
 
     def _figure_lines(self, arrivals: Arrivals) -> list[str]:
         width = max(len(hypothesis.name) for hypothesis in self._drill.hypotheses)
@@ -114,8 +116,31 @@ class View:
         from rich.text import Text
 
         assert self._live is not None
-        text = "\n".join([self._headline, *self._kept, *lines])
+        text = "\n".join(fit([self._headline, *self._kept], lines))
         self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+
+def fit(kept: Sequence[str], lines: Sequence[str]) -> list[str]:
+    """Return at most MAX_LINES; what gives way is in the middle, the generator's line stays.
+
+    Args:
+        kept: The headline, and what stays of earlier arms.
+        lines: Of this arm.
+    """
+    room = MAX_LINES - len(kept)
+    if len(lines) <= room:
+        return [*kept, *lines]
+    return [*kept, *lines[: room - 1], lines[-1]]
+
+
+def fault_line(faults: Sequence[FaultWindow], at_s: float) -> list[str]:
+    """Say which faults act now, in one line; none when none does."""
+    acting = [
+        f"{one.describe()} for {at_s - one.window.from_s:.0f} s"
+        for one in faults
+        if one.window.from_s <= at_s < one.window.to_s
+    ]
+    return [f"fault     {' · '.join(acting)}"] if acting else []
 
 
 def headline(drill: Drill, seconds: float, arms: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from chaos.drill.ablation import UNJUDGED_BY, table_of
 from chaos.drill.arms import CONTROL, MAIN, control_arm, main_arm, switch_positions
 from chaos.drill.fault import KNOCKING_OUT
 from chaos.drill.metrics import percentile_ms
@@ -82,10 +83,9 @@ def _hypotheses(verdict: Mapping[str, Any]) -> list[str]:
     if control:
         name = f"control arm, without {' and '.join(control['off'])}"
         parts.append(_findings(name, control["hypotheses"]))
-    parts += [
-        _findings(f"ablation: {one['off']}", one["hypotheses"])
-        for one in verdict.get("ablation") or ()
-    ]
+    head, rows = table_of(verdict)
+    if rows:
+        parts += [table(head, rows, f"ablation. {UNJUDGED_BY}")]
     return parts
 
 
