@@ -1,33 +1,62 @@
-"""``squall fault``: break something for a while, see what is broken, and mend it early."""
+"""``squall fault``: break something for a while, see what is broken, and mend it early.
 
-import asyncio
-import secrets
-from typing import TYPE_CHECKING, Annotated, Any
+Three depths, one command: the kind and the target decide whether a fault is a rule that processes
+and links follow (``squall.fault_rules``) or something done to instances (``squall.fault_hosts``).
+"""
+
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from squall.output import JsonFlag, emit, nearest, table
+from squall.output import JsonFlag, emit, table
 
 if TYPE_CHECKING:
-    from faults.rule import FaultRule
-    from kit.control import ControlClient
-    from kit.members import LiveReport
+    from squall.fault_asked import Asked
+
+ADD_HELP = """\
+Put a fault into the lab; it ends by itself.
+
+\b
+IN A SERVICE   --on video | video.2 | '*'; also --share --route --tenant
+  latency --ms [--jitter-ms]     wait before serving
+  error [--code]                 answer with an error
+  abort                          drop the connection or stream
+  block --ms [--every-ms]        stop the whole event loop
+  burn --ms                      spend so much CPU
+  slow --factor                  let the station take so many times as long
+\b
+ON A LINK      --on 'link:gateway>video' | 'link:gateway>video.1' | 'link:video>store-1'
+               also --share --stream
+  latency --ms [--jitter-ms]     bandwidth --kbps      slow_close --ms
+  timeout [--ms]                 reset_peer [--ms]     limit_data --bytes
+  slicer --bytes [--variation] [--us]
+  down, or cut                   nobody gets through
+  loading                        a store answers -LOADING
+  reset_stream                   gRPC streams are reset
+  slow_headers --ms              an HTTP answer's head comes byte by byte
+\b
+TO A HOST      --on video | video.2; done to whole instances
+  kill   stop   pause            held so until the fault ends
+  restart                        SIGTERM, wait, start
+  cpu --cores                    limit CPU, e.g. 0.1
+  memory --mb                    limit resident memory
+\b
+Every kind takes --ttl. What was done to a host is undone even if this command is killed.
+"""
 
 app = typer.Typer(
-    help="Break something for a while: latency, errors, aborts, a blocked loop.",
+    help="Break something for a while: in a service, on a link, or a whole host.",
     no_args_is_help=True,
 )
 
 Number = float | None
 
-WITHOUT_FAULTS = frozenset({"l4", "l7"})  # balancers: what goes wrong there is the wire
 
-
-@app.command("add")
+@app.command("add", help=ADD_HELP)
 def add(
-    kind: Annotated[str, typer.Argument(help="latency, error, abort or block.")],
-    on: Annotated[str, typer.Option("--on", help="A service, or a replica such as video.2.")],
-    ms: Annotated[Number, typer.Option("--ms", help="latency, block: how long.")] = None,
+    kind: Annotated[str, typer.Argument(help="What goes wrong, e.g. latency, down or pause.")],
+    on: Annotated[str, typer.Option("--on", help="A service, a replica such as video.2, a link.")],
+    ms: Annotated[Number, typer.Option("--ms", help="How long, in milliseconds.")] = None,
     jitter_ms: Annotated[
         Number, typer.Option("--jitter-ms", help="latency: so much more or less, evenly.")
     ] = None,
@@ -37,44 +66,58 @@ def add(
     code: Annotated[
         str | None, typer.Option("--code", help="error: UNAVAILABLE, NOT_FOUND, 503 ...")
     ] = None,
-    share: Annotated[float, typer.Option("--share", help="Of matching requests, 0..1.")] = 1.0,
+    factor: Annotated[Number, typer.Option("--factor", help="slow: so many times as long.")] = None,
+    kbps: Annotated[
+        Number, typer.Option("--kbps", help="bandwidth: kilobytes (not bits) a second.")
+    ] = None,
+    size: Annotated[
+        Number, typer.Option("--bytes", help="slicer: a slice; limit_data: until it closes.")
+    ] = None,
+    variation: Annotated[
+        Number, typer.Option("--variation", help="slicer: bytes more or less.")
+    ] = None,
+    us: Annotated[Number, typer.Option("--us", help="slicer: microseconds between slices.")] = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", help="Links: upstream, or downstream (the default).")
+    ] = None,
+    cores: Annotated[Number, typer.Option("--cores", help="cpu: how many it may use.")] = None,
+    mb: Annotated[Number, typer.Option("--mb", help="memory: MiB it may hold.")] = None,
+    share: Annotated[float, typer.Option("--share", help="Of requests or connections, 0..1.")] = 1,
     route: Annotated[str, typer.Option("--route", help="Only this route or gRPC method.")] = "",
     tenant: Annotated[str, typer.Option("--tenant", help="Only this tenant's requests.")] = "",
     ttl: Annotated[str, typer.Option("--ttl", help="It ends by itself after this.")] = "60s",
     as_json: JsonFlag = False,
 ) -> None:
-    """Put a fault into the lab; it ends by itself."""
-    from faults.rule import KINDS, FaultRule, parse_rule
+    """Put a fault into the lab; its help is ADD_HELP."""
     from squall.durations import parse_duration
-    from squall.link import live_data
+    from squall.fault_asked import Asked
 
-    params = {"ms": ms, "jitter_ms": jitter_ms, "every_ms": every_ms, "code": code}
-    rule = parse_rule(
-        FaultRule(
-            # A misspelt kind may be no id, and must be named as what it is.
-            id=f"{kind if kind in KINDS else 'fault'}-{secrets.token_hex(4)}",
-            kind=kind,
-            target=on,
-            params={name: value for name, value in params.items() if value is not None},
-            route=route,
-            tenant=tenant,
-            share=share,
-            ttl_s=parse_duration(ttl, "--ttl"),
-        )
-    )
-    report = asyncio.run(_add(rule))
-    text = (
-        f"{describe(rule)} for {rule.ttl_s:g} s: {report}\n"
-        f"end it early: ./squall fault remove {rule.id}"
-    )
-    emit("squall.fault/1", {**_data(rule), **live_data(report)}, as_json=as_json, text=text)
-    raise typer.Exit(1 if report.missing else 0)
+    params: dict[str, float | str | None] = {
+        **{"ms": ms, "jitter_ms": jitter_ms, "every_ms": every_ms, "code": code, "factor": factor},
+        **{"kbps": kbps, "bytes": size, "variation": variation, "us": us, "stream": stream},
+        **{"cores": cores, "mb": mb},
+    }
+    given = {name: value for name, value in params.items() if value is not None}
+    asked = Asked(kind, on, given, share, route, tenant, parse_duration(ttl, "--ttl"))
+    asked.check_kind()
+    raise typer.Exit(_begin(asked, as_json=as_json))
 
 
 @app.command("list")
 def list_(as_json: JsonFlag = False) -> None:
     """Show the faults in force, how long they still last, and the proof that they bit."""
-    rows = asyncio.run(_list())
+    from kit.errors import LabEnvironmentError
+    from squall.fault_hosts import standing
+    from squall.fault_rules import list_rules
+    from squall.output import say
+
+    rows = standing()
+    try:
+        rows = [*list_rules(), *rows]
+    except LabEnvironmentError as error:
+        if not rows:
+            raise
+        say(f"squall: {error}; so only what is done to hosts can be told")
     columns = ("id", "what", "ends_in_s", "proof")
     text = table(columns, [[row[column] for column in columns] for row in rows])
     emit("squall.faults/1", {"faults": rows}, as_json=as_json, text=text if rows else "no faults")
@@ -86,119 +129,50 @@ def remove(
     as_json: JsonFlag = False,
 ) -> None:
     """End a fault now."""
-    removed, report = asyncio.run(_remove(fault_id))
-    _emit_removed(removed, report, as_json=as_json)
+    _end(fault_id, as_json=as_json)
 
 
 @app.command("clear")
-def clear(as_json: JsonFlag = False) -> None:
-    """End every fault now; a running drill's own are not touched."""
-    removed, report = asyncio.run(_remove(None))
-    _emit_removed(removed, report, as_json=as_json)
-
-
-def describe(rule: "FaultRule") -> str:
-    """A fault in a few words, e.g. ``latency ms=500 on comment, route GET /v1/home, 30 %``."""
-    words = [rule.kind, *(f"{name}={value}" for name, value in rule.params.items())]
-    limits = [f"route {rule.route}"] * bool(rule.route) + [f"tenant {rule.tenant}"] * bool(
-        rule.tenant
-    )
-    if rule.share < 1.0:
-        limits.append(f"{rule.share:.0%} of requests")
-    return ", ".join([f"{' '.join(words)} on {rule.target}", *limits])
-
-
-def _data(rule: "FaultRule") -> dict[str, Any]:
-    import msgspec
-
-    fields: dict[str, Any] = msgspec.to_builtins(rule)
-    return fields
-
-
-async def _add(rule: "FaultRule") -> "LiveReport":
-    from squall.link import change, control, resolve_target
-
-    async with control() as client:
-        targets = await resolve_target(client, rule.target)
-        _require_injection(rule.target, targets)
-        return await change(client, {f"fault/{rule.id}": _data(rule)}, targets)
-
-
-def _require_injection(target: str, instances: list[str]) -> None:
-    """Refuse a fault that could never bite."""
+def clear(
+    fault_id: Annotated[
+        str | None, typer.Argument(help="An id that `squall fault list` shows; else all.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every fault: the default.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """End every fault now, or one; a running drill's own are not touched unless named."""
     from kit.errors import ConfigError
 
-    if all(name.rpartition(".")[0] in WITHOUT_FAULTS for name in instances):
-        raise ConfigError(
-            f"{target} takes no faults: they bite in the services and the gateway; try --on gateway"
-        )
+    if fault_id is not None and everything:
+        raise ConfigError("give an id, or --all, but not both")
+    _end(fault_id, as_json=as_json)
 
 
-async def _list() -> list[dict[str, Any]]:
-    from squall.link import control
+def _begin(asked: "Asked", *, as_json: bool) -> int:
+    if asked.is_of_host:
+        from squall.fault_hosts import begin
 
-    async with control() as client:
-        rules = await _live_rules(client)
-        proofs = await client.ask("faults", {})
-    rows = []
-    for rule, ends_in_s in rules:
-        proof: dict[str, float] = {}
-        for answer in proofs.values():
-            for name, value in (answer or {}).get(rule.id, {}).items():
-                if isinstance(value, int | float):
-                    proof[name] = proof.get(name, 0) + value
-        rows.append(
-            {
-                **_data(rule),
-                "what": describe(rule),
-                "ends_in_s": round(ends_in_s, 1),
-                "proof": ", ".join(f"{name} {value:g}" for name, value in proof.items()),
-                "proof_counts": proof,
-            }
-        )
-    return rows
+        data, text, code = begin(asked)
+    else:
+        from squall.fault_rules import add_rule
+
+        data, text, code = add_rule(asked)
+    emit("squall.fault/1", data, as_json=as_json, text=text)
+    return code
 
 
-async def _live_rules(client: "ControlClient") -> list[tuple["FaultRule", float]]:
-    """Every fault in force with the seconds it still has, a running drill's included."""
-    from faults.rule import FaultRule
-    from kit.entries import Overlay
-    from squall.link import live_entries
+def _end(fault_id: str | None, *, as_json: bool) -> None:
+    """End one fault or all: of hosts first, since one of them may hold control down."""
+    from squall.fault_hosts import end, known_ids
+    from squall.fault_rules import remove_rules
 
-    rules: list[tuple[FaultRule, float]] = []
-    for entry, left_s in live_entries(await client.read()).values():
-        if isinstance(entry, FaultRule | Overlay) and left_s is not None:
-            found = [entry] if isinstance(entry, FaultRule) else entry.faults
-            rules.extend((rule, left_s) for rule in found)
-    return rules
-
-
-async def _remove(fault_id: str | None) -> tuple[list[str], "LiveReport | None"]:
-    """Delete one fault, or all when None; returns the ids gone."""
-    from kit.errors import ConfigError
-    from squall.link import change, control, resolve_target
-
-    async with control() as client:
-        snapshot = await client.read()
-        known = [
-            field.removeprefix("fault/") for field in snapshot.entries if field.startswith("fault/")
-        ]
-        if fault_id is not None and fault_id not in known:
-            raise ConfigError(f"no fault has the id {fault_id!r}; {nearest(fault_id, known)}")
-        gone = known if fault_id is None else [fault_id]
-        if not gone:
-            return [], None
-        targets = await resolve_target(client, "*")
-        return gone, await change(client, {f"fault/{name}": None for name in gone}, targets)
-
-
-def _emit_removed(removed: list[str], report: "LiveReport | None", *, as_json: bool) -> None:
-    from squall.link import live_data
-
-    data: dict[str, object] = {"removed": removed}
-    text = "no faults"
-    if report is not None:
-        data |= live_data(report)
-        text = f"removed {', '.join(removed)}: {report}"
-    emit("squall.fault-removed/1", data, as_json=as_json, text=text)
-    raise typer.Exit(1 if report is not None and report.missing else 0)
+    ended = end(fault_id)
+    told = [f"ended {proof['id']}: {proof['detail']}" for proof in ended]
+    data: dict[str, object] = {"removed": [], "ended": ended}
+    code = 0
+    if fault_id is None or not ended:
+        removed, text, code = remove_rules(fault_id, others=known_ids(), is_patient=bool(ended))
+        data |= removed
+        told += [text] if text or not told else []
+    emit("squall.fault-removed/1", data, as_json=as_json, text="\n".join(told) or "no faults")
+    raise typer.Exit(code)
