@@ -13,7 +13,7 @@ Source: design.md, "Control plane" (link overrides).
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from faults.rule import FaultRule
 from faults.wire.exchange import Told
@@ -71,6 +71,7 @@ class Overrides:
         self._proxies: dict[Path, Proxy] = {}
         self._leaving: dict[Path, asyncio.TimerHandle] = {}
         self._via: dict[str, str] = {}
+        self._errors: dict[str, str] = {}  # why a rule can't act now
 
     def __repr__(self) -> str:
         return f"<Overrides of {len(self.links)} links, {len(self._via)} ways round>"
@@ -92,6 +93,7 @@ class Overrides:
         """
         rules = [rule for rule in rules if rule.link is not None]
         self.proofs.keep({rule.id for rule in rules})
+        self._errors.clear()
         wanted: dict[Path, list[Told]] = {}
         for rule in rules:
             for path in self._paths(rule, members, nodes):
@@ -106,6 +108,13 @@ class Overrides:
         """Return the proxies that stand in a link now."""
         paths = (Path(link.client, server.address) for server in servers)
         return [self._proxies[path] for path in paths if str(path) in self._via]
+
+    def report(self) -> dict[str, dict[str, Any]]:
+        """Return fault id to what it has done, and why it can't act where it can't."""
+        return {
+            fault: figures | ({"error": self._errors[fault]} if fault in self._errors else {})
+            for fault, figures in self.proofs.as_dict().items()
+        }
 
     def leave(self) -> None:
         """Name no way round any more: the process is about to end."""
@@ -125,14 +134,15 @@ class Overrides:
     ) -> list[Path]:
         """Say which paths a rule disturbs; what speaks against it stands in its proof."""
         assert rule.link is not None
-        proof = self.proofs.of(rule.id, rule.kind)
+        self.proofs.of(rule.id, rule.kind)  # answers for itself also when it can't act
         try:
             link = find_link(rule.link, self.links)
         except LabError as error:
-            proof.error = str(error)
+            self._errors[rule.id] = str(error)
             return []
         servers = servers_of(rule.link, link, members, nodes)
-        proof.error = "" if servers else f"{rule.link.server}: {NO_SERVER}"
+        if not servers:
+            self._errors[rule.id] = f"{rule.link.server}: {NO_SERVER}"
         return [Path(link.client, server.address) for server in servers]
 
     def _open(self, path: Path, toxics: Sequence[Told]) -> bool:
@@ -143,8 +153,7 @@ class Overrides:
         try:
             proxy = self._proxies.get(path) or Proxy(self._ports.listen(), path.server, self._rng)
         except LabError as error:
-            for _, proof in toxics:
-                proof.error = str(error)
+            self._errors |= {spec.id: str(error) for spec, _ in toxics}
             return False
         self._proxies[path] = proxy
         proxy.set_toxics(toxics)

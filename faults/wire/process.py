@@ -79,7 +79,7 @@ class LinksProcess:
 
     def proofs(self) -> dict[str, dict[str, Any]]:
         """Return fault id to what it has done."""
-        return self.overrides.proofs.as_dict()
+        return self.overrides.report()
 
     def servers(self) -> Sequence[Server]:
         """Return the nodes of store and cache."""
