@@ -1,7 +1,8 @@
 """The lab's Python processes as they really run, on loopback addresses of their own.
 
-Control and six store nodes, the four services (three of ``video``) and one gateway; no balancers,
-no supervisor. Ports are the lab's own, so the addresses differ from those of a lab that runs here.
+Control, six store and three cache nodes, the four services (three of ``video``) and one gateway; no
+balancers, no supervisor. Ports are the lab's own, so the addresses differ from those of a lab that
+runs here.
 """
 
 import os
@@ -35,6 +36,7 @@ class Processes:
     environ: dict[str, str]
     control: Valkey
     store: list[Valkey]
+    cache: list[Valkey]
     running: dict[str, "subprocess.Popen[bytes]"]
 
     @property
@@ -87,13 +89,15 @@ def processes() -> Iterator[Processes]:
     with ExitStack() as stack:
         control = stack.enter_context(start_valkey())
         store = stack.enter_context(start_cluster_nodes())
+        cache = [stack.enter_context(start_valkey()) for _ in range(3)]
         environ = {
             **os.environ,
             "PYTHONPATH": f"{ROOT}:{ROOT / 'cli'}",
             "SQUALL_CONTROL": f"{control.host}:{control.port}",
             "SQUALL_STORE": ",".join(f"{each.host}:{each.port}" for each in store),
+            "SQUALL_CACHE": ",".join(f"{each.host}:{each.port}" for each in cache),
         }
-        lab = Processes(environ, control, store, {})
+        lab = Processes(environ, control, store, cache, {})
         stack.callback(lab.kill_all)
         for instance in INSTANCES:  # before the store is formed: every service waits for it
             lab.start(instance)

@@ -103,6 +103,74 @@ def test_what_is_written_is_read_back(client: httpx2.Client) -> None:
     assert (other.status_code, other.json()["reason"]) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
+def publish(client: httpx2.Client, name: str) -> tuple[str, dict[str, str]]:
+    """Publish a video as somebody new; return its path and the author's headers."""
+    session = client.post("/v1/sessions", json={"name": name}).json()
+    headers = {"authorization": f"Bearer {session['token']}"}
+    made = client.post("/v1/videos", json={"title": "first", "duration_s": 5}, headers=headers)
+    assert made.status_code == 201
+    return made.headers["location"], headers
+
+
+def cache_of(answer: httpx2.Response) -> str:
+    """Return what a page says of the cache."""
+    entries = answer.headers["server-timing"].split(",")
+    return next(each.strip() for each in entries if "cache;" in each)
+
+
+def test_write_is_seen_at_once_whoever_answers(client: httpx2.Client) -> None:
+    """Rename again and again: of thirty reads after each answer, over three replicas, none is old.
+
+    Between them the page comes from the cache.
+    """
+    path, headers = publish(client, f"writer_{uuid.uuid4().hex[:8]}")
+    found: set[str] = set()
+    for title in ("second", "third", "fourth", "fifth"):
+        renamed = client.patch(path, json={"title": title}, headers=headers)
+        assert (renamed.status_code, renamed.json()["title"]) == (200, title)
+        for _ in range(30):
+            page = client.get(path)
+            assert page.json()["video"]["title"] == title
+            found.add(cache_of(page))
+        assert client.get("/v1/home").json()["videos"][0]["title"] == title
+        assert client.get("/v1/videos").json()["videos"][0]["title"] == title
+    assert 'cache;desc="hit"' in found
+
+
+async def test_figures_of_the_cache_are_where_others_look(
+    lab: Processes, client: httpx2.Client
+) -> None:
+    """``policies`` and ``stats`` of each replica have hits, misses and ejections; so do metrics."""
+    for _ in range(20):
+        client.get("/v1/videos/1")
+    control = ControlClient((lab.control.host, lab.control.port))
+    try:
+        policies = await control.ask("policies", {}, targets=["video"], timeout_s=5.0)
+        stats = await control.ask("stats", {}, targets=["video"], timeout_s=5.0)
+    finally:
+        await control.close()
+    assert policies.keys() == stats.keys() == {"video.1", "video.2", "video.3"}
+    figures = [policies[name]["cache"] for name in policies]
+    assert sum(each["hits"] for each in figures) > 0
+    assert all({"misses", "ejections", "cache-1.hits"} <= each.keys() for each in figures)
+    assert all("led" in each["single_flight"] for each in stats.values())
+    page = httpx2.get(f"http://{INSTANCES['video.1']}:9100/metrics").text
+    assert 'squall_policy{figure="cache-1.hits",policy="cache"}' in page
+
+
+def test_losing_a_cache_node_fails_no_read(lab: Processes, client: httpx2.Client) -> None:
+    """Kill a node under reads: every page answers 200 and is served, and writes are seen."""
+    paths = [f"/v1/videos/{number}" for number in range(1, 41)]
+    for path in paths:
+        client.get(path)
+    lab.cache[0].process.kill()
+    assert {client.get(path).status_code for path in paths} == {200}
+    path, headers = publish(client, f"writer_{uuid.uuid4().hex[:8]}")
+    client.get(path)
+    assert client.patch(path, json={"title": "now"}, headers=headers).status_code == 200
+    assert {client.get(path).json()["video"]["title"] for _ in range(12)} == {"now"}
+
+
 async def test_slow_comments_cost_the_page_only_its_comments(
     lab: Processes, client: httpx2.Client
 ) -> None:
