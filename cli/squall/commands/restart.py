@@ -27,17 +27,13 @@ def restart(
     """Restart instances on the code as it is now; containers get a new image for it."""
     began_s = time.monotonic()
     from chaos.lab import load_lab
-    from kit.errors import ConfigError, LabEnvironmentError
+    from kit.errors import LabEnvironmentError
 
     lab = load_lab()
     lab.require_host(f"restart {target}")
-    statuses = lab.driver().instances()
-    if not statuses:
+    meant = _meant(lab, target)
+    if not (lab.is_answering() or lab.driver().instances()):
         raise LabEnvironmentError("the lab is not running: make up")
-    meant = [status.instance for status in statuses if target in (status.instance, status.service)]
-    if not meant:
-        known = {status.service for status in statuses} | {status.instance for status in statuses}
-        raise ConfigError(f"no service or instance {target!r} runs here; {nearest(target, known)}")
     if lab.mode == "containers":
         from chaos.recreate import build_image
 
@@ -50,6 +46,17 @@ def restart(
         seconds |= asyncio.run(_restart(lab, names, is_whole, began_s))
     text = "\n".join(f"{name} is ready again after {spent} s" for name, spent in seconds.items())
     emit("squall.restart/1", {"restarted": seconds}, as_json=as_json, text=text)
+
+
+def _meant(lab: "Lab", target: str) -> list[str]:
+    from kit.errors import ConfigError
+
+    services = lab.topology().services.values()
+    meant = [name for one in services for name in one.instances if target in (name, one.name)]
+    if not meant:
+        known = {one.name for one in services} | {n for one in services for n in one.instances}
+        raise ConfigError(f"no service or instance {target!r} runs here; {nearest(target, known)}")
+    return meant
 
 
 async def _restart(
@@ -88,14 +95,9 @@ def _is_new(before: "Member | None", now: "Member | None") -> bool:
 
 
 def _act(lab: "Lab", names: Sequence[str], is_whole: bool) -> None:
-    service = names[0].rpartition(".")[0]
-    if lab.mode == "processes":
-        lab.driver().restart(service if is_whole else names[0])
-        return
-    from chaos.recreate import recreate, recreate_one
+    if lab.mode == "containers":
+        from chaos.recreate import recreate
 
-    if is_whole:
-        recreate(lab, service)
-        return
-    for name in names:
-        recreate_one(lab, name)
+        recreate(lab, names)
+    else:
+        lab.driver().restart(names[0].rpartition(".")[0] if is_whole else names[0])
