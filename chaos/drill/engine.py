@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from chaos.drill import judge
 from chaos.drill.arm_run import Aborted, Stage, run_arm
 from chaos.drill.arms import Arm, ablation_arms, control_arm, full_ablation_arms, main_arm
+from chaos.drill.brief_view import BriefView
 from chaos.drill.host_lease import HostLease
 from chaos.drill.lease import OverlayLease
 from chaos.drill.lock import drill_lock
@@ -44,6 +45,7 @@ class Options:
         ablate: Whether to take each protection of the main arm off alone, and all of them.
         overrides: As given with ``--set``, for the replay line.
         live: Whether to redraw on a terminal; None decides by stderr.
+        place: Among several, such as ``2 of 8``: then it is shown in one line; "" when alone.
     """
 
     seed: int = DEFAULT_SEED
@@ -52,6 +54,7 @@ class Options:
     ablate: bool = False
     overrides: Sequence[str] = ()
     live: bool | None = None
+    place: str = ""
 
 
 def arms_of(drill: Drill, options: Options) -> list[Arm]:
@@ -113,14 +116,13 @@ async def _run(lab: Lab, driver: Driver | None, run: DrillRun, options: Options)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     control = ControlClient(lab.control)
     arms = arms_of(run.drill, options)
-    names = [arm.name for arm in arms]
     try:
         await check_targets(control, run.drill, driver)
         roster = await call_roll(control, driver, lab, run.drill)
         with (
             OverlayLease(lab.control) as lease,
             HostLease(lab.driver) as host,
-            View(run.drill, seconds_of(arms), names, options.live) as view,
+            make_view(run.drill, arms, options) as view,
         ):
             stage = Stage(
                 run.drill, run.seed, lab.base_url, control, lease, host, roster.store,
@@ -132,8 +134,15 @@ async def _run(lab: Lab, driver: Driver | None, run: DrillRun, options: Options)
         await control.close()
 
 
+def make_view(drill: Drill, arms: Sequence[Arm], options: Options) -> View | BriefView:
+    """Return who shows the run: a dozen lines, or one when it is one of several."""
+    if options.place:
+        return BriefView(drill, seconds_of(arms), options.place, options.live)
+    return View(drill, seconds_of(arms), [arm.name for arm in arms], options.live)
+
+
 async def _run_arms(
-    stage: Stage, roster: Roster, run: DrillRun, arms: Sequence[Arm], view: View
+    stage: Stage, roster: Roster, run: DrillRun, arms: Sequence[Arm], view: View | BriefView
 ) -> None:
     cores = float(len(os.sched_getaffinity(0)))
     for epoch, arm in enumerate(arms, start=1):

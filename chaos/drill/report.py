@@ -265,6 +265,7 @@ def _control(run: DrillRun) -> dict[str, Any] | None:
     return {
         "verdict": run.verdict.control_verdict,
         "off": list(run.drill.control.off),
+        "refutes": [refutation.name for refutation in run.drill.control.refutations()],
         "hypotheses": [_finding(finding) for finding in run.verdict.control],
         "phases": phase_rows(outcome),
         "load": _load(outcome),

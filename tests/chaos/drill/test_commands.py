@@ -48,7 +48,7 @@ def test_show_prints_both_arms_whole() -> None:
 
     assert "main       *: breaker on, bulkhead on, deadline on; all others off" in text
     assert "control    *: breaker on, bulkhead off, deadline off; all others off" in text
-    assert "fault      latency on comment for 15 s, ms 2000" in text
+    assert "fault      latency (ms 2000) on comment for 15 s" in text
     assert data["arms"]["control"]["off"] == ["limiter"]
 
 
