@@ -44,6 +44,8 @@ async def serve_commands(
 async def _answer(line: bytes, commands: Mapping[str, Command], who: str) -> dict[str, object]:
     try:
         request = json.loads(line)
+        if not isinstance(request, dict):
+            raise ConfigError(f"{who} is asked with one JSON object a line, not {line[:40]!r}")
         do = str(request.get("do"))
         if do not in commands:
             raise ConfigError(f"{who} has no command {do!r}: {', '.join(commands)}")
