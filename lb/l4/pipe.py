@@ -2,6 +2,11 @@
 
 Nothing is read of the bytes. A half-close goes through as a half-close, a reset as a reset; when
 one side is slow, reading from the other stops.
+
+One exception: a client whose backend is to be reached another way is moved there when its next
+HTTP request begins (``leave_at_request``), since between two requests nothing is lost with the old
+connection. What isn't HTTP/1 stays where it is until it ends.
+Not handled: a client that pipelines, whose next request begins before the last answer has ended.
 """
 
 import asyncio
@@ -10,6 +15,12 @@ from collections.abc import Callable
 from typing import cast
 
 from lb.l4.settings import BUFFER_BYTES
+
+# How an HTTP/1 request begins; RFC 9110, section 9, and PATCH. No WebSocket frame begins so.
+METHODS = (
+    *(b"GET ", b"HEAD ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"OPTIONS ", b"CONNECT "),
+    b"TRACE ",
+)
 
 
 class Side(asyncio.Protocol):
@@ -33,6 +44,8 @@ class Side(asyncio.Protocol):
         self._on_lost = on_lost
         self._other: Side | None = None
         self._held: list[bytes] = []
+        self._on_request: Callable[[Side], None] | None = None
+        self.spoke_last = False  # of the two, as far as anybody has
         self.has_ended = False  # sent its end of stream
         self.is_lost = False
         self.active_s = time.monotonic()
@@ -50,6 +63,14 @@ class Side(asyncio.Protocol):
         elif other.has_ended:
             self.transport.write_eof()
 
+    def leave_at_request(self, on_request: Callable[["Side"], None]) -> None:
+        """Part from the other side when the next request begins here.
+
+        Args:
+            on_request: Called then; it is to tie this side to another one. What came is held.
+        """
+        self._on_request = on_request
+
     def drop(self) -> None:
         """Close now, and tell nobody."""
         self._on_lost = None
@@ -66,12 +87,16 @@ class Side(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Pass on, or hold until the other side is there."""
         self.active_s = time.monotonic()
+        if self._on_request is not None and not self.spoke_last and data.startswith(METHODS):
+            self._part(self._on_request)
+        self.spoke_last = True
         other = self._other
         if other is None:
             if not self._held:
                 self.transport.pause_reading()
             self._held.append(data)
         elif not other.is_lost:
+            other.spoke_last = False
             other.transport.write(data)
 
     def eof_received(self) -> bool:
@@ -109,6 +134,15 @@ class Side(asyncio.Protocol):
         """This side reads again."""
         if self._other is not None and not self._other.is_lost:
             self._other.transport.resume_reading()
+
+    def _part(self, on_request: Callable[["Side"], None]) -> None:
+        """Let the other side end alone, unless it is ending anyway and takes this one along."""
+        other = self._other
+        if other is None or other.has_ended or other.is_lost:
+            return
+        self._on_request = self._other = other._other = None
+        other.transport.close()
+        on_request(self)
 
     def _pass_on_held(self) -> None:
         held = b"".join(self._held)

@@ -10,6 +10,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from lb.endpoints import Endpoint
 from lb.l4.pipe import Side
@@ -28,6 +29,14 @@ from resilience.policy.contract import Outcome, Request, Snapshot
 from resilience.switches import Switches
 
 _ANY_REQUEST = Request()
+
+
+class Tied(NamedTuple):
+    """Where a client's bytes go."""
+
+    backend: Side
+    endpoint: str
+    address: tuple[str, int]
 
 
 class L4Server:
@@ -60,7 +69,7 @@ class L4Server:
         self._max_connections = max_connections
         self._idle_timeout_s = idle_timeout_s
         self._addresses: dict[str, tuple[str, int]] = {}
-        self._clients: dict[Side, Side | None] = {}  # client side to backend side
+        self._clients: dict[Side, Tied | None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -70,9 +79,16 @@ class L4Server:
         self.unserved_connections = 0
 
     def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
-        """Follow the registry; connections that are tied stay."""
+        """Follow the registry.
+
+        Connections that are tied stay; those to a backend that is reached another way now move
+        there with their next request.
+        """
         self._addresses = {one.instance: (one.host, one.port) for one in endpoints}
         self.balancer.set_endpoints(list(self._addresses), time.monotonic())
+        for client, tied in self._clients.items():
+            if tied is not None:
+                self._move_if_led_elsewhere(client, tied)
 
     async def start(self, listener: socket.socket) -> None:
         """Accept on a bound socket."""
@@ -127,9 +143,12 @@ class L4Server:
             self.refused_connections += 1
             client.transport.abort()
             return
-        self._clients[client] = None
         self._is_empty.clear()
         self._on_begin()
+        self._begin_to_connect(client)
+
+    def _begin_to_connect(self, client: Side) -> None:
+        self._clients[client] = None
         task = asyncio.get_running_loop().create_task(self._connect(client))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -170,18 +189,23 @@ class L4Server:
         except asyncio.CancelledError:
             self._give_up(side, endpoint)
             raise
-        self._tie(client, side)
+        self._tie(client, Tied(side, endpoint, (host, port)))
         return True
 
-    def _tie(self, client: Side, backend: Side) -> None:
+    def _tie(self, client: Side, tied: "Tied") -> None:
         if client.is_lost:
-            backend.transport.abort()
+            tied.backend.transport.abort()
             return
-        if backend.is_lost:
+        if tied.backend.is_lost:
             client.transport.abort()
             return
-        self._clients[client] = backend
-        client.tie(backend)
+        self._clients[client] = tied
+        client.tie(tied.backend)
+        self._move_if_led_elsewhere(client, tied)
+
+    def _move_if_led_elsewhere(self, client: Side, tied: "Tied") -> None:
+        if self._addresses.get(tied.endpoint, tied.address) != tied.address:
+            client.leave_at_request(self._begin_to_connect)
 
     def _give_up(self, side: Side, endpoint: str) -> None:
         """Count a connection out that came too late; the loop may or may not tell of its loss."""
@@ -194,10 +218,10 @@ class L4Server:
 
     def _sweep(self) -> None:
         limit_s = time.monotonic() - self._idle_timeout_s
-        for client, backend in tuple(self._clients.items()):
-            if backend is not None and max(client.active_s, backend.active_s) < limit_s:
+        for client, tied in tuple(self._clients.items()):
+            if tied is not None and max(client.active_s, tied.backend.active_s) < limit_s:
                 client.transport.close()
-                backend.transport.close()
+                tied.backend.transport.close()
         self._sweeper = asyncio.get_running_loop().call_later(
             min(SWEEP_S, self._idle_timeout_s), self._sweep
         )

@@ -9,7 +9,7 @@ import pytest
 from kit.listen import bind
 from lb.l4 import settings
 from lb.l4.pipe import Side
-from lb.l4.server import L4Server
+from lb.l4.server import L4Server, Tied
 from resilience.switches import FixedSwitches
 from tests.lb.l7.rig import Where, until
 from tests.ports import free_port
@@ -248,10 +248,10 @@ async def test_both_ends_that_came_early_close_the_connection() -> None:
     async with lab(nothing) as one:
         tie = one.server._tie
 
-        def late(client: Side, backend: Side) -> None:
+        def late(client: Side, tied: Tied) -> None:
             async def when_both_have_ended() -> None:
-                await until(lambda: client.has_ended and backend.has_ended)
-                tie(client, backend)
+                await until(lambda: client.has_ended and tied.backend.has_ended)
+                tie(client, tied)
 
             tasks.append(asyncio.ensure_future(when_both_have_ended()))
 
