@@ -33,8 +33,12 @@ class Bound:
         return observed == self.value
 
     def margin_sd(self, observed: float | None, sd: float | None) -> float | None:
-        """Return how many standard deviations lie between value and bound; None when unknown."""
-        if observed is None or not sd:
+        """Return how many standard deviations lie between value and bound.
+
+        None when unknown, and for *none at all* that was kept: ``<= 0`` of a count isn't a matter
+        of chance, the first one refutes it.
+        """
+        if observed is None or not sd or (observed == self.value == 0 and self.relation != ">="):
             return None
         return abs(observed - self.value) / sd
 

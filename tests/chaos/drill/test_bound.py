@@ -35,3 +35,11 @@ def test_what_is_no_bound_is_refused(text: str) -> None:
     """With an example of one."""
     with pytest.raises(ValueError, match=r"write >= 0\.85"):
         parse_bound(text)
+
+
+def test_none_at_all_has_no_margin_when_it_is_kept() -> None:
+    """0 of <= 0 isn't near a bound; 4 of <= 0 is two deviations away, and 0 of >= 0 is at it."""
+    assert parse_bound("<= 0").margin_sd(0.0, 1.0) is None
+    assert parse_bound("== 0").margin_sd(0.0, 1.0) is None
+    assert parse_bound("<= 0").margin_sd(4.0, 2.0) == 2.0
+    assert parse_bound(">= 0").margin_sd(0.0, 1.0) == 0.0
