@@ -137,6 +137,7 @@ class ReadThrough:
         if self._cache is not None:
             self._counts["deletes"] += len(keys)
             await self._cache.delete(*keys)
+            self._note("deleted", " ".join(keys))
 
     def snapshot(self) -> Snapshot:
         """Return the counts since the last reset, and the nodes' own: ``cache-1.hits``."""
