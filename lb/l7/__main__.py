@@ -1,5 +1,6 @@
 """Run the L7 proxy: ``python -m lb.l7``."""
 
+import asyncio
 from collections.abc import Sequence
 
 from kit.directory import Endpoint
@@ -9,6 +10,7 @@ from kit.run import run
 from kit.state import LabState
 from lb.l7.checks import Checks
 from lb.l7.proxy import Proxy
+from lb.l7.routes import Routes
 from lb.l7.server import L7Server
 from lb.l7.settings import BACKEND_SERVICE, PORT, ROUTE_BUDGET_S, ProxySettings
 from lb.policy.attempts import MAX_ATTEMPTS
@@ -19,6 +21,11 @@ async def main(node: Node) -> None:
     proxy = Proxy(node, node.recorder.add, node.lifecycle, instance=node.instance)
     checks = Checks(proxy.balancer, node.mode)
     server = L7Server(proxy)
+    routes = Routes(
+        proxy,
+        node.directory.dial,
+        on_new=lambda service, own: node.register_gate(f"balancer.{service}", own),
+    )
 
     def follow_registry(endpoints: Sequence[Endpoint]) -> None:
         """Use and check who is there now."""
@@ -35,15 +42,22 @@ async def main(node: Node) -> None:
 
     node.directory.on_change(BACKEND_SERVICE, follow_registry)
     node.on_change(follow_settings)
+    node.on_change(routes.follow)
+    node.directory.on_dial_change(routes.refresh)
     node.lifecycle.on_ready_change(lambda is_ready: None if is_ready else server.begin_drain())
     node.register_gate("balancer", proxy)
     follow_settings(node.state)
+    routes.follow(node.state)
+    looking_up = asyncio.create_task(routes.run(), name="routes")
     try:
         await server.start(bind(node.settings.bind_host, PORT))
         node.port = PORT
         await node.lifecycle.serve(close)
     finally:
+        looking_up.cancel()
+        await asyncio.gather(looking_up, return_exceptions=True)
         server.close()
+        await routes.close()
         await checks.close()
 
 

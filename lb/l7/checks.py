@@ -107,6 +107,7 @@ class Checks:
         balancer: Who is told.
         mode: Position of the switch ``checks``; off sends none.
         interval_s: From one check of an endpoint to the next.
+        path: What to ask for.
     """
 
     def __init__(
@@ -115,7 +116,9 @@ class Checks:
         mode: Callable[[str], Mode],
         *,
         interval_s: float = CHECK_INTERVAL_S,
+        path: str = CHECK_PATH,
     ) -> None:
+        self._path = path
         self._balancer = balancer
         self._mode = mode
         self._interval_s = interval_s
@@ -141,7 +144,7 @@ class Checks:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self, endpoint: Endpoint) -> None:
-        checker = Checker(endpoint)
+        checker = Checker(endpoint, path=self._path)
         try:
             while True:
                 began_s = time.monotonic()

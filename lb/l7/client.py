@@ -167,7 +167,7 @@ class ClientConnection(asyncio.Protocol):
             arrived_s=time.monotonic(),
         )
         self._headers = []  # from here on: trailers
-        self._receiving = Exchange(self._proxy, self, head)
+        self._receiving = Exchange(self._proxy.proxy_for(head.target), self, head)
         self._line.append(self._receiving)
 
     def on_body(self, body: bytes) -> None:

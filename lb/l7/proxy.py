@@ -1,12 +1,14 @@
 """What all connections of one L7 proxy share: backends, switches, budget, counts.
 
 The balancer decides, the pools hold connections; both follow the registry. An endpoint that leaves
-it gets no new request, and finishes what it has.
+it gets no new request, and finishes what it has. A service of one's own gets a sibling: backends
+and budget of its own, the same settings, drain and switches (``lb.l7.routes``).
 """
 
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from kit.recorder import RequestSummary
@@ -34,6 +36,14 @@ class Tally(Protocol):
         """Count a request out."""
 
 
+@dataclass(slots=True)
+class _Shared:
+    """What siblings have in common and may change."""
+
+    settings: ProxySettings
+    is_draining: bool = False
+
+
 class Proxy:
     """Shared by every client connection.
 
@@ -58,19 +68,54 @@ class Proxy:
         rng: random.Random | None = None,
     ) -> None:
         rng = rng or random.Random()
+        self._switches = switches
+        self._rng = rng
+        self._shared = _Shared(ProxySettings())
+        self._siblings: list[Proxy] = []
+        self.proxy_for: Callable[[bytes], Proxy] = lambda target: self
         self.mode: Callable[[str], Mode] = switches.mode
         self.record = record
         self._tally = tally
         self.instance = instance
         self._timing_line = f'server-timing: l7;desc="{instance}";dur=%.2f\r\n'.encode()
         self.service = service
-        self.settings = ProxySettings()
         self.balancer = Balancer(rng, switches.mode)
         self.budget = SwitchedBudget(RetryBudget(), lambda: switches.mode("retry_budget"))
         self.heads = HeadReader(Ids(rng))
-        self.is_draining = False
         self.shadow_retries = 0
         self._pools: dict[str, Pool] = {}
+
+    @property
+    def settings(self) -> ProxySettings:
+        """The live numbers."""
+        return self._shared.settings
+
+    @settings.setter
+    def settings(self, settings: ProxySettings) -> None:
+        self._shared.settings = settings
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether each answer ends its connection."""
+        return self._shared.is_draining
+
+    @is_draining.setter
+    def is_draining(self, is_draining: bool) -> None:
+        self._shared.is_draining = is_draining
+
+    def sibling(self, service: str) -> "Proxy":
+        """Make a proxy for another service; it is swept and closed with this one."""
+        made = Proxy(
+            self._switches,
+            self.record,
+            self._tally,
+            instance=self.instance,
+            service=service,
+            rng=self._rng,
+        )
+        made._shared = self._shared
+        self._siblings.append(made)
+        return made
 
     def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
         """Follow the registry: keep, add, retire."""
@@ -149,8 +194,12 @@ class Proxy:
         """Close backend connections that have been idle too long."""
         for pool in self._pools.values():
             pool.close_idle(now_s)
+        for sibling in self._siblings:
+            sibling.sweep(now_s)
 
     def close(self) -> None:
         """Close every backend connection."""
         for pool in self._pools.values():
             pool.close()
+        for sibling in self._siblings:
+            sibling.close()
