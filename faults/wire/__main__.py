@@ -2,7 +2,9 @@
 
 import asyncio
 
+from faults.wire.api.app import PORT, ToxicsApi
 from faults.wire.process import LinksProcess
+from kit.asgi_server import serve_asgi
 from kit.node import Node
 from kit.run import run
 
@@ -10,16 +12,14 @@ from kit.run import run
 async def main(node: Node) -> None:
     """Serve until told to stop."""
     process = LinksProcess(node)
-    running = asyncio.create_task(process.run(), name="links")
-    try:
-        await node.lifecycle.serve(_close)
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-
-async def _close(limit_s: float) -> None:
-    """Nothing to wait for: clients have been told, and connections end with the process."""
+    api = ToxicsApi(node, process)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(process.run(), name="links")
+        try:
+            await serve_asgi(node, api.app, PORT)
+        finally:
+            api.close()
+            running.cancel()
 
 
 if __name__ == "__main__":

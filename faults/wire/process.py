@@ -5,23 +5,32 @@ It follows control as everybody does (``kit.node``), and fails static as everybo
 """
 
 import asyncio
-import logging
+import ipaddress
+import itertools
 import os
 import socket
 from collections.abc import Sequence
 from typing import Any
 
-from faults.wire.links import LINKS_VARIABLE, Address, Server, numbered, parse_links
+from faults.rule import LinkTarget
+from faults.wire.links import (
+    LINKS_VARIABLE,
+    Address,
+    Link,
+    Server,
+    numbered,
+    parse_links,
+    servers_of,
+)
 from faults.wire.overrides import Overrides
 from faults.wire.ports import PortRange
 from faults.wire.proof import WireProofs
 from kit.node import Node
 
 LOOK_S = 1.0  # a renewal: servers that come back elsewhere are noticed by then
+RESOLVE_EVERY_LOOKS = 5  # a node that comes back under its name seldom has another number
 STORE = "store"
 CACHE = "cache"
-
-log = logging.getLogger(__name__)
 
 
 class LinksProcess:
@@ -62,9 +71,10 @@ class LinksProcess:
         for service in sorted({link.server for link in self.overrides.links}):
             node.directory.on_change(service, lambda endpoints: self.apply())
         try:
-            while True:
+            for look in itertools.count(1):
                 await asyncio.sleep(LOOK_S)
-                await self._learn_aliases()
+                if look % RESOLVE_EVERY_LOOKS == 0:
+                    await self._learn_aliases()
                 self.apply()
         finally:
             self.overrides.close()
@@ -81,9 +91,10 @@ class LinksProcess:
         """Return fault id to what it has done."""
         return self.overrides.report()
 
-    def servers(self) -> Sequence[Server]:
-        """Return the nodes of store and cache."""
-        return self._nodes
+    def servers(self, link: Link) -> Sequence[Server]:
+        """Return the far ends of a link as they are known now."""
+        target = LinkTarget(link.client, link.server)
+        return servers_of(target, link, self._node.directory.members(), self._nodes)
 
     def _announce(self, via: dict[str, str]) -> None:
         self._node.set_via(via)
@@ -96,15 +107,23 @@ class LinksProcess:
         loop = asyncio.get_running_loop()
         for server in self._nodes:
             host, port = server.address
+            if _is_number(host):
+                continue
             try:
                 found = await loop.getaddrinfo(host, port, family=socket.AF_INET)
             except OSError:
                 continue  # it isn't there now; what it was called before still holds
-            number = found[0][4][0]
-            if number != host:
-                self._aliases[server.address] = (str(number), port)
+            self._aliases[server.address] = (str(found[0][4][0]), port)
 
 
 def _nodes(node: Node) -> list[Server]:
     settings = node.settings
     return numbered(STORE, settings.store) + numbered(CACHE, settings.cache)
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -61,6 +61,12 @@ class Proxy:
         for pipe in tuple(self._pipes):
             pipe.set_toxics(self._toxics)
 
+    def redirect(self, upstream: Address) -> None:
+        """Carry new connections elsewhere, and end those that stand."""
+        self.upstream = upstream
+        for pipe in tuple(self._pipes):
+            pipe.close()
+
     def stop_listening(self) -> None:
         """Take no more connections; those that stand go on."""
         self._is_closed = True

@@ -185,7 +185,7 @@ async def call(channel: grpc.aio.Channel, number: int, size: int) -> grpc.Status
         assert await pending == request
     except grpc.aio.AioRpcError as error:
         return error.code()
-    tag = "%08d" % number
+    tag = f"{number:08d}"
     initial = dict(await pending.initial_metadata())
     trailing = dict(await pending.trailing_metadata())
     assert (initial["x-request"], initial[f"x-{tag}"]) == (tag, "first")

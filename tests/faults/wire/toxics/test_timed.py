@@ -15,8 +15,8 @@ pytestmark = pytest.mark.unit
 def test_every_kind_of_link_fault_has_its_toxic() -> None:
     """The table of kinds and the table of toxics name the same."""
     assert set(TOXICS) == set(LINK_KINDS)
-    assert PROTOCOL_KINDS == {"loading", "reset_stream", "slow_headers"}
-    assert MESSAGE_KINDS == {"loading", "reset_stream"}
+    assert {"loading", "reset_stream", "slow_headers"} == PROTOCOL_KINDS
+    assert {"loading", "reset_stream"} == MESSAGE_KINDS
 
 
 def test_latency_delays_each_piece_and_the_end() -> None:
