@@ -8,6 +8,7 @@ class Hello(BaseHTTPRequestHandler):
     """Greet whoever asks, l7's health checks too."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one write
 
     def do_GET(self) -> None:
         """Say which path was asked for."""
