@@ -84,6 +84,21 @@ print(asyncio.run(guarded(fetch_price, "tea")), *tries)
 """
 PLAIN_SAYS = "3 prices:80 prices:80 prices:80\n"
 
+SINGLE_FLIGHT_USE = """
+asked = []
+
+async def ask_the_shop(item):
+    asked.append(item)
+    await asyncio.sleep(0.01)
+    return len(item)
+
+async def main():
+    print(*await asyncio.gather(price("tea"), price("tea"), price("coffee")), *asked)
+
+asyncio.run(main())
+"""
+SINGLE_FLIGHT_SAYS = "3 3 6 tea coffee\n"
+
 
 def readme(library: str) -> list[Example]:
     """Return the examples of a library's page."""
@@ -126,6 +141,13 @@ def test_the_plain_example_retries_a_function(bare: Environment) -> None:
     example = readme("resilience")[2]
 
     assert bare.run(example.source + PLAIN_USE) == PLAIN_SAYS
+
+
+def test_the_single_flight_example_asks_once(bare: Environment) -> None:
+    """Two who ask for the same at once cost one question; another item is another one."""
+    example = readme("resilience")[3]
+
+    assert bare.run(example.source + SINGLE_FLIGHT_USE) == SINGLE_FLIGHT_SAYS
 
 
 def test_the_store_example_writes_to_a_cluster(with_hiredis: Environment) -> None:
