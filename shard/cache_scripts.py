@@ -7,7 +7,7 @@ origin is valid. A delete is a plain UNLINK: the token goes with the entry, and 
 find it is refused.
 
 The *table* (``squall:meta``, a hash) holds ``beat`` (last look of anybody, ms), ``gen`` (flushes),
-``n:client`` (that client's notices and when they expire) and ``a:client`` (flushed for which).
+``n:client`` (when that client left which notices) and ``a:client`` (when flushed for which).
 Every get reads it, so LFU doesn't evict it; if it is lost all the same, the next look flushes.
 
 A node that nobody has looked at for ``GAP_S`` was frozen, or cut off from all: it may have missed a
@@ -19,14 +19,14 @@ Source: memcached leases, Nishtala et al., "Scaling Memcache at Facebook" (NSDI 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from shard.policy.coherence import NOTICE_TTL_S, Board, Posting
+from shard.policy.coherence import STALE_BOUND_S, Board, Posting
 from shard.resp import Answer, Argument, ReplyError, is_plain, pack
 from shard.script import Script
 
 META_KEY = "squall:meta"
 GAP_S = 3.0  # the lab's lease: who is silent so long is taken for gone
 TOKEN_TTL_S = 10.0  # Facebook's leases; an origin slower than that isn't cached
-ACK_TTL_S = 60.0  # acknowledgements kept; every client looks many times within it
+ROW_TTL_S = 2.0 * STALE_BOUND_S  # notices and acknowledgements: no value outlives half of it
 TOKEN_CHARS = 24
 
 _NOW = """
@@ -73,7 +73,7 @@ return 1
 """
 )
 
-# KEYS: table. ARGV: gap ms, notice ms, acknowledgement ms, client, its notices. -> the whole table
+# KEYS: table. ARGV: gap ms, row ms, client, its notices. -> the whole table
 LOOK = Script(
     _NOW
     + _FLUSH
@@ -81,21 +81,23 @@ LOOK = Script(
 local beat = tonumber(redis.call('HGET', KEYS[1], 'beat'))
 if not beat or now - beat > tonumber(ARGV[1]) then flush() end
 redis.call('HSET', KEYS[1], 'beat', string.format('%.0f', now))
-if ARGV[5] == '' then
-  redis.call('HDEL', KEYS[1], 'n:' .. ARGV[4])
+if ARGV[4] == '' then
+  redis.call('HDEL', KEYS[1], 'n:' .. ARGV[3])
 else
-  redis.call('HSET', KEYS[1], 'n:' .. ARGV[4], string.format('%.0f;', now + ARGV[2]) .. ARGV[5])
+  redis.call('HSET', KEYS[1], 'n:' .. ARGV[3], string.format('%.0f;', now) .. ARGV[4])
 end
 local rows = redis.call('HGETALL', KEYS[1])
 for i = 1, #rows, 2 do
-  local kind, expires = string.sub(rows[i], 1, 2), tonumber(string.match(rows[i + 1], '^(%d+);'))
-  if (kind == 'n:' or kind == 'a:') and expires < now then redis.call('HDEL', KEYS[1], rows[i]) end
+  local kind, written = string.sub(rows[i], 1, 2), tonumber(string.match(rows[i + 1], '^(%d+);'))
+  if (kind == 'n:' or kind == 'a:') and now - written > tonumber(ARGV[2]) then
+    redis.call('HDEL', KEYS[1], rows[i])
+  end
 end
 return redis.call('HGETALL', KEYS[1])
 """
 )
 
-# KEYS: table. ARGV: client, number, acknowledgement ms. -> 1 flushed | 0 had been already
+# KEYS: table. ARGV: client, number. -> 1 flushed | 0 had been already
 FLUSH = Script(
     _NOW
     + _FLUSH
@@ -103,7 +105,7 @@ FLUSH = Script(
 local done = redis.call('HGET', KEYS[1], 'a:' .. ARGV[1])
 if done and tonumber(string.match(done, ';(%d+)$')) >= tonumber(ARGV[2]) then return 0 end
 flush()
-redis.call('HSET', KEYS[1], 'a:' .. ARGV[1], string.format('%.0f;', now + ARGV[3]) .. ARGV[2])
+redis.call('HSET', KEYS[1], 'a:' .. ARGV[1], string.format('%.0f;', now) .. ARGV[2])
 return 1
 """
 )
@@ -137,13 +139,12 @@ def fill_call(entry: str, token: str, value: bytes, ttl_s: float) -> Call:
 def look_call(client: str, notices: Mapping[str, int]) -> Call:
     """Show that we are here, leave our notices, read everybody's."""
     text = ",".join(f"{node}={number}" for node, number in sorted(notices.items()))
-    args = (_ms(GAP_S), _ms(NOTICE_TTL_S), _ms(ACK_TTL_S), client, text)
-    return _call(LOOK, (META_KEY,), args)
+    return _call(LOOK, (META_KEY,), (_ms(GAP_S), _ms(ROW_TTL_S), client, text))
 
 
 def flush_call(client: str, number: int) -> Call:
     """Drop everything, unless that has been done for this notice."""
-    return _call(FLUSH, (META_KEY,), (client, number, _ms(ACK_TTL_S)))
+    return _call(FLUSH, (META_KEY,), (client, number))
 
 
 def is_unknown_script(answer: Answer) -> bool:
@@ -157,18 +158,21 @@ def parse_board(answer: Answer) -> Board | None:
         return None
     texts = [each.decode() for each in answer if isinstance(each, bytes)]
     table = dict(zip(texts[::2], texts[1::2], strict=True))
+    now_ms = int(table.get("beat", "0"))
     notices: dict[Posting, int] = {}
+    silent_s: dict[str, float] = {}
     flushed: dict[str, int] = {}
     for name, value in table.items():
         kind, _, client = name.partition(":")
-        _, _, rest = value.partition(";")
+        written_ms, _, rest = value.partition(";")
         if kind == "n":
+            silent_s[client] = (now_ms - int(written_ms)) / 1000.0
             for pair in rest.split(","):
                 node, _, number = pair.rpartition("=")
                 notices[Posting(client, node)] = int(number)
         elif kind == "a":
             flushed[client] = int(rest)
-    return Board(notices, flushed, int(table.get("gen", "0")))
+    return Board(notices, silent_s, flushed, int(table.get("gen", "0")))
 
 
 def _call(script: Script, keys: tuple[str, ...], args: tuple[Argument, ...]) -> Call:

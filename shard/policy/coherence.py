@@ -12,7 +12,8 @@ others, from memory, what should be gone: it was frozen, or only our way to it i
   reads from the node any more. That is once an outage: while the notice stands, later deletes of
   the same client are covered by it and don't wait.
 - A node acknowledges a notice only by being *flushed*: by the deleter when it reaches it, or by any
-  other client once nobody has renewed the notice for ``NOTICE_TTL_S`` (the deleter has died).
+  other client once nobody has renewed the notice for ``NOTICE_TTL_S`` (the deleter has died). A
+  notice stays on its boards until then, so clients that come later know it too.
 
 **Invariant.** When a delete has returned, each candidate of its keys has executed it, or has been
 flushed since, or is barred in the eyes of everybody who shares a live board with the deleter.
@@ -49,12 +50,14 @@ class Board:
     """What one look at a node showed.
 
     Args:
-        notices: Posting -> number; of all clients.
+        notices: Posting -> number; of all clients, those that have died included.
+        silent_s: Client -> seconds since it last renewed its notices here.
         flushed: Client -> number of its last notice that this node was flushed for.
         generation: Flushes so far.
     """
 
     notices: Mapping[Posting, int]
+    silent_s: Mapping[str, float]
     flushed: Mapping[str, int]
     generation: int = 0
 
@@ -75,7 +78,7 @@ class _Seen:
     """What we know of one node: the last look, and notices against it not yet acknowledged."""
 
     looked_s: float = float("-inf")
-    board: Board = field(default_factory=lambda: Board({}, {}))
+    board: Board = field(default_factory=lambda: Board({}, {}, {}))
     owed: dict[str, int] = field(default_factory=dict)
     absent_s: dict[str, float] = field(default_factory=dict)
 
@@ -218,14 +221,17 @@ class Coherence:
         return {name for name in self._seen if name != node and name not in dead}
 
     def _note_absence(self, node: str, seen: _Seen, now_s: float, dead: Collection[str]) -> None:
-        """Note since when nobody has renewed what a node still owes."""
+        """Note since when no board shows that somebody renews what a node still owes."""
         boards = self._boards(node, dead)
         for client in seen.owed:
-            posting = Posting(client, node)
-            if any(posting in self._seen[board].board.notices for board in boards):
+            if any(_is_renewed(self._seen[board].board, Posting(client, node)) for board in boards):
                 seen.absent_s.pop(client, None)
             else:
                 seen.absent_s.setdefault(client, now_s)
+
+
+def _is_renewed(board: Board, posting: Posting) -> bool:
+    return posting in board.notices and board.silent_s[posting.client] < NOTICE_TTL_S
 
 
 def _has_lapsed(bar: _Bar, now_s: float) -> bool:
