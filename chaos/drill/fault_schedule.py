@@ -103,8 +103,9 @@ class FaultSchedule:
         began_s = self._load.at_s
         self._expect_silence(window)
         await self._host.begin(fault)
-        # As long as it acts it is shown, though its end isn't known yet.
-        self._notes.faults[window.id] = window
+        # Shown from now on, though its end isn't known yet.
+        shown_to_s = began_s + AT_ONCE_BAND_S if window.fault.is_at_once else window.window.to_s
+        self._notes.faults[window.id] = replace(window, window=Window(began_s, shown_to_s))
         await self._load.sleep_until(window.window.to_s)
         proof = await self._host.end(fault.id)
         self._expect_answers(window)

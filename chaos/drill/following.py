@@ -65,15 +65,19 @@ async def look_at_protections(control: ControlClient, drill: Drill, arm: Arm, no
 
 
 async def run_commands(drill: Drill, arm: Arm, load: LoadProcess, notes: Notes) -> None:
-    """Run the commands that hypotheses ask for, some seconds into the first fault."""
+    """Run the commands that hypotheses ask for, some seconds into the first fault.
+
+    Again and again as long as another run fits in before the first fault ends: what a command does
+    afterwards proves nothing, and it would really be done.
+    """
     commands = dict.fromkeys(h.command for h in drill.hypotheses if h.command)
-    windows = [planned.window for planned in fault_windows(drill, arm)]
-    if not commands or not windows:
+    lasting = [w.window for w in fault_windows(drill, arm) if not w.fault.is_at_once]
+    if not commands or not lasting:
         return
-    await load.sleep_until(min(window.from_s for window in windows) + COMMAND_AFTER_S)
-    ends_s = max(window.to_s for window in windows)
-    for run in range(COMMAND_RUNS):
-        for command in commands:
-            if run and load.at_s > ends_s - COMMAND_AFTER_S:
-                return
-            notes.commands.append(await run_command(command))
+    ends_s = min(window.to_s for window in lasting)
+    await load.sleep_until(min(window.from_s for window in lasting) + COMMAND_AFTER_S)
+    for _ in range(COMMAND_RUNS):
+        began_s = load.at_s
+        notes.commands += [await run_command(command) for command in commands]
+        if load.at_s + 2 * (load.at_s - began_s) > ends_s:
+            return

@@ -107,6 +107,11 @@ def as_json(run: DrillRun) -> dict[str, Any]:
             for e in run.evidence
         ],
         "smallest_margin_sd": smallest_margin_sd(run),
+        "commands": [
+            {"arm": o.arm.name, **one._asdict()}
+            for o in run.outcomes
+            for one in o.arrivals.readings.commands
+        ],
         "not_back": list(run.not_back),
         "cores_used": {outcome.arm.name: outcome.cores_used for outcome in run.outcomes},
         "loop_lag_p99_ms": {o.arm.name: dict(o.lag_p99_ms) for o in run.outcomes},

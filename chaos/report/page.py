@@ -54,6 +54,7 @@ def render(run: Run) -> str:
         section("Arrivals by phase", *_phases(verdict)),
         section("Policies of each arm", *_policies(run)),
         section("Faults and their proof", *_faults(verdict)),
+        section("Commands", *_commands(verdict)),
         section("One request, hop by hop", *_request(run)),
         section("Machine and versions", *_machine(run)),
         section("Replay", *_replay(verdict)),
@@ -199,6 +200,15 @@ def _when(fault: Mapping[str, Any]) -> str:
     if "from_s" not in fault:
         return ""
     return f"{float(fault['from_s']):.3g} to {float(fault['to_s']):.3g} s"
+
+
+def _commands(verdict: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [one["arm"], f"squall {one['command']}", round(one["seconds"], 2), one["exit_code"]]
+        for one in verdict.get("commands") or ()
+    ]
+    head = ["arm", "command", "seconds", "exit code"]
+    return [table(head, rows, "run 3 s into the first fault")] if rows else []
 
 
 def _request(run: Run) -> list[str]:
