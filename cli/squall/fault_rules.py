@@ -9,6 +9,7 @@ import msgspec
 from chaos import lab as labs
 from faults.rule import FaultRule, LinkTarget
 from faults.wire.links import LINKS_VARIABLE, find_link, parse_links
+from faults.wire.own import own_links, own_servers
 from kit.control import ControlClient
 from kit.entries import Overlay
 from kit.errors import ConfigError, LabEnvironmentError
@@ -103,10 +104,12 @@ async def _link_targets(client: ControlClient, target: LinkTarget) -> list[str]:
     services = labs.load_lab().topology().services
     if LINKS not in services:
         raise LabEnvironmentError(f"this lab has no service {LINKS}, so its links can't be cut")
-    link = find_link(target, parse_links(services[LINKS].environment[LINKS_VARIABLE]))
+    own = {field: entry for field, (entry, _) in live_entries(await client.read()).items()}
+    declared = parse_links(services[LINKS].environment[LINKS_VARIABLE])
+    link = find_link(target, (*declared, *own_links(own)))
     nodes = {name for name in services if name.startswith(f"{link.server}-")}
     replicas = set(services[link.server].instances) if link.server in services else set()
-    servers = {link.server, *nodes, *replicas}
+    servers = {link.server, *nodes, *replicas, *(one.name for one in own_servers(own))}
     if target.server not in servers:
         known = {f"link:{link.client}>{name}" for name in servers}
         asked = f"link:{target.client}>{target.server}"

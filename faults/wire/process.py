@@ -23,6 +23,7 @@ from faults.wire.links import (
     servers_of,
 )
 from faults.wire.overrides import Overrides
+from faults.wire.own import own_links, own_servers
 from faults.wire.ports import PortRange
 from faults.wire.proof import WireProofs
 from kit.node import Node
@@ -48,10 +49,11 @@ class LinksProcess:
         text = os.environ.get(LINKS_VARIABLE, "") if links_text is None else links_text
         self._node = node
         self._nodes = _nodes(node)
+        self._declared = parse_links(text)
         self._aliases: dict[Address, Address] = {}
         self._announcing: set[asyncio.Task[None]] = set()
         self.overrides = Overrides(
-            parse_links(text),
+            self._declared,
             lambda: node.host,
             PortRange(node.settings.bind_host),
             WireProofs(),
@@ -83,8 +85,13 @@ class LinksProcess:
         """Bring the proxies in line with what is known now; does nothing when they are."""
         node = self._node
         if not node.lifecycle.is_stopping:
+            own = node.state.entries
+            self.overrides.links = (*self._declared, *own_links(own))
             self.overrides.apply(
-                node.state.faults, node.directory.members(), self._nodes, self._aliases
+                node.state.faults,
+                node.directory.members(),
+                [*self._nodes, *own_servers(own)],
+                self._aliases,
             )
 
     def proofs(self) -> dict[str, dict[str, Any]]:
