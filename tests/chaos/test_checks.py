@@ -64,6 +64,9 @@ def test_a_second_lab_gets_the_next_network(monkeypatch: pytest.MonkeyPatch) -> 
         assert choose_network(NETWORKS[0]) == NETWORKS[1]
         assert choose_network(NETWORKS[4]) == NETWORKS[4]
 
+    with socket.create_server((f"{NETWORKS[0]}.2", port)):  # a lab whose control is dead just now
+        assert choose_network() == NETWORKS[1]
+
 
 def test_what_is_missing_is_an_error_that_names_it() -> None:
     """Warnings pass; the missing one is told with its remedy."""
