@@ -41,6 +41,15 @@ def rename(path: str, title: str, headers: dict[str, str]) -> Answer:
     return ask(PORT, "PATCH", path, body={"title": title}, headers=headers)
 
 
+def rename_in_an_outage(path: str, title: str, headers: dict[str, str]) -> None:
+    """PATCH as a client does that may be answered 504: with a key, until it is answered 200.
+
+    A replica's first write of an outage takes most of the route's budget.
+    """
+    keyed = {**headers, "idempotency-key": uuid.uuid4().hex}
+    wait_until(lambda: rename(path, title, keyed).status == 200, limit_s=20)
+
+
 @contextmanager
 def readers(lab: Lab, paths: list[str]) -> Iterator[list[int]]:
     """Read these paths in turn, from several threads, for the length of a with block."""
@@ -136,7 +145,7 @@ def test_losing_a_cache_node_fails_no_read(
         try:
             hit = len(statuses)
             wait_until(lambda: len(statuses) > hit + 200, limit_s=30)
-            assert rename(path, "while it is away", headers).status == 200
+            rename_in_an_outage(path, "while it is away", headers)
             assert {lab.get(path).json["video"]["title"] for _ in range(12)} == {"while it is away"}
         finally:
             driver({"kill": "start", "pause": "resume"}[verb], "cache-2.1")
@@ -154,7 +163,7 @@ def test_with_no_cache_at_all_the_lab_goes_on(lab: Lab, driver: Callable[[str, s
         driver("stop", node)
     try:
         assert {lab.get(f"/v1/videos/{number}").status for number in range(1, 21)} == {200}
-        assert rename(path, "without", headers).status == 200
+        rename_in_an_outage(path, "without", headers)
         answer = lab.get(path)
         assert (answer.json["video"]["title"], lookup(answer)) == ("without", "miss")
     finally:
