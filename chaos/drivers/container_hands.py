@@ -13,13 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from chaos.drivers.labelled import (
-    LabelledContainers,
-    engine_errors,
-    instance_of,
-    memory_bytes,
-    usage,
-)
+from chaos.drivers.container_usage import Usage, usage
+from chaos.drivers.labelled import LabelledContainers, engine_errors, instance_of
 from chaos.keeper.look import Look, State
 from kit.errors import LabEnvironmentError
 
@@ -113,15 +108,14 @@ class ContainerHands:
 def _look(container: Any, *, with_usage: bool) -> Look:
     state, host = container.attrs["State"], container.attrs["HostConfig"]
     is_up = container.status in LIVE
-    figures = usage(container) if with_usage and is_up else None
-    cpu = figures["cpu_stats"] if figures is not None else {}
+    used = usage(container) if with_usage and is_up else Usage(0.0, 0.0, 0)
     return Look(
         _state(container.status),
         incarnation=f"process {state['Pid']}" if is_up else "",
         exit_code=state["ExitCode"],
-        cpu_s=cpu.get("cpu_usage", {}).get("total_usage", 0) / NANO,
-        held_s=cpu.get("throttling_data", {}).get("throttled_time", 0) / NANO,
-        memory_bytes=memory_bytes(figures) if figures is not None else 0,
+        cpu_s=used.cpu_s,
+        held_s=used.held_s,
+        memory_bytes=used.memory_bytes,
         limits={
             "memory": host["Memory"],
             "swap": host["MemorySwap"],

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from chaos.compose import Topology
+from chaos.drivers.container_usage import usage
 from chaos.drivers.contract import (
     DEFAULT_LEASE_S,
     Capability,
@@ -30,12 +31,10 @@ from chaos.drivers.labelled import (
     LabelledContainers,
     engine_errors,
     instance_of,
-    memory_bytes,
     service_of,
-    usage,
 )
 from chaos.keeper.commands import KeeperClient
-from chaos.keeper.launch import ask_keeper, recall
+from chaos.keeper.launch import ask_keeper, recall, see_to_keeper
 from chaos.lab import ROOT, STATE_FOLDER
 
 PARALLEL_COUNT = 8
@@ -71,7 +70,8 @@ class ContainerDriver:
         return capabilities_of(self._topology.services)
 
     def instances(self) -> Sequence[InstanceStatus]:
-        """See `Driver.instances`."""
+        """See `Driver.instances`; a keeper that was killed is replaced by whoever looks."""
+        see_to_keeper(self._folder, self._project)
         return [self._status(container) for container in self._containers()]
 
     def start(self, target: str) -> None:
@@ -189,4 +189,4 @@ def _seconds_since(text: str) -> float:
 
 
 def _memory(container: Any) -> int:
-    return memory_bytes(usage(container))
+    return usage(container).memory_bytes

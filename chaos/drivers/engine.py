@@ -79,9 +79,10 @@ def run_compose(root: Path, arguments: Sequence[str], environment: Mapping[str, 
     command = [*require_compose(), "--project-directory", str(root), *arguments]
     if "down" in arguments:
         from chaos.keeper.launch import finish_keeper
+        from chaos.lab import STATE_FOLDER
 
         # Compose can't end a frozen container, and a keeper would start a new lab's instances.
-        finish_keeper(root / ".squall", PROJECT)
+        finish_keeper(root / STATE_FOLDER, PROJECT)
     done = subprocess.run(  # noqa: S603 - our own arguments
         command,
         cwd=root,

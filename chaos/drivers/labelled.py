@@ -5,7 +5,7 @@ Source: the Engine API 1.41 (engine 20.10), through the ``docker`` library.
 Not handled: other projects of the same name on one engine.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cached_property
@@ -93,17 +93,3 @@ def service_of(container: Any) -> str:
 def instance_of(container: Any) -> str:
     """Return its name in the lab, e.g. ``video.2``."""
     return f"{service_of(container)}.{container.labels['com.docker.compose.container-number']}"
-
-
-def usage(container: Any) -> Mapping[str, Any]:
-    """Return the engine's statistics of one moment: ``memory_stats``, ``cpu_stats``."""
-    found: Mapping[str, Any] = container.client.api.stats(container.id, stream=False, one_shot=True)
-    return found
-
-
-def memory_bytes(figures: Mapping[str, Any]) -> int:
-    """Usage less inactive file cache, as ``docker stats`` counts (cgroup v1 and v2 names)."""
-    memory = figures["memory_stats"]
-    detail = memory.get("stats", {})
-    cache = detail.get("total_inactive_file", detail.get("inactive_file", 0))
-    return max(0, int(memory.get("usage", 0)) - int(cache))

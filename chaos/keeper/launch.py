@@ -71,6 +71,12 @@ def ask_keeper(folder: Path, project: str, do: str, **fields: Any) -> Any:
         time.sleep(POLL_S)
 
 
+def see_to_keeper(folder: Path, project: str) -> None:
+    """Start a keeper where one was killed and has left something to undo; cheap where not."""
+    if find_keeper(folder) is None and load_ledger(folder / LEDGER_FILE).standing():
+        _start(folder, project)
+
+
 def recall(folder: Path, project: str) -> Any:
     """Return what is known of host faults as dicts, without starting a keeper for nothing.
 

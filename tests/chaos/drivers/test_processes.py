@@ -187,7 +187,7 @@ def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
         assert len(pids) >= 3
         kill_supervisor(lab)
         wait_for("all gone", lambda: not any(is_alive(pid) for pid in pids))
-        assert find_supervisor(lab.state_folder) is None
+        wait_for("its lock is free", lambda: find_supervisor(lab.state_folder) is None)
 
         start_supervisor(tmp_path, lab.state_folder)
         wait_for("web serves again", lambda: fetch(port) != "")
