@@ -64,8 +64,9 @@ class CacheLink(Link):
         return connection
 
     async def _greet(self, connection: Connection) -> bool:
-        self.run = _field(await connection.send(_INFO_SERVER), b"run_id:")[:RUN_CHARS].decode()
-        return bool(self.run)
+        run = _field(await connection.send(_INFO_SERVER), b"run_id:")[:RUN_CHARS].decode()
+        self.run = run or self.run
+        return bool(run)  # -LOADING is no answer yet
 
 
 class CacheNode:
