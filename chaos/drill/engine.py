@@ -98,9 +98,9 @@ def run_drill(lab: Lab, drill: Drill, drill_text: str, options: Options) -> Dril
         )  # fmt: skip
         try:
             asyncio.run(_run(lab, driver, run, options))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):  # SIGINT, SIGTERM
             run.verdict = unreached("interrupted", "interrupted; everything is restored")
-            raise
+            raise KeyboardInterrupt from None
         except LabError as error:
             run.verdict = unreached("failed", str(error))
             raise

@@ -23,6 +23,7 @@ from chaos.drivers.contract import InstanceStatus
 from kit.control import FOREIGN_ERRORS
 from kit.errors import ConfigError, LabEnvironmentError
 from shard.form import read_nodes
+from shard.policy.topology import Address
 from shard.policy.view import Row, parse_row
 
 TIMEOUT_S = 0.5
@@ -87,14 +88,14 @@ async def ask_roles(nodes: Sequence[StoreNode]) -> dict[str, Row]:
         LabEnvironmentError: No node answers.
     """
     answers = await asyncio.gather(*(_ask(node) for node in nodes))
-    hosts = {_digits(node.host): node.name for node in nodes}
+    names = {Address(_digits(node.host), node.port): node.name for node in nodes}
     heard = {node.name: rows for node, rows in zip(nodes, answers, strict=True) if rows}
     if not heard:
         where = ", ".join(f"{node.host}:{node.port}" for node in nodes) or "no store node is known"
         raise LabEnvironmentError(f"the store's nodes don't answer from here ({where})")
     roles: dict[str, Row] = {}
     for rows in heard.values():
-        roles |= {hosts[r.address.host]: r for r in rows if r.address.host in hosts}
+        roles |= {names[r.address]: r for r in rows if r.address in names}
     return roles | {name: _own(rows) for name, rows in heard.items()}
 
 
