@@ -96,8 +96,12 @@ def test_restart_without_a_lab_is_no_wrong_name(
     squall: Squall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing runs, restart says so and exits 3, whatever the name."""
-    driver = SimpleNamespace(instances=list)
-    monkeypatch.setattr("chaos.lab.load_lab", lambda: SimpleNamespace(driver=lambda: driver))
+    lab = SimpleNamespace(
+        require_host=lambda what: None,
+        is_answering=lambda: False,
+        driver=lambda: SimpleNamespace(instances=list),
+    )
+    monkeypatch.setattr("chaos.lab.load_lab", lambda: lab)
     done = squall("restart", "video")
     assert done.code == 3
     assert "make up" in done.err

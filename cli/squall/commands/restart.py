@@ -31,9 +31,9 @@ def restart(
 
     lab = load_lab()
     lab.require_host(f"restart {target}")
-    meant = _meant(lab, target)
     if not (lab.is_answering() or lab.driver().instances()):
         raise LabEnvironmentError("the lab is not running: make up")
+    meant = _meant(lab, target)
     if lab.mode == "containers":
         from chaos.recreate import build_image
 
