@@ -311,3 +311,64 @@ CacheMachine.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 TestTheCachesPromise = CacheMachine.TestCase
+
+
+@pytest.fixture
+def outage() -> CacheMachine:
+    """Ann, cut off from cache-1, has deleted; her notice stands and her delete has returned."""
+    machine = CacheMachine()
+    machine.everybody_looks()
+    machine.begin_delete("ann", {"cache-1"}, loses_answer=False)
+    for _ in range(3):
+        machine.time_passes(0.3, {"ann", "bob"}, None)
+    machine.a_read_that_begins_now_is_not_past_a_delete()
+    assert len(machine.returned) == 1
+    return machine
+
+
+@pytest.mark.parametrize("answer", ["is late", "is lost"])
+def test_a_flush_whose_answer_is_missing_covers_no_later_delete(
+    outage: CacheMachine, answer: str
+) -> None:
+    """Ann is back and flushes, Bob sees it and fills; before Ann knows, she is cut off again."""
+    outage.rewire("ann", set())
+    outage.look_around("ann", answer)
+    outage.time_passes(0.01, {"bob"}, None)
+    outage.read_through("bob")
+    outage.begin_delete("ann", {"cache-1"}, loses_answer=False)
+    outage.a_read_that_begins_now_is_not_past_a_delete()
+
+    assert len(outage.under_way) == 1
+
+
+def test_a_notice_that_is_renewed_is_flushed_by_nobody_else(outage: CacheMachine) -> None:
+    """Bob reaches the node all the time; it stays out of use, so Ann's deletes may rely on it."""
+    for _ in range(20):
+        outage.time_passes(0.3, {"ann", "bob"}, None)
+        outage.read_through("bob")
+    outage.begin_delete("ann", set(), loses_answer=False)
+    outage.a_read_that_begins_now_is_not_past_a_delete()
+
+    assert len(outage.returned) == 2
+
+
+def test_a_deleter_that_was_away_begins_anew(outage: CacheMachine) -> None:
+    """Bob took Ann for dead, flushed the node and fills; her next delete waits again."""
+    for _ in range(12):
+        outage.time_passes(0.5, {"bob"}, None)
+        outage.read_through("bob")
+    assert outage.nodes["cache-1"].flushed == {"ann": 1}
+    outage.begin_delete("ann", set(), loses_answer=False)
+    outage.a_read_that_begins_now_is_not_past_a_delete()
+
+    assert len(outage.under_way) == 1
+
+
+def test_a_reader_that_sees_one_node_only_reads_none(outage: CacheMachine) -> None:
+    """Bob's looks at the boards are old, those at the barred node fresh."""
+    bob = Client("bob2", Coherence("bob2", NODES))
+    outage.clients["bob"] = bob
+    outage._look(bob, "cache-1", "comes")
+    outage.a_read_that_begins_now_is_not_past_a_delete()
+
+    assert not bob.coherence.may_read("cache-1", outage.now_s, bob.dead)
