@@ -1,4 +1,4 @@
-"""What switches and settings of the gateway change on the way to a service: tries, and their end."""
+"""What switches and settings of the gateway change on the way to a service: tries and their end."""
 
 import asyncio
 
