@@ -89,7 +89,7 @@ def readers(lab: Lab, paths: list[str]) -> Iterator[list[str]]:
 
 @pytest.fixture
 def limiter_off(lab: Lab) -> Iterator[None]:
-    """Refuse nothing for load: on a busy machine the limiter would, which says nothing of caches."""
+    """Refuse nothing for load: a busy machine's limiter would, which says nothing of caches."""
     lab.json("policy", "set", "limiter", "off")
     yield
     lab.json("policy", "reset", "limiter")
