@@ -85,13 +85,9 @@ class LinksProcess:
         """Bring the proxies in line with what is known now; does nothing when they are."""
         node = self._node
         if not node.lifecycle.is_stopping:
-            own = node.state.entries
-            self.overrides.links = (*self._declared, *own_links(own))
+            self.overrides.links = (*self._declared, *own_links(node.state.entries))
             self.overrides.apply(
-                node.state.faults,
-                node.directory.members(),
-                [*self._nodes, *own_servers(own)],
-                self._aliases,
+                node.state.faults, node.directory.members(), self._known_nodes(), self._aliases
             )
 
     def proofs(self) -> dict[str, dict[str, Any]]:
@@ -101,7 +97,11 @@ class LinksProcess:
     def servers(self, link: Link) -> Sequence[Server]:
         """Return the far ends of a link as they are known now."""
         target = LinkTarget(link.client, link.server)
-        return servers_of(target, link, self._node.directory.members(), self._nodes)
+        return servers_of(target, link, self._node.directory.members(), self._known_nodes())
+
+    def _known_nodes(self) -> list[Server]:
+        """Return whom no lease of a member tells of."""
+        return [*self._nodes, *own_servers(self._node.state.entries)]
 
     def _announce(self, via: dict[str, str]) -> None:
         self._node.set_via(via)

@@ -60,10 +60,9 @@ class ToxicsApi:
     """
 
     def __init__(self, node: Node, process: LinksProcess) -> None:
+        self._node = node
+        self._process = process
         self._rng: random.Random = node.rng
-        self._declared = {
-            str(link): DeclaredLink(link, node, process) for link in process.overrides.links
-        }
         self._free: dict[str, FreeProxy] = {}
         proxy, toxics = "/proxies/{proxy}", "/proxies/{proxy}/toxics"
         self.app = Starlette(
@@ -80,6 +79,12 @@ class ToxicsApi:
             ],
             exception_handlers={HTTPException: _on_http_exception},
         )  # fmt: skip
+
+    @property
+    def _declared(self) -> dict[str, DeclaredLink]:
+        """The links of now: a service of one's own may bring one."""
+        links = self._process.overrides.links
+        return {str(link): DeclaredLink(link, self._node, self._process) for link in links}
 
     def close(self) -> None:
         """End the free proxies."""

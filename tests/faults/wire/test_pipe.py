@@ -92,7 +92,7 @@ async def slices_stay_slices() -> None:
     async with proxied(toxic("slicer", bytes=10)) as made:
         reader, writer = await made.connect()
         writer.write(b"x" * 50)
-        sizes = []
+        sizes: list[int] = []
         while sum(sizes) < 50:
             sizes.append(len(await reader.read(1_000)))
         assert max(sizes) <= 20  # the reader may be late by one

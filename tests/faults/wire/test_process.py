@@ -1,124 +1,193 @@
 """The links process with a real control server: rules put proxies into paths and take them out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
-from faults.wire import overrides
-from faults.wire.process import LinksProcess
+from faults.wire import overrides, ports, process
+from faults.wire.links import Server
 from kit.control import ControlClient
-from kit.lifecycle import Lifecycle
-from kit.members import Member
 from kit.node import Node
 from tests.faults.wire.lab import server
-from tests.kit.lab import client_of, node_of, wait_until
-from tests.valkey import Valkey, start_valkey
+from tests.faults.wire.members import lease, links_of, member_of, rule
+from tests.kit.lab import wait_until
+from tests.valkey import Valkey
 
 pytestmark = pytest.mark.integration
 
-LINKS = "gateway>video video>store"
+
+def test_defaults_are_the_documented_ones() -> None:
+    """5 s of grace, a look a second, listeners below the range of outgoing connections."""
+    assert (overrides.CARRY_ON_S, process.LOOK_S, process.RESOLVE_EVERY_LOOKS) == (5.0, 1.0, 5)
+    assert (ports.FIRST_PORT, ports.LAST_PORT) == (15_000, 15_999)
+    assert ports.LAST_PORT < 32_768
 
 
-@pytest.fixture(scope="module")
-def shared_control() -> Iterator[Valkey]:
-    """One server for all tests of this file."""
-    with start_valkey() as found:
-        yield found
-
-
-@pytest.fixture
-async def control(shared_control: Valkey) -> AsyncIterator[ControlClient]:
-    """A client of an empty, settled control server."""
-    shared_control.cli("flushall")
-    async with client_of(shared_control) as client:
-        await client.read()
-        yield client
-
-
-@asynccontextmanager
-async def ready(node: Node, port: int = 0) -> AsyncIterator[Node]:
-    """Make a node ready, as if it served this port."""
-    node.port = port
-    serving = asyncio.create_task(node.lifecycle.serve(no_close))
-    try:
-        yield node
-    finally:
-        if not node.lifecycle.is_stopping:
-            node.lifecycle.request_stop()
-        await serving
-
-
-async def no_close(limit_s: float) -> None:
-    """Close nothing."""
-
-
-@asynccontextmanager
-async def links_of(control: Valkey) -> AsyncIterator[LinksProcess]:
-    """Run the links process."""
-    async with node_of(control, "links") as node, ready(node):
-        process = LinksProcess(node, LINKS)
-        running = asyncio.create_task(process.run())
-        try:
-            yield process
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-
-
-@pytest.fixture(autouse=True)
-def short_notice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has to notice a drain here."""
-    monkeypatch.setattr("kit.lifecycle.NOTICE_S", 0.0)
-    assert Lifecycle is not None
-
-
-def rule(kind: str, target: str = "link:gateway>video", **more: object) -> dict[str, object]:
-    """Make a rule whose id is its kind."""
-    return {"id": kind, "kind": kind, "target": target, **more}
-
-
-async def member(control: ControlClient, instance: str) -> Member:
-    """Return a member's lease."""
-    return next(each for each in await control.members() if each.instance == instance)
+def dialled(node: Node, service: str = "video") -> list[int]:
+    """Return the ports that a node would dial for a service."""
+    return [endpoint.port for endpoint in node.directory.endpoints(service)]
 
 
 async def test_a_rule_sends_clients_round_and_its_end_sends_them_back(
     control: ControlClient, shared_control: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client's endpoint is the listener while the rule stands, and bites; then it is not."""
+    """The endpoint is a listener while the rule stands, and it bites; then it is the server."""
     monkeypatch.setattr(overrides, "CARRY_ON_S", 0.2)
     async with (
         server() as port,
-        node_of(shared_control, "video") as video,
-        ready(video, port),
-        node_of(shared_control, "gateway") as gateway,
-        links_of(shared_control) as links,
+        member_of(shared_control, "video", port),
+        member_of(shared_control, "gateway") as gateway,
+        links_of(shared_control) as (_, links),
     ):
-        directory = gateway.directory
-        await wait_until(lambda: [e.port for e in directory.endpoints("video")] == [port])
-        await wait_until(lambda: len(links.overrides.links) == 2 and video.port == port)
+        await wait_until(lambda: dialled(gateway) == [port])
         version = await control.write({"fault/latency": rule("latency", params={"ms": 60.0})})
         assert (await control.wait_live(version)).is_complete
-        await wait_until(lambda: [e.port for e in directory.endpoints("video")] != [port])
-        endpoint = directory.endpoints("video")[0]
-        assert await echoes(endpoint.port) >= 0.06
-        proofs = await control.ask("faults", {}, targets=["links"])
-        assert proofs["links.1"]["latency"]["hits"] == 1
-        assert proofs["links.1"]["latency"]["delayed_ms"] == pytest.approx(60.0)
+        assert (await lease(control, "links.1")).via != {}  # in the lease that says so
+        await wait_until(lambda: dialled(gateway) != [port])
+        listener = dialled(gateway)[0]
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener)
+        assert await echoes(reader, writer) >= 0.06
+        proof = (await control.ask("faults", {}, targets=["links"]))["links.1"]["latency"]
+        assert (proof["hits"], proof["connections"], proof["bytes"]) == (1, 1, 5)
+        assert proof["delayed_ms"] == pytest.approx(60.0)
 
         await control.write({"fault/latency": None})
-        await wait_until(lambda: [e.port for e in directory.endpoints("video")] == [port])
-        lease = await member(control, "links.1")
-        assert lease.via == {}
+        await wait_until(lambda: dialled(gateway) == [port])
+        assert (await lease(control, "links.1")).via == {}
+        if links.overrides._proxies:  # carried on without the toxic, until nobody is left
+            assert await echoes(reader, writer) < 0.06
+        await wait_until(lambda: not links.overrides._proxies)
+        assert await reader.read() == b""
+        writer.close()
 
 
-async def echoes(port: int) -> float:
+async def echoes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> float:
     """Send a message and return the seconds until it is back."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     started_s = asyncio.get_running_loop().time()
     writer.write(b"hello")
     assert await reader.readexactly(5) == b"hello"
-    writer.close()
     return asyncio.get_running_loop().time() - started_s
+
+
+async def test_only_what_the_target_means_is_sent_round(
+    control: ControlClient, shared_control: Valkey
+) -> None:
+    """Of two replicas the second; a client of another service stays on the direct way."""
+    async with (
+        member_of(shared_control, "video", 21, 1),
+        member_of(shared_control, "video", 22, 2),
+        member_of(shared_control, "gateway") as gateway,
+        member_of(shared_control, "l7") as other,
+        links_of(shared_control),
+    ):
+        await wait_until(lambda: dialled(gateway) == dialled(other) == [21, 22])
+        await control.write({"fault/down": rule("down", "link:gateway>video.2")})
+        await wait_until(lambda: dialled(gateway) != [21, 22])
+        assert dialled(gateway)[0] == 21
+        assert dialled(other) == [21, 22]
+
+
+async def test_a_server_that_comes_later_is_sent_round_too(
+    control: ControlClient, shared_control: Valkey
+) -> None:
+    """Rule first, replica second; until then the proof says that nobody is known."""
+    async with (
+        member_of(shared_control, "gateway") as gateway,
+        links_of(shared_control) as (_, links),
+    ):
+        await control.write({"fault/down": rule("down")})
+        await wait_until(lambda: "down" in links.proofs())
+        assert links.proofs()["down"]["error"].startswith("video: nobody of that name")
+        async with member_of(shared_control, "video", 23):
+            await wait_until(lambda: dialled(gateway) not in ([], [23]))
+            assert "error" not in links.proofs()["down"]
+
+
+async def test_nodes_of_a_tier_are_named_by_their_order(
+    control: ControlClient, shared_control: Valkey
+) -> None:
+    """One of store-1 and store-2 is sent round, under its name and under its number."""
+    async with member_of(shared_control, "video") as video, links_of(shared_control) as (_, links):
+        links._nodes = [
+            Server("store-1", ("localhost", 7001)),
+            Server("store-2", ("localhost", 7002)),
+        ]
+        await links._learn_aliases()
+        await control.write({"fault/loading": rule("loading", "link:video>store-2")})
+        video.directory.on_dial_change(lambda: None)
+        await wait_until(lambda: video.directory.dial("localhost", 7002) != ("localhost", 7002))
+        listener = video.directory.dial("localhost", 7002)
+        assert video.directory.dial("127.0.0.1", 7002) == listener
+        assert video.directory.dial("localhost", 7001) == ("localhost", 7001)
+
+
+async def test_an_unknown_link_is_named_in_the_proof(
+    control: ControlClient, shared_control: Valkey
+) -> None:
+    """With the links that there are; other rules act."""
+    async with member_of(shared_control, "video", 24), links_of(shared_control) as (_, links):
+        await control.write(
+            {
+                "fault/slicer": rule("slicer", "link:gateway>vidoe", params={"bytes": 5}),
+                "fault/down": rule("down"),
+            }
+        )
+        await wait_until(lambda: len(links.proofs()) == 2 and bool(links.overrides._via))
+        assert links.proofs()["slicer"]["error"] == (
+            "no link 'gateway>vidoe' is declared: did you mean gateway>video?"
+        )
+        assert "error" not in links.proofs()["down"]
+
+
+async def test_a_reset_begins_the_proof_anew(
+    control: ControlClient, shared_control: Valkey
+) -> None:
+    """Hits of one arm aren't the next one's."""
+    async with (
+        server() as port,
+        member_of(shared_control, "video", port),
+        links_of(shared_control) as (_, links),
+    ):
+        await control.write({"fault/down": rule("down")})
+        await wait_until(lambda: bool(links.overrides._via))
+        address = next(iter(links.overrides._via.values()))
+        reader, writer = await asyncio.open_connection(*address.split(":"))
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        assert links.proofs()["down"]["hits"] == 1
+        await control.write({"reset": {"epoch": 1}})
+        await wait_until(lambda: links.proofs()["down"]["hits"] == 0)
+
+
+async def test_a_process_that_stops_names_no_way_round_any_more(
+    control: ControlClient, shared_control: Valkey
+) -> None:
+    """Clients are told with the same word that says it isn't ready."""
+    async with (
+        member_of(shared_control, "video", 25),
+        member_of(shared_control, "gateway") as gateway,
+        links_of(shared_control) as (node, links),
+    ):
+        await control.write({"fault/down": rule("down")})
+        await wait_until(lambda: dialled(gateway) not in ([], [25]))
+        node.lifecycle.request_stop()
+        await wait_until(lambda: dialled(gateway) == [25])
+        links.apply()
+        assert links.overrides._via == {}
+
+
+async def test_the_lease_holds_addresses_as_text(
+    control: ControlClient, shared_control: Valkey
+) -> None:
+    """``gateway>host:port`` to ``host:port``, as everybody reads it."""
+    async with member_of(shared_control, "video", 26), links_of(shared_control):
+        await control.write({"fault/down": rule("down")})
+        limit_s = asyncio.get_running_loop().time() + 10.0
+        while not (via := (await lease(control, "links.1")).via):
+            assert asyncio.get_running_loop().time() < limit_s
+        [(key, value)] = via.items()
+        assert key == "gateway>127.0.0.1:26"
+        assert value.startswith("127.0.0.1:15")
+        assert msgspec.json.decode(msgspec.json.encode(via)) == via

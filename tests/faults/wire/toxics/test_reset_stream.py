@@ -1,5 +1,7 @@
 """Streams that end in RST_STREAM: frame by frame, and with real gRPC on both sides."""
 
+from __future__ import annotations
+
 import asyncio
 import random
 from collections.abc import AsyncIterator
@@ -140,7 +142,7 @@ def identity(message: bytes) -> bytes:
     return message
 
 
-async def echo(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+async def echo(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
     """Answer with the request, in headers and trailers too, so that HPACK's table fills."""
     tag = request[:8].decode()
     await context.send_initial_metadata((("x-request", tag), (f"x-{tag}", "first")))
@@ -148,7 +150,7 @@ async def echo(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
     return request
 
 
-async def plain_echo(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+async def plain_echo(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
     """Answer in one go, so that the body is on its way when the reset is."""
     return request
 

@@ -6,7 +6,17 @@ from faults.kinds import LINK_KINDS
 from faults.wire.piece import Signal
 from faults.wire.toxics import bandwidth
 from faults.wire.toxics.registry import MESSAGE_KINDS, PROTOCOL_KINDS, TOXICS
-from tests.faults.wire.drive import DOWN, UP, data, drain, exchange_with, flow, signals, times
+from tests.faults.wire.drive import (
+    DOWN,
+    UP,
+    Timeline,
+    data,
+    drain,
+    exchange_with,
+    flow,
+    signals,
+    times,
+)
 from tests.faults.wire.lab import toxic
 
 pytestmark = pytest.mark.unit
@@ -62,7 +72,12 @@ def test_an_idle_line_with_bandwidth_needs_a_second_for_its_rate() -> None:
 
 def test_a_busy_line_with_bandwidth_queues() -> None:
     """What comes while the line is busy is behind; after a pause the line is free again."""
-    feeds = [(0.0, b"x" * 1_000), (0.0, b"y" * 1_000), (5.0, b"z" * 1_000), (5.0, Signal.END)]
+    feeds: Timeline = [
+        (0.0, b"x" * 1_000),
+        (0.0, b"y" * 1_000),
+        (5.0, b"z" * 1_000),
+        (5.0, Signal.END),
+    ]
     left = flow(exchange_with(toxic("bandwidth", kbps=1)), feeds)
     assert data(left) == b"x" * 1_000 + b"y" * 1_000 + b"z" * 1_000
     assert times(left)[-2:] == [6.0, 6.0]
