@@ -10,15 +10,28 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from chaos.drivers.contract import Driver
 from chaos.drivers.host_fault import HostFault, HostProof
 from kit.errors import LabError
 
 LEASE_S = 3.0  # drills.md R8
 RENEW_EVERY_S = 1.0  # a third of the lease: two renewals may fail
 JOIN_LIMIT_S = 2.0
+
+
+class Hands(Protocol):
+    """The part of a driver that a drill acts through; see ``chaos.drivers.contract.Driver``."""
+
+    def begin(self, fault: HostFault, *, lease_s: float) -> None:
+        """Do it."""
+
+    def renew(self, fault_ids: Sequence[str], *, lease_s: float) -> None:
+        """Let faults act so many seconds more."""
+
+    def end(self, fault_id: str) -> HostProof:
+        """Undo it and tell what was seen."""
 
 
 class HostLease:
@@ -31,9 +44,9 @@ class HostLease:
     A context manager: leaving undoes what still acts.
     """
 
-    def __init__(self, driver: Callable[[], Driver]) -> None:
+    def __init__(self, driver: Callable[[], Hands]) -> None:
         self._make_driver = driver
-        self._driver: Driver | None = None
+        self._driver: Hands | None = None
         self._acting: dict[str, float] = {}  # id to when it was last renewed
         self._longest_gap_s = 0.0
         self._stop = threading.Event()
@@ -88,13 +101,13 @@ class HostLease:
         finally:
             self._acting.pop(fault_id, None)
 
-    def _driver_for_acting(self) -> Driver:
+    def _driver_for_acting(self) -> Hands:
         if self._driver is None:
             self._driver = self._make_driver()
         return self._driver
 
     def _renew(self) -> None:
-        driver: Driver | None = None
+        driver: Hands | None = None
         while not self._stop.wait(RENEW_EVERY_S):
             acting = list(self._acting)
             if not acting:

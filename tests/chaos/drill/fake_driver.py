@@ -63,14 +63,12 @@ class FakeDriver:
     def host_faults(self) -> Sequence[HostProof]:
         return self.standing
 
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"the engine has no business with {name}")
 
-
+@dataclass(frozen=True)
 class DrivenLab(Lab):
     """A lab with a driver of a test's own."""
 
-    __slots__ = ("fake",)
+    fake: Any = None
 
     def driver(self) -> Any:
         return self.fake
@@ -78,9 +76,7 @@ class DrivenLab(Lab):
 
 def driven(lab: Lab, driver: FakeDriver) -> DrivenLab:
     """Give a lab that driver."""
-    copy = DrivenLab(lab.root, lab.mode, lab.ports, lab.network)
-    object.__setattr__(copy, "fake", driver)
-    return copy
+    return DrivenLab(lab.root, lab.mode, lab.ports, lab.network, fake=driver)
 
 
 def proof(fault_id: str, *, is_over: bool = False, **changes: Any) -> HostProof:

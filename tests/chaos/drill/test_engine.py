@@ -19,14 +19,17 @@ from chaos.drill.engine import Options, run_drill
 from chaos.drill.lease import OverlayLease
 from chaos.drill.preconditions import check_machine
 from chaos.drill.report import as_json, as_markdown, as_text
+from chaos.drivers.contract import Capability
+from chaos.drivers.host_fault import HostFault
 from chaos.lab import Lab, LabPorts
 from kit.control import ControlClient
 from kit.errors import ConfigError, LabEnvironmentError
 from kit.members import Member
 from tests.chaos.drill.build import drill
+from tests.chaos.drill.fake_driver import FakeDriver, driven, proof
 from tests.e2e.wait import wait_until
 from tests.ports import free_port
-from tests.valkey import Valkey, start_valkey
+from tests.valkey import Valkey, launch, start_valkey
 
 pytestmark = pytest.mark.integration
 
@@ -166,6 +169,82 @@ def test_fault_that_bites_is_proved_and_one_that_doesnt_is_inconclusive(rig: Rig
     assert unbitten["proof"]["hits"] == 0
     assert data["hypotheses"][0]["held"]
     assert done.verdict.exit_code == 4
+
+
+CALM: dict[str, Any] = {
+    **SMALL,
+    "load": {
+        **SMALL["load"],
+        "phases": [{**phase, "rates": {"list": 10}} for phase in PHASES],
+    },
+    "hypotheses": [{"name": "failed", "metric": "failed_count", "bound": "<= 30"}],
+    "control": {"off": ["limiter"], "refutes": ["failed"]},
+}
+
+
+def test_host_faults_act_in_their_windows_and_are_proved(rig: Rig) -> None:
+    """Control is killed in both arms, and neither engine nor verdict minds; no id comes twice."""
+    folder = rig.control.folder
+
+    def revive(fault: HostFault) -> None:
+        rig.control = launch(rig.control.port, folder=folder)
+
+    driver = FakeDriver(act=lambda fault: rig.control.stop(), undo=revive)
+    faults = [{"kind": "kill", "on": "control", "at": 0.5, "for": 1.0}]
+    try:
+        done = run_drill(
+            driven(rig.lab, driver), drill(**CALM, faults=faults), "", Options(live=False)
+        )
+    finally:
+        rig.control.stop()
+
+    data = as_json(done)
+    assert [reason["check"] for reason in data["reasons"]] == ["control_held"]
+    (main,), (control,) = data["faults"], data["control"]["faults"]
+    assert main["words"] == "kill on control"
+    assert 1.9 < main["from_s"] < main["to_s"] < 4.5
+    assert main["proof"]["hits"] == control["proof"]["hits"] == 1
+    assert len(driver.ended) == len(set(driver.begun)) == 2
+    assert data["not_back"] == []
+
+
+def test_host_fault_that_nobody_saw_act_is_inconclusive(rig: Rig) -> None:
+    """Hits are observed, never assumed."""
+    driver = FakeDriver(hits=0)
+    faults = [{"kind": "pause", "on": "video.1", "for": 1}]
+    options = Options(with_control=False, live=False)
+
+    done = run_drill(driven(rig.lab, driver), drill(**CALM, faults=faults), "", options)
+
+    assert [reason.check for reason in done.verdict.reasons] == ["no_proof"]
+    assert driver.ended == list(driver.begun)
+
+
+@pytest.mark.parametrize(
+    ("driver", "message"),
+    [
+        (FakeDriver(capabilities=frozenset()), "tiny can't be run here"),
+        (FakeDriver(capabilities=frozenset({Capability.KILL})), "cannot pause; it can kill"),
+        (FakeDriver(standing=[proof("mine")]), r"a fault acts already: pause on video.1 \(mine\)"),
+    ],
+)
+def test_drill_is_refused_up_front(tmp_path: Path, driver: FakeDriver, message: str) -> None:
+    """Exit code 3 names what is missing; no lab is even asked."""
+    lab = driven(Lab(tmp_path, "processes", LabPorts(1, 2, 3, 4)), driver)
+    faults = [{"kind": "pause", "on": "video.1", "for": 1}]
+
+    with pytest.raises(LabEnvironmentError, match=message) as caught:
+        run_drill(lab, drill(**CALM, faults=faults), "", Options(live=False))
+
+    assert caught.value.exit_code == 3
+
+
+def test_link_fault_without_links_is_refused_up_front(rig: Rig) -> None:
+    """Nobody there could carry it out."""
+    cut = {"kind": "cut", "on": "link:gateway>video", "for": 1}
+
+    with pytest.raises(LabEnvironmentError, match="it breaks a link, and this lab runs no links"):
+        run_drill(rig.lab, drill(**CALM, faults=[cut]), "", Options(live=False))
 
 
 def test_abort_condition_ends_the_run(rig: Rig) -> None:

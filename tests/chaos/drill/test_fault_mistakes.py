@@ -114,7 +114,7 @@ def test_faults_fit_into_their_phase(fault: str, message: str) -> None:
         ("metric: command_seconds", "command_seconds needs command"),
         ("metric: failed_count, command: status", "runs no command; command_seconds does"),
         ("metric: command_seconds, command: status, phase: recover", "3 s into the fault"),
-        ("metric: command_seconds, command: \"status 'x\"", "is no command line"),
+        ('metric: command_seconds, command: "status \'x"', "is no command line"),
         ("metric: wasted_shere", "did you mean wasted_share"),
     ],
 )
