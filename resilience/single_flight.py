@@ -53,8 +53,8 @@ class SingleFlight:
     """Share work between callers of one key; use it from one event loop.
 
     Args:
-        switches: Asked for ``single_flight``; off: every caller does its own work; in shadow
-            likewise, and ``would_join`` counts who would have waited for another's.
+        switches: Asked for ``single_flight``; off: every caller does its own work, and no deadline
+            is looked at; in shadow likewise, and ``would_join`` counts who would have waited.
         scope: What decisions are reported under, e.g. ``video.2``.
         observer: Hears of each caller that joined.
         clock: Monotonic seconds, as deadlines are.
@@ -103,12 +103,12 @@ class SingleFlight:
             DeadlineExpired: This caller's deadline passed; the work goes on for the others.
             BaseException: Whatever the work raises, to everybody who waits for it.
         """
-        timeout_s = self._timeout_s(key, deadline_s)
         mode = self._switches.mode(NAME)
         if mode is Mode.OFF:
             return await work()
         if mode is Mode.SHADOW:
             return await self._do_alone(key, work)
+        timeout_s = self._timeout_s(key, deadline_s)
         flight = self._to_join(key, fresh)
         if flight is None:
             self._led += 1
