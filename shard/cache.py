@@ -19,71 +19,28 @@ Not handled: one miss at the origin for many readers (``resilience.single_flight
 some 100 kB, which would delay what is pipelined behind them.
 """
 
-import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
-from typing import NamedTuple
 
 from hashing.bounded import DEFAULT_BALANCE_FACTOR, BoundedRing
-from resilience import context
 from shard.cache_delete import DELETE_TIMEOUT_S, Deleter
-from shard.cache_node import CacheNode, Dial, directly
+from shard.cache_node import CacheNode
 from shard.cache_observer import SILENT_CACHE, CacheObserver
-from shard.cache_placement import Place, Placement
-from shard.cache_scripts import TOKEN_CHARS, Call, fill_call, get_call, is_unknown_script
+from shard.cache_placement import Placement
+from shard.cache_reader import DEFAULT_TIMEOUT_S, NOTHING, Hit, Miss, Reader, Token
+from shard.cache_scripts import TOKEN_CHARS
 from shard.cache_watch import Watch
-from shard.connection import Connection, Limits
-from shard.policy.attempt import Failure
-from shard.policy.coherence import STALE_BOUND_S, Coherence
+from shard.connection import Limits
+from shard.link import Dial, directly
+from shard.policy.coherence import Coherence
 from shard.policy.topology import Address
-from shard.resp import Answer, is_plain
 
-DEFAULT_TIMEOUT_S = 0.05  # a get; a healthy one takes 0.2 ms, the origin some 10
-OVERFLOW_TTL_S = 1.0  # what a hot owner's neighbours keep
+__all__ = ["NOTHING", "CacheClient", "Hit", "Miss", "Token"]
+
 DEFAULT_LOAD_FLOOR = 1000.0  # gets a second and client below which no node counts as hot: 1 % of it
-TTL_JITTER_RATIO = 0.1  # +-10 %: what was filled together expires over a fifth of its life
 _LIMITS = Limits(reply_timeout_s=DELETE_TIMEOUT_S)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """The right to fill one key at one node, until somebody deletes the key."""
-
-    node: str
-    run: str
-    value: str
-    is_overflow: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A value, and how many seconds ago it was filled."""
-
-    value: bytes
-    age_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Miss:
-    """No value; ``token`` is None when no node can take one now."""
-
-    token: Token | None
-
-
-NOTHING = Miss(None)
-
-
-class _Asked(NamedTuple):
-    """A get on its way."""
-
-    place: Place
-    run: str
-    connection: Connection
-    call: Call
-    sent: "asyncio.Future[Answer]"
 
 
 class CacheClient:
@@ -98,6 +55,7 @@ class CacheClient:
         dial: Says where to connect for a node's address; see ``redial``.
         rng: Jitter; seed it for tests.
         clock: Monotonic seconds.
+        limits: Of each connection.
 
     Raises:
         ValueError: When there is no node, or one is listed twice.
@@ -125,7 +83,6 @@ class CacheClient:
         self._rng = rng or Random()
         self._clock = clock
         self._observer = observer
-        self._timeout_s = timeout_s
         ring = BoundedRing(names, balance_factor=balance_factor)
         self._nodes = {
             name: CacheNode(
@@ -147,9 +104,14 @@ class CacheClient:
             observer=observer,
             clock=clock,
         )
-        self._token_count = 0
-        self._off_count = 0
-        self._overflow_count = 0
+        self._reader = Reader(
+            self._placement,
+            self._nodes,
+            self._coherence.client,
+            self._rng,
+            timeout_s=timeout_s,
+            clock=clock,
+        )
 
     def __repr__(self) -> str:
         return f"<CacheClient {', '.join(map(repr, self._nodes.values()))}>"
@@ -168,8 +130,8 @@ class CacheClient:
     def redial(self) -> None:
         """Connect anew, by the way that ``dial`` says now."""
         for node in self._nodes.values():
-            if node.link.connection is not None:
-                node.link.connection.close()
+            node.redial()
+        self._watch.hurry()
 
     async def get(self, key: str, *, deadline_s: float | None = None) -> Hit | Miss:
         """Read a key. Never an error, never longer than the timeout.
@@ -184,15 +146,9 @@ class CacheClient:
         self, keys: Sequence[str], *, deadline_s: float | None = None
     ) -> list[Hit | Miss]:
         """Read keys, all at once; answers in their order."""
-        now_s = self._clock()
-        until_s = now_s + self._timeout_s
-        limit_s = deadline_s if deadline_s is not None else _context_deadline_s()
-        is_ours = limit_s is None or until_s <= limit_s  # else being late isn't the node's fault
-        if limit_s is not None:
-            until_s = min(until_s, limit_s)
-        asked = [await self._ask(key, until_s) for key in keys]
-        answers = [await self._take(each, until_s, is_ours) for each in asked]
-        duration_s = self._clock() - now_s
+        began_s = self._clock()
+        answers = await self._reader.get_many(keys, deadline_s)
+        duration_s = self._clock() - began_s
         for answer in answers:
             self._observer.on_operation("get", _name(answer), duration_s)
         return answers
@@ -211,7 +167,7 @@ class CacheClient:
             False when the key was deleted meanwhile, or its node can't take the value.
         """
         began_s = self._clock()
-        result = await self._fill(miss.token, key, value, ttl_s) if miss.token else "off"
+        result = await self._reader.fill(miss.token, key, value, ttl_s)
         self._observer.on_operation("fill", result, self._clock() - began_s)
         return result == "stored"
 
@@ -232,69 +188,11 @@ class CacheClient:
             "nodes": {name: self._snapshot_node(node) for name, node in self._nodes.items()},
             "hits": sum(node.hit_count for node in self._nodes.values()),
             "misses": sum(node.miss_count for node in self._nodes.values()),
-            "off": self._off_count,
-            "overflows": self._overflow_count,
+            "off": self._reader.off_count,
+            "overflows": self._reader.overflow_count,
             "looks": self._watch.round_count,
             "deletes": dict(self._deleter.counts),
         }
-
-    async def _ask(self, key: str, until_s: float) -> _Asked | None:
-        """Send a get to the key's node of this moment; None when there is none."""
-        while (now_s := self._clock()) < until_s:
-            place = self._placement.place(key, now_s)
-            if place is None:
-                return None
-            node = place.node
-            connection = await node.open(until_s)
-            if connection is not None:
-                node.load.add(now_s)
-                self._overflow_count += place.is_overflow
-                call = get_call(node.entry(key), self._new_token())
-                sent = connection.send(call.by_digest(), until_s)
-                return _Asked(place, node.link.run, connection, call, sent)
-            if node.is_up:  # still connecting, and our time is up
-                return None
-        return None
-
-    async def _take(self, asked: _Asked | None, until_s: float, is_ours: bool) -> Hit | Miss:
-        """Wait for a get's answer."""
-        if asked is None:
-            self._off_count += 1
-            return NOTHING
-        node = asked.place.node
-        answer = await asked.sent
-        if is_unknown_script(answer):
-            answer = await asked.connection.send(asked.call.by_source(), until_s)
-        if is_ours or is_plain(answer):
-            node.judge(answer)
-        match answer:
-            case [1, int(age_ms), bytes(value)]:
-                node.hit_count += 1
-                return Hit(value, max(0, age_ms) / 1000.0)
-            case [0, bytes(token)]:
-                node.miss_count += 1
-                return Miss(Token(node.name, asked.run, token.decode(), asked.place.is_overflow))
-            case _:
-                self._off_count += 1
-                return NOTHING
-
-    async def _fill(self, token: Token, key: str, value: bytes, ttl_s: float) -> str:
-        node = self._nodes[token.node]
-        connection = node.link.connection
-        if connection is None or not node.is_up or node.link.run != token.run:
-            return "off"
-        spread = self._rng.uniform(1.0 - TTL_JITTER_RATIO, 1.0 + TTL_JITTER_RATIO)
-        longest_s = OVERFLOW_TTL_S if token.is_overflow else STALE_BOUND_S
-        call = fill_call(node.entry(key), token.value, value, min(ttl_s * spread, longest_s))
-        answer = await node.run(connection, call, self._clock() + self._timeout_s)
-        if isinstance(answer, Failure):
-            node.judge(answer)
-            return "off"
-        return "stored" if answer == 1 else "refused"
-
-    def _new_token(self) -> str:
-        self._token_count += 1
-        return f"{self._coherence.client}{self._token_count:012x}"
 
     def _snapshot_node(self, node: CacheNode) -> Mapping[str, object]:
         now_s = self._clock()
@@ -319,11 +217,6 @@ class CacheClient:
             return "barred"
         is_read = self._coherence.may_read(node.name, now_s, self._watch.dead)
         return "up" if is_read else "unread"
-
-
-def _context_deadline_s() -> float | None:
-    current = context.current()
-    return None if current is None else current.deadline_s
 
 
 def _name(answer: Hit | Miss) -> str:

@@ -5,23 +5,19 @@ changes, and every key on that connection begins with it. A connection doesn't o
 was made to, so nothing from an earlier life is ever read, whatever a node brings back from a disk.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import TypeAlias
 
 from shard.cache_observer import SILENT_CACHE, CacheObserver
 from shard.cache_scripts import Call, is_unknown_script
 from shard.connection import Connection, Limits
-from shard.link import Link
+from shard.link import Dial, Link, directly
 from shard.policy.attempt import Failure
 from shard.policy.ejection import Ejection
 from shard.policy.load import RecentLoad
 from shard.policy.topology import Address
 from shard.resp import Answer, is_plain, pack
-
-Dial: TypeAlias = Callable[[Address], Address]
 
 RUN_CHARS = 12  # 48 of a run id's 160 bits: two lives of one node don't share them
 STATISTICS_INTERVAL_S = 2.0
@@ -30,38 +26,10 @@ _INFO_SERVER = pack(("INFO", "server"))
 _INFO_STATS = pack(("INFO", "stats"))
 
 
-def directly(address: Address) -> Address:
-    """Go where the node is: the default way."""
-    return address
-
-
 class CacheLink(Link):
-    """A connection that knows which life of the node it leads to.
+    """A connection that knows which life of the node it leads to."""
 
-    Args:
-        dial: Says where to connect for an address; a fault may lie in between.
-    """
-
-    def __init__(
-        self,
-        address: Address,
-        limits: Limits,
-        rng: Random,
-        *,
-        dial: Dial = directly,
-        on_event: Callable[[Address, str], None] = lambda address, event: None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(address, limits, rng, on_event=on_event, clock=clock)
-        self.run = ""
-        self._way = dial
-
-    async def _dial(self) -> Connection:
-        host, port = self._way(self.address)
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(self._limits, on_lost=self._lost, clock=self._clock), host, port
-        )
-        return connection
+    run = ""
 
     async def _greet(self, connection: Connection) -> bool:
         run = _field(await connection.send(_INFO_SERVER), b"run_id:")[:RUN_CHARS].decode()
@@ -77,7 +45,7 @@ class CacheNode:
         address: Where it listens.
         limits: Of its connection.
         rng: Jitter of reconnects.
-        dial: See ``CacheLink``.
+        dial: Says where to connect for the address; see ``redial``.
         observer: Hears of the connection and of ejections.
         clock: Monotonic seconds.
     """
@@ -123,6 +91,11 @@ class CacheNode:
         if connection is None:
             connection = await self.link.open(max(0.0, until_s - self._clock()))
         return connection
+
+    def redial(self) -> None:
+        """Take the way that ``dial`` says now; the old one's failures don't count against it."""
+        self.link.redial()
+        self.ejection.probe_now()
 
     async def run(self, connection: Connection, call: Call, until_s: float) -> Answer:
         """Run a script on a connection that ``open`` gave; it leaves in this turn of the loop."""

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from shard.policy.coherence import STALE_BOUND_S, Board, Posting
-from shard.resp import Answer, Argument, ReplyError, is_plain, pack
+from shard.resp import Answer, Argument, ReplyError, pack
 from shard.script import Script
 
 META_KEY = "squall:meta"
@@ -154,11 +154,17 @@ def is_unknown_script(answer: Answer) -> bool:
 
 def parse_board(answer: Answer) -> Board | None:
     """Read a look's answer; None when it isn't one."""
-    if not is_plain(answer) or not isinstance(answer, list):
+    if not isinstance(answer, list):
         return None
-    texts = [each.decode() for each in answer if isinstance(each, bytes)]
+    try:
+        return _board([each.decode() for each in answer])
+    except (AttributeError, ValueError):  # somebody else's data under our name
+        return None
+
+
+def _board(texts: list[str]) -> Board:
     table = dict(zip(texts[::2], texts[1::2], strict=True))
-    now_ms = int(table.get("beat", "0"))
+    now_ms = int(table["beat"]) if "beat" in table else 0
     notices: dict[Posting, int] = {}
     silent_s: dict[str, float] = {}
     flushed: dict[str, int] = {}

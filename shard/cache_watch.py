@@ -135,8 +135,10 @@ class Watch:
                 self._coherence.on_flushed(node.name, number)
             else:
                 self._coherence.on_flush_failed(node.name, self._clock())
+                return
         for client, orphan in self._coherence.orphans(node.name, self._clock()):
-            await self._flush(node, connection, client, orphan)
+            if not await self._flush(node, connection, client, orphan):
+                return
 
     async def _flush(
         self, node: CacheNode, connection: Connection, client: str, number: int

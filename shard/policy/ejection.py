@@ -90,6 +90,10 @@ class Ejection:
         """Whether an ejected node's time is up."""
         return not self.is_up and now_s >= self._until_s
 
+    def probe_now(self) -> None:
+        """Let the next probe come at once, since something has changed."""
+        self._until_s = float("-inf")
+
     def remaining_s(self, now_s: float) -> float:
         """Return how long it stays ejected, 0 when it is up or may be probed."""
         return 0.0 if self.is_up else max(0.0, self._until_s - now_s)

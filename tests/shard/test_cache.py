@@ -11,7 +11,7 @@ import pytest
 from hashing.bounded import BoundedRing
 from resilience import context
 from resilience.context import Context
-from shard import cache, cache_delete, cache_node, cache_watch
+from shard import cache, cache_delete, cache_node, cache_reader, cache_watch
 from shard.cache import NOTHING, CacheClient, Hit, Miss
 from shard.policy.topology import Address
 from tests.ports import free_port
@@ -72,10 +72,10 @@ async def client(make: Make) -> CacheClient:
 
 def test_the_defaults_are_documented() -> None:
     """50 ms for a get, 250 for a delete or a flush, a second of overflow, +-10 % of life."""
-    assert cache.DEFAULT_TIMEOUT_S == 0.05
+    assert cache_reader.DEFAULT_TIMEOUT_S == 0.05
     assert cache_delete.DELETE_TIMEOUT_S == cache_watch.FLUSH_TIMEOUT_S == 0.25
-    assert cache.OVERFLOW_TTL_S == 1.0
-    assert cache.TTL_JITTER_RATIO == 0.1
+    assert cache_reader.OVERFLOW_TTL_S == 1.0
+    assert cache_reader.TTL_JITTER_RATIO == 0.1
     assert cache.DEFAULT_LOAD_FLOOR == 1000.0
     assert (cache_node.RUN_CHARS, cache_node.STATISTICS_INTERVAL_S) == (12, 2.0)
 
@@ -246,25 +246,22 @@ async def test_a_node_that_begins_to_load_is_ejected_too(make: Make) -> None:
 
 
 async def test_it_dials_where_it_is_told(make: Make, nodes: CacheNodes) -> None:
-    """A way round that ends is left with redial; values stay where they are."""
-    elsewhere = [("127.0.0.1", free_port()) for _ in nodes.names]
-    real = dict(zip((Address(*each) for each in elsewhere), nodes.addresses, strict=True))
-    dialled: list[Address] = []
-
-    def dial(address: Address) -> Address:
-        dialled.append(address)
-        return Address(*real[address])
-
-    client = make(elsewhere, dial=dial)
+    """A way that leads nowhere is left with redial as soon as another one stands."""
+    ways: dict[Address, Address] = {}
+    client = make(dial=lambda address: ways.get(address, address))
     await client.connect()
     await until_up(client)
-    await put(client, "k", b"x")
-    first = len(dialled)
+    name = await put(client, "k", b"x")
+    address = Address(*nodes.addresses[nodes.names.index(name)])
+    ways[address] = Address("127.0.0.1", free_port())
     client.redial()
-    await until(lambda: len(dialled) >= first + 3)
-    await until_up(client)
+    await until_state(client, name, "ejected")
+    ways.clear()
+    client.redial()
+    await until_state(client, name, "up")
 
     assert isinstance(await client.get("k"), Hit)
+    assert node_of(client, name)["address"] == str(address)
 
 
 async def test_evictions_are_counted(

@@ -191,7 +191,17 @@ async def test_rows_older_than_any_value_are_swept(node: Node) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"no table", 7, None, ReplyError("LOADING the dataset is being loaded")]
+    "answer",
+    [
+        b"no table",
+        7,
+        None,
+        [b"beat"],
+        [b"beat", 7],
+        [b"n:ann", b"soon;cache-1=2"],
+        [b"a:ann", b"1;\xff"],
+        ReplyError("LOADING the dataset is being loaded"),
+    ],
 )
 def test_what_is_no_table_is_no_board(answer: Answer) -> None:
     """An error, or something else in the node's place, counts as a failed look."""
