@@ -1,9 +1,9 @@
 """The drill `metastable` in virtual time: the real station, retry plan and retry budget, no I/O.
 
-Requests arrive by a Poisson process at two gateways in turn. Each is a call with a deadline and up
-to four attempts of half a second; an attempt that runs out of its time is cancelled at the station,
-as the lab's switch ``cancellation`` has it, or left there. For a while the station takes twenty
-times as long. Nothing sleeps; a run of 50 s takes a few hundred milliseconds.
+Requests arrive at a constant pace, or by a Poisson process, at two gateways in turn. Each is a call
+with a deadline and up to four attempts of half a second; an attempt that runs out of its time is
+cancelled at the station, as the lab's switch ``cancellation`` has it, or left there. For a while
+the station takes twenty times as long. Nothing sleeps; a run of 50 s takes 50 ms.
 """
 
 import heapq
@@ -85,15 +85,19 @@ class MetastableModel:
         seed: Draws arrivals, service times and back-offs.
         retry_budget: The switch under test.
         cancellation: Whether an attempt that ran out of time frees its place at the station.
+        poisson: Whether arrivals come by chance; else evenly, as the drill sends them.
     """
 
-    def __init__(self, seed: int, *, retry_budget: Mode, cancellation: bool = True) -> None:
+    def __init__(
+        self, seed: int, *, retry_budget: Mode, cancellation: bool = True, poisson: bool = False
+    ) -> None:
         self._rng = random.Random(seed)
         self._station = StationSchedule(STATION, random.Random(seed + 1))
         self._budgets = [
             SwitchedBudget(RetryBudget(), lambda: retry_budget) for _ in range(GATEWAYS)
         ]
         self._cancels = cancellation
+        self._poisson = poisson
         self._events: list[tuple[float, int, Event]] = []
         self._number = 0
         self._now_s = 0.0
@@ -103,7 +107,7 @@ class MetastableModel:
 
     def run(self) -> Run:
         """Play steady state, fault and what follows; return what they showed."""
-        self._at(self._rng.expovariate(RATE_RPS), self._arrive)
+        self._at(self._gap_s(), self._arrive)
         while self._events:
             self._now_s, _, event = heapq.heappop(self._events)
             if self._now_s > STEADY_S + SLOW_S + AFTER_S + BUDGET_S:
@@ -115,10 +119,13 @@ class MetastableModel:
         self._number += 1
         heapq.heappush(self._events, (when_s, self._number, event))
 
+    def _gap_s(self) -> float:
+        return self._rng.expovariate(RATE_RPS) if self._poisson else 1.0 / RATE_RPS
+
     def _arrive(self, now_s: float) -> None:
         if now_s >= STEADY_S + SLOW_S + AFTER_S:
             return
-        self._at(now_s + self._rng.expovariate(RATE_RPS), self._arrive)
+        self._at(now_s + self._gap_s(), self._arrive)
         self.result.offered_s.append(now_s)
         budget = self._budgets[len(self.result.offered_s) % GATEWAYS]
         plan = RetryPlan(ATTEMPTS, budget, self._rng, idempotent=True, deadline_s=now_s + BUDGET_S)
