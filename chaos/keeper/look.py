@@ -30,6 +30,7 @@ class Look:
         memory_bytes: Resident; 0 when unknown.
         limits: What its driver must know to restore its limits; ``memory`` is the limit in force
             in bytes, 0 or less for none.
+        limit_of: What the memory limit counts where that isn't resident memory, for people.
     """
 
     state: State
@@ -39,6 +40,7 @@ class Look:
     held_s: float = 0.0
     memory_bytes: int = 0
     limits: Mapping[str, int] = field(default_factory=dict)
+    limit_of: str = ""
 
     @property
     def is_up(self) -> bool:
@@ -79,7 +81,10 @@ def tell(kind: str, before: Look, now: Look, seconds: float) -> str:
     if kind in ("kill", "stop"):
         return f"exit code {now.exit_code}" if now.state == "stopped" else now.state
     if kind == "restart":
-        return f"{before.incarnation} became {now.incarnation or now.state}"
+        has_ended = now.incarnation != before.incarnation
+        return f"{before.incarnation} " + (
+            f"became {now.incarnation or now.state}" if has_ended else "is ending"
+        )
     if kind == "pause":
         return now.state
     if kind == "cpu":
@@ -87,7 +92,7 @@ def tell(kind: str, before: Look, now: Look, seconds: float) -> str:
         rate = (now.cpu_s - start.cpu_s) / seconds if seconds > 0 else 0.0
         return f"used {rate:.2f} cores, held for {now.held_s - start.held_s:.1f} s"
     limit = _memory_limit(now)
-    said = f"limit {limit / MIB:.0f} MiB" if limit > 0 else "no limit"
+    said = f"limit {limit / MIB:.0f} MiB{now.limit_of}" if limit > 0 else "no limit"
     return f"{said}, resident {now.memory_bytes / MIB:.0f} MiB"
 
 

@@ -64,6 +64,7 @@ class ProcessHands:
             held_s=throttle.held_s if throttle is not None else 0.0,
             memory_bytes=resident_bytes(pids),
             limits={"memory": data_limit(pid)},
+            limit_of=" of data",
         )
 
     async def start(self, instance: str) -> None:

@@ -96,7 +96,7 @@ def test_limits_of_cpu_and_memory_bite_and_are_lifted(lab: Lab) -> None:
     wait_until(is_held, limit_s=30)
     ended = {one["kind"]: one["detail"] for one in lab.json("fault", "clear")["ended"]}
     assert "cores, held for" in ended["cpu"]
-    assert "MiB, resident" in ended["memory"]
+    assert ", resident" in ended["memory"]
     wait_until(lambda: back(lab, "video.3"), limit_s=READY_LIMIT_S)
 
 

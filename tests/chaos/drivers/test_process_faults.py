@@ -183,7 +183,7 @@ def test_a_memory_limit_is_read_back_and_restored(driver: Driver, started: tuple
 
     proof = driver.end(memory.id)
     assert proof.hits == 1
-    assert "MiB, resident" in proof.detail
+    assert "MiB of data, resident" in proof.detail
     assert data_limit(pid_of(lab, "stubborn.1")) == -1
 
 

@@ -18,7 +18,7 @@ DOWN = Look("stopped", exit_code=0)
         ("kill", Look("stopped", exit_code=0), False, "exit code 0"),
         ("kill", UP, False, "running"),
         ("stop", Look("stopped", exit_code=143), True, "exit code 143"),
-        ("restart", UP, False, "process 1 became process 1"),
+        ("restart", UP, False, "process 1 is ending"),
         ("restart", Look("running", "process 2"), True, "process 1 became process 2"),
         ("restart", DOWN, False, "process 1 became stopped"),
         ("pause", Look("paused", "process 1"), True, "paused"),
@@ -42,6 +42,12 @@ DOWN = Look("stopped", exit_code=0)
             Look("running", memory_bytes=30 * MIB, limits={"memory": 64 * MIB}),
             True,
             "limit 64 MiB, resident 30 MiB",
+        ),
+        (
+            "memory",
+            Look("running", limits={"memory": 96 * MIB}, limit_of=" of data"),
+            True,
+            "limit 96 MiB of data, resident 0 MiB",
         ),
     ],
 )
