@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,13 @@ from typing import Literal
 
 from chaos.drivers.engine import compose_command, engine_version
 from chaos.lab import Lab, Mode
+from chaos.platforms import (
+    OLDEST_COMPOSE,
+    OLDEST_ENGINE,
+    parse_version,
+    python_note,
+    this_platform,
+)
 from chaos.server_binary import find_server, read_version
 from chaos.supervisor.plan import DEFAULT_NETWORK, NETWORKS
 from kit.errors import LabEnvironmentError
@@ -60,7 +68,11 @@ def check_machine(lab: Lab, mode: Mode) -> list[Check]:
         lab: Whose ports are looked at; those that it holds itself are fine.
         mode: Which way.
     """
-    checks = [check_python(), check_cores(), check_memory(), check_disk(lab.root)]
+    checks = [
+        check_platform(mode), check_python(), check_cores(), check_memory(), check_disk(lab.root),
+    ]  # fmt: skip
+    if lab.inside:
+        return [*checks, check_control(lab)]
     if mode == "containers":
         checks += [check_engine(), check_compose()]
     else:
@@ -81,9 +93,30 @@ def require(checks: Sequence[Check]) -> None:
         )
 
 
+def check_platform(mode: Mode) -> Check:
+    """The row of README.md's table, "What works where"."""
+    row = this_platform()
+    if row is None:
+        name = f"{sys.platform} {os.uname().machine}"
+        return Check("platform", "warning", name, "not in the table of README.md: tell us of it")
+    known = row.containers if mode == "containers" else row.processes
+    level: Level = "missing" if known.startswith("no:") else "ok"
+    mend = "MODE=containers" if level == "missing" else ""
+    return Check("platform", level, f"{row.name}, {mode}: {known}", mend)
+
+
+def check_control(lab: Lab) -> Check:
+    """Control answers where the container `lab` is told it is."""
+    where = ":".join(map(str, lab.control))
+    if lab.is_answering():
+        return Check("control", "ok", where)
+    return Check("control", "missing", f"{where} is silent", "docker compose ps control")
+
+
 def check_python() -> Check:
     """Python 3.11 or newer runs this."""
-    found = ".".join(map(str, sys.version_info[:3]))
+    note = python_note((sys.version_info[0], sys.version_info[1]))
+    found = f"{'.'.join(map(str, sys.version_info[:3]))} ({note})"
     if sys.version_info[:2] >= OLDEST_PYTHON:
         return Check("python", "ok", found)
     return Check(
@@ -134,7 +167,7 @@ def check_engine() -> Check:
     """A Docker engine answers."""
     version = engine_version()
     if version:
-        return Check("docker engine", "ok", version)
+        return _versioned("docker engine", version, OLDEST_ENGINE)
     return Check(
         "docker engine",
         "missing",
@@ -147,7 +180,7 @@ def check_compose() -> Check:
     """Compose version 2 is here."""
     command = compose_command()
     if command:
-        return Check("compose", "ok", " ".join(command))
+        return _versioned("compose", compose_version(command), OLDEST_COMPOSE)
     return Check(
         "compose", "missing", "none", "install it (Debian 13: apt-get install docker-compose)"
     )
@@ -219,6 +252,21 @@ def choose_network(remembered: str | None = None) -> str:
 
 def _is_unused(network: str, port: int) -> bool:
     return all(is_free(f"{network}.{number}", port) for number in PROBED_ADDRESSES)
+
+
+def _versioned(name: str, version: str, oldest: tuple[int, int]) -> Check:
+    least = ".".join(map(str, oldest))
+    if parse_version(version) >= oldest:
+        return Check(name, "ok", f"{version} (tested from {least})")
+    return Check(name, "warning", f"{version or 'unknown version'}", f"tested from {least} only")
+
+
+def compose_version(command: Sequence[str]) -> str:
+    """Return the version of a compose command, empty when it doesn't say."""
+    done = subprocess.run(  # noqa: S603 - compose's own command
+        [*command, "version", "--short"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
 
 
 def _port_check(host: str, port: int, mend: str, use: str) -> Check:

@@ -14,7 +14,7 @@ def doctor(
     ] = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Check ports, engine, server, Python, memory, cores, disk; exit code 3 if one is missing."""
+    """Check platform, engine, ports, Python, memory, disk; exit code 3 if one is missing."""
     from chaos.checks import check_machine, choose_network
     from chaos.drivers.engine import compose_command, engine_version
     from chaos.lab import load_lab
@@ -22,12 +22,13 @@ def doctor(
 
     if mode not in ("auto", "containers", "processes"):
         raise ConfigError(f"--mode {mode!r} is none of containers, processes, auto")
-    has_engine = engine_version() is not None and compose_command() is not None
-    chosen = (
-        "containers" if mode == "containers" or (mode == "auto" and has_engine) else "processes"
-    )
     lab = load_lab()
-    if not lab.is_answering():
+    chosen = mode
+    if mode == "auto":
+        # Inside, the engine can't be asked, and is there all the same.
+        has_engine = bool(lab.inside) or bool(engine_version() and compose_command())
+        chosen = "containers" if has_engine else "processes"
+    if not (lab.inside or lab.is_answering()):
         lab = replace(lab, network=choose_network(lab.remembered_network()))
     checks = check_machine(lab, "containers" if chosen == "containers" else "processes")
     is_missing = any(check.level == "missing" for check in checks)
