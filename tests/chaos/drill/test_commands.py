@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from kit.errors import ConfigError
 from squall.main import app
 from tests.loadtests.server import Answer, tiny_server
 
@@ -71,6 +72,40 @@ def test_unknown_drill_is_exit_2_with_the_nearest() -> None:
     assert done.returncode == 2
     assert "did you mean overload?" in done.stderr
     assert json.loads(done.stdout)["exit_code"] == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ((), "which drill? Name one or several, or give --all"),
+        (("overload", "--all"), "--all runs every drill: leave out overload"),
+        (("--tag", "smoke"), "write --all --tag smoke"),
+        (("--all", "--tag", "smoek"), "no drill has the tag smoek: did you mean smoke"),
+        (("overload", "metastable", "--set", "load.zipf=1"), "--set changes one drill"),
+        (("overload", "--ablate", "--no-ablation"), "contradict one another: give one of them"),
+        (("overload", "metastabel"), "unknown drill metastabel: did you mean metastable?"),
+    ],
+)
+def test_run_refuses_what_makes_no_sense(argv: tuple[str, ...], message: str) -> None:
+    """Exit code 2 in one sentence, before the lab is asked."""
+    done = CliRunner().invoke(app, ["drill", "run", *argv])
+
+    assert isinstance(done.exception, ConfigError)
+    assert message in str(done.exception)
+
+
+def test_list_shows_tags_and_what_each_drill_breaks_and_needs() -> None:
+    """A host fault needs a capability; a spike of load needs none."""
+    text = CliRunner().invoke(app, ["drill", "list"]).stdout
+    data = json.loads(CliRunner().invoke(app, ["drill", "list", "--json"]).stdout)
+
+    head, *rows = text.splitlines()
+    assert head.split()[:6] == ["drill", "chapter", "tags", "breaks", "needs", "seconds"]
+    by_name = {one["drill"]: one for one in data["drills"]}
+    assert by_name["overload"]["tags"] == ["smoke"]
+    assert by_name["frozen-replica"]["needs"]["faults"] == ["pause"]
+    assert by_name["overload"]["needs"]["faults"] == []
+    assert any(row.startswith("control-plane-loss") and " kill " in row for row in rows)
 
 
 @pytest.mark.parametrize(

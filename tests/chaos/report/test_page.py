@@ -147,3 +147,45 @@ def test_policies_that_are_off_in_both_arms_are_left_out(tmp_path: Path) -> None
         r"<tr><th scope=\"row\">(\w+)</th><td>(.*?)</td><td>(.*?)</td><td>(.*?)<", policies
     )
     assert rows == [("deadline", "everywhere", "on", "on"), ("limiter", "video", "on", "off")]
+
+
+GONE = {
+    "id": "tiny-1", "kind": "pause", "target": "video.2", "words": "pause on video.2",
+    "from_s": 3.0, "to_s": 7.0,
+    "proof": {"hits": 1, "seconds": 4.0, "instances": ["video.2"], "detail": "state T"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("began_s", "is_said"), [(5.0, True), (9.0, False)])
+def test_who_was_gone_when_the_request_ran_is_named(
+    tmp_path: Path, began_s: float, is_said: bool
+) -> None:
+    """Its hops are missing, and the page says why; only while the fault acted."""
+    data = verdict()
+    control = {**data["control"], "faults": [GONE]}
+    folder = write_run(tmp_path / "run", control=control)
+    load = json.loads((folder / "control/load.json").read_text())
+    (folder / "control/load.json").write_text(json.dumps({**load, "t0_unix_s": 1000.0 - began_s}))
+
+    html = write_report(folder).read_text()
+
+    said = "video.2 could not be asked what became of it: pause on video.2."
+    assert (said in html) is is_said
+    assert "hits 1, seconds 4, instances video.2, detail state T" in html
+    assert "3 to 7 s" in html
+
+
+def test_commands_and_ablations_have_tables(tmp_path: Path) -> None:
+    """Each run of a command with its exit code; each short arm in one row."""
+    one = {"name": "goodput", "observed": 0.05, "held": False}
+    folder = write_run(
+        tmp_path / "run",
+        commands=[{"arm": "main", "command": "status", "seconds": 0.512, "exit_code": 3}],
+        ablation=[{"off": "without limiter", "hypotheses": [one]}],
+    )
+
+    html = write_report(folder).read_text()
+
+    assert "squall status" in html
+    assert "0.05 not held" in html
+    assert len(html) < 400_000
