@@ -42,7 +42,7 @@ class Platform:
 
 
 DOCKER_DESKTOP = "expected through Docker Desktop, not tested"
-# Looked up in the index: hdrhistogram has no wheel there and is compiled (gcc); all others have one.
+# Looked up in the index: hdrhistogram has no wheel there and is compiled; all others have one.
 ON_ARM = "expected, hdrhistogram is compiled; not tested"
 PLATFORMS: Mapping[str, Platform] = {
     "linux-x86": Platform(
