@@ -137,13 +137,17 @@ class CacheNode:
         if self.ejection.on_failure(self._clock()):
             self._observer.on_node(self.name, "ejected")
 
+    @property
+    def is_statistics_due(self) -> bool:
+        """Whether it is time to ask how much was evicted."""
+        return self._clock() - self._statistics_s >= STATISTICS_INTERVAL_S
+
     async def read_statistics(self, connection: Connection, until_s: float) -> None:
-        """Ask how much was evicted, now and then."""
-        if self._clock() - self._statistics_s < STATISTICS_INTERVAL_S:
-            return
+        """Ask how much was evicted."""
         self._statistics_s = self._clock()
         evicted = _field(await connection.send(_INFO_STATS, until_s), b"evicted_keys:")
-        self.eviction_count = int(evicted or self.eviction_count)
+        if evicted.isdigit():
+            self.eviction_count = int(evicted)
 
     def _on_event(self, address: Address, event: str) -> None:
         self._observer.on_node(self.name, event)

@@ -3,22 +3,33 @@
 A look is at once the proof of life that ends an ejection, the renewal of our notices, and the
 reading of everybody's (``shard.policy.coherence`` says what follows from them). What a node owes is
 paid here too: it is flushed before it is read again.
-Cost: with three nodes 20 looks a second, some 0.2 % of a core.
+Cost: with three nodes 20 looks a second, some 0.4 % of a core.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from shard.cache_node import CacheNode
 from shard.cache_observer import SILENT_CACHE, CacheObserver
-from shard.cache_scripts import flush_call, look_call, parse_board
+from shard.cache_scripts import Call, flush_call, is_unknown_script, look_call, parse_board
 from shard.connection import Connection
 from shard.policy.attempt import Failure
 from shard.policy.coherence import LOOK_INTERVAL_S, Coherence
-from shard.resp import is_plain
+from shard.resp import Answer, is_plain
 
 FLUSH_TIMEOUT_S = 0.25  # five times a look's: it may have to free 32 MB
+
+
+class _Look(NamedTuple):
+    """A look on its way."""
+
+    node: CacheNode
+    connection: Connection
+    call: Call
+    began_s: float
+    sent: "asyncio.Future[Answer]"
 
 
 class Watch:
@@ -101,31 +112,56 @@ class Watch:
             self._wake.clear()
 
     async def _round(self) -> None:
+        """Look at every node that is up or may be probed.
+
+        Looks on open connections leave together and need no task each: that halves their cost.
+        """
         self.round_count += 1
         now_s = self._clock()
-        async with asyncio.TaskGroup() as looks:
-            for node in self._nodes.values():
-                if node.is_up or node.ejection.may_probe(now_s):
-                    looks.create_task(self._look(node))
+        due = [
+            each for each in self._nodes.values() if each.is_up or each.ejection.may_probe(now_s)
+        ]
+        async with asyncio.TaskGroup() as group:
+            sent: list[_Look] = []
+            for node in due:
+                if node.link.connection is None:
+                    group.create_task(self._connect_and_look(node, group))
+                else:
+                    sent.append(self._send(node, node.link.connection))
+            for look in sent:
+                await self._take(look, group)
 
-    async def _look(self, node: CacheNode) -> None:
+    async def _connect_and_look(self, node: CacheNode, group: asyncio.TaskGroup) -> None:
         until_s = self._clock() + self._look_timeout_s
         connection = await node.open(until_s)
-        if connection is None:
-            if self._clock() >= until_s:  # still at it; a refusal has been noted already
-                node.on_silence()
-            return
+        if connection is not None:
+            await self._take(self._send(node, connection), group)
+        elif self._clock() >= until_s:  # still at it; a refusal has been noted already
+            node.on_silence()
+
+    def _send(self, node: CacheNode, connection: Connection) -> _Look:
         began_s = self._clock()
         call = look_call(self._coherence.client, self._coherence.notices())
-        answer = await node.run(connection, call, until_s)
+        sent = connection.send(call.by_digest(), began_s + self._look_timeout_s)
+        return _Look(node, connection, call, began_s, sent)
+
+    async def _take(self, look: _Look, group: asyncio.TaskGroup) -> None:
+        node, connection = look.node, look.connection
+        answer = await look.sent
+        if is_unknown_script(answer):
+            until_s = look.began_s + self._look_timeout_s
+            answer = await connection.send(look.call.by_source(), until_s)
         board = parse_board(answer)
         if board is None:
             node.judge(answer if not is_plain(answer) else Failure.LOST)
             return
         node.on_answer()
-        self._coherence.on_look(node.name, began_s, self._clock(), board, self.dead)
-        await self._settle(node, connection)
-        await node.read_statistics(connection, self._clock() + self._look_timeout_s)
+        self._coherence.on_look(node.name, look.began_s, self._clock(), board, self.dead)
+        if self._coherence.is_owed(node.name):
+            group.create_task(self._settle(node, connection))
+        if node.is_statistics_due:
+            until_s = self._clock() + self._look_timeout_s
+            group.create_task(node.read_statistics(connection, until_s))
 
     async def _settle(self, node: CacheNode, connection: Connection) -> None:
         """Flush the node if we, or somebody who is gone, had a delete that it missed."""

@@ -133,13 +133,13 @@ class Coherence:
     def may_read(self, node: str, now_s: float, dead: Collection[str]) -> bool:
         """Whether a read that begins now may believe this node (which is not among the dead)."""
         oldest_s = now_s - LEASE_S
-        return (
-            node not in self._bars
-            and not self._seen[node].owed
-            and all(
-                seen.looked_s > oldest_s for name, seen in self._seen.items() if name not in dead
-            )
+        return not self.is_owed(node) and all(
+            seen.looked_s > oldest_s for name, seen in self._seen.items() if name not in dead
         )
+
+    def is_owed(self, node: str) -> bool:
+        """Whether a node has to be flushed by anybody before it is read."""
+        return node in self._bars or bool(self._seen[node].owed)
 
     def orphans(self, node: str, now_s: float) -> list[tuple[str, int]]:
         """Return (client, number) of notices against a node that nobody renews any more.
