@@ -144,7 +144,7 @@ class Reader:
         return None
 
     async def _take(self, asked: _Asked | None, until_s: float, is_ours: bool) -> Hit | Miss:
-        """Wait for a get's answer."""
+        """Wait for what a node answers to a get."""
         if asked is None:
             self.off_count += 1
             return NOTHING
