@@ -126,7 +126,7 @@ class Overrides:
             timer.cancel()
         self._leaving.clear()
         for proxy in self._proxies.values():
-            proxy.close()
+            proxy.cut()
         self._proxies.clear()
 
     def _paths(

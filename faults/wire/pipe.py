@@ -20,6 +20,7 @@ from kit.listen import reset_on_close
 HELD_BYTES = 1_048_576  # on its way in one direction before the sender waits; Linux: tcp_wmem 4 MiB
 WRITE_BUFFER_BYTES = 65_536  # asyncio's own high-water mark
 CONNECT_TIMEOUT_S = 5.0  # Envoy: cluster connect_timeout 5 s
+CLOSE_LIMIT_S = 5.0  # for what was written before an end; then a peer that doesn't read is cut off
 
 
 class Side(asyncio.Protocol):
@@ -84,10 +85,12 @@ class Side(asyncio.Protocol):
             self.transport.pause_reading()
 
     def cut(self) -> None:
-        """End with a reset."""
-        if self.transport is not None and not self.is_lost:
+        """End with a reset; one that is closing already just ends."""
+        if self.transport is None or self.is_lost:
+            return
+        if not self.transport.is_closing():  # its socket may be closed before it says so
             reset_on_close(self.transport.get_extra_info("socket").fileno())
-            self.transport.abort()
+        self.transport.abort()
 
     def close(self) -> None:
         """End in order, after what was written."""
@@ -120,7 +123,8 @@ class Pipe:
         self._clock = clock
         self._dialling: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
-        self._is_over = False
+        self._is_over = False  # it was told to end
+        self._is_gone = False  # it has ended
         self.bytes = dict.fromkeys(Way, 0)
 
     def __repr__(self) -> str:
@@ -132,12 +136,15 @@ class Pipe:
         self.pump()
 
     def cut(self) -> None:
-        """Reset both connections."""
+        """Reset both connections, also while they are closing."""
         self._finish(Side.cut)
 
     def close(self) -> None:
         """Close both connections after what was written."""
-        self._finish(Side.close)
+        if not self._is_over:
+            self._finish(Side.close)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(CLOSE_LIMIT_S, self.cut)
 
     def on_made(self, side: Side) -> None:
         """A socket is connected: the client's asks for the server's."""
@@ -164,8 +171,11 @@ class Pipe:
 
     def on_lost(self, side: Side, exc: Exception | None) -> None:
         """A socket is gone: what it sent still arrives, and then how it went."""
+        if self._is_gone:
+            return
         if all(each.is_lost or each.transport is None for each in (self.client, self.server)):
-            self._finish(Side.cut)
+            self._is_gone = True
+            self._finish(Side.cut)  # nobody is left; it stops the timer, and a dial under way
             self._on_end(self)
         elif not self._is_over:
             self.on_piece(side.way, Signal.CLOSE if exc is None else Signal.RESET)
@@ -241,12 +251,10 @@ class Pipe:
         return self.client if way is Way.UPSTREAM else self.server
 
     def _finish(self, how: Callable[[Side], None]) -> None:
-        if self._is_over:
-            return
         self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._dialling is not None:
-            self._dialling.cancel()
+        if self._dialling is not None and self.server.transport is None:
+            self._dialling.cancel()  # later uvloop would drop the transport without a word
         for side in (self.client, self.server):
             how(side)

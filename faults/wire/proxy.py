@@ -82,6 +82,12 @@ class Proxy:
         for pipe in tuple(self._pipes):
             pipe.close()
 
+    def cut(self) -> None:
+        """Stop, and reset every connection."""
+        self.stop_listening()
+        for pipe in tuple(self._pipes):
+            pipe.cut()
+
     async def _start(self) -> None:
         server = await asyncio.get_running_loop().create_server(
             self._accept, sock=self._listener, backlog=BACKLOG

@@ -10,6 +10,7 @@ from faults.wire.ports import PortRange
 from faults.wire.proof import WireProof
 from faults.wire.proxy import Proxy
 from faults.wire.spec import ToxicSpec
+from tests.kit.lab import wait_until
 from tests.ports import LAST_PORT, free_port
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -55,6 +56,7 @@ async def server(serve: Serve = echo) -> AsyncIterator[int]:
         listening.close()
         for writer in writers:
             writer.transport.abort()
+        await asyncio.sleep(0)  # the turn in which they are gone
 
 
 class Proxied:
@@ -85,4 +87,5 @@ async def proxied(
         finally:
             for writer in made.writers:
                 writer.transport.abort()
-            proxy.close()
+            proxy.cut()
+            await wait_until(lambda: proxy.connections == 0)

@@ -25,12 +25,27 @@ MEGABYTE = 1_000_000
 
 
 async def test_defaults_are_the_documented_ones() -> None:
-    """1 MiB on its way, 64 KiB in a socket's buffer, 5 s to connect."""
-    assert (pipe.HELD_BYTES, pipe.WRITE_BUFFER_BYTES, pipe.CONNECT_TIMEOUT_S) == (
-        1_048_576,
-        65_536,
-        5.0,
-    )
+    """1 MiB on its way, 64 KiB in a socket's buffer, 5 s to connect, 5 s to close."""
+    assert (pipe.HELD_BYTES, pipe.WRITE_BUFFER_BYTES) == (1_048_576, 65_536)
+    assert (pipe.CONNECT_TIMEOUT_S, pipe.CLOSE_LIMIT_S) == (5.0, 5.0)
+
+
+async def test_a_close_does_not_wait_for_ever_for_a_peer_that_does_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was written before gets its time; then the connection is cut."""
+    monkeypatch.setattr(pipe, "CLOSE_LIMIT_S", 0.05)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"y" * 30 * MEGABYTE)
+        await writer.drain()
+
+    async with proxied(serve=serve) as made:
+        _, writer = await made.connect()
+        writer.transport.pause_reading()
+        await wait_until(lambda: any(not one.client.may_write for one in made.proxy._pipes))
+        made.proxy.close()
+        await wait_until(lambda: made.proxy.connections == 0)
 
 
 async def whole_stream_and_half_close() -> None:
