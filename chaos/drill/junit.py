@@ -16,9 +16,10 @@ from xml.etree import ElementTree
 from chaos.drill.arms import CONTROL, MAIN
 from chaos.drill.bound import parse_bound
 from chaos.drill.judge import CONTROL_HELD, INCONCLUSIVE, Finding
-from chaos.drill.report import figure, smallest_margin_sd
+from chaos.drill.report import DrillRun, figure, smallest_margin_sd
 from chaos.drill.schema import Hypothesis, Refutation
 from chaos.drill.suite import Entry
+from chaos.report.run import MACHINE_FILE, read_object
 from chaos.report.write import write_page
 
 ROOT_COUNTS = ("tests", "failures", "errors")  # the schema has no `skipped` up there
@@ -61,21 +62,30 @@ def _suite(entry: Entry) -> ElementTree.Element:
 
 def _properties(entry: Entry) -> dict[str, str]:
     run = entry.run
-    said = {
-        "verdict": entry.verdict,
-        "machine": f"{platform.machine()}, {platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-    }
+    said = {"verdict": entry.verdict}
     if run is not None:
         margin = smallest_margin_sd(run)
         said |= {
             "seed": str(run.seed),
             "mode": run.mode,
+            **_machine(run),
             "smallest margin, sd": "" if margin is None else f"{margin:g}",
             "replay": run.replay,
             "report": entry.report,
         }
     return said
+
+
+def _machine(run: DrillRun) -> dict[str, str]:
+    """Return what the run's folder says of the machine; nothing when nobody wrote it."""
+    machine = read_object(run.folder / MACHINE_FILE)
+    if not machine:
+        return {}
+    names = ("system", "python", "valkey")
+    return {
+        "machine": f"{machine.get('cpu')}, {machine.get('cores')} cores",
+        **{name: str(machine.get(name)) for name in names},
+    }
 
 
 def _main_cases(entry: Entry) -> list[ElementTree.Element]:

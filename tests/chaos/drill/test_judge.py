@@ -173,3 +173,13 @@ def test_arms_state_their_whole_policy_set() -> None:
     assert control["policies"] == {"*": {"deadline": "on", "limiter": "off"}}
     assert (main["reset_epoch"], control["reset_epoch"]) == (1, 2)
     assert switch_positions(tiny.policies) == main["policies"]
+
+
+def test_many_late_loops_are_one_doubt() -> None:
+    """A machine too busy makes all of them late; the worst is named."""
+    (doubt,) = doubts(sound(loop_lag_p99_ms={"l7.1": 856.0, "video.1": 120.0, "l4.1": 9.0}))
+
+    assert doubt.message.endswith(
+        "the loop of l7.1 was 856 ms late (p99; at most 100; 2 loops were too late)"
+    )
+    assert doubts(sound(loop_lag_p99_ms={"l7.1": 856.0, "l4.1": 400.0}, unsettled=["*"])) == []

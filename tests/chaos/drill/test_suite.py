@@ -215,15 +215,18 @@ def test_junit_skips_the_control_that_nobody_wanted() -> None:
 
 def test_junit_carries_what_is_needed_to_do_it_again(tmp_path: Path) -> None:
     """Seed, machine, replay line, report; and a file is replaced whole."""
-    path = write_junit(tmp_path / "deep" / "out.xml", [entry(HELD)])
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "machine.json").write_text('{"cpu": "a fast one", "cores": 2, "python": "3.11.7"}')
+    path = write_junit(tmp_path / "deep" / "out.xml", [entry(HELD, str(folder))])
 
     root = ElementTree.fromstring(path.read_text())  # noqa: S314 - our own
     said = {one.get("name"): one.get("value") for one in root.iter("property")}
     assert said["seed"] == "17"
     assert said["replay"] == "squall drill run tiny --seed 17"
-    assert said["report"] == "runs/tiny/1/report.html"
+    assert said["report"] == f"{folder}/report.html"
     assert said["verdict"] == "held"
-    assert said["machine"]
+    assert (said["machine"], said["python"]) == ("a fast one, 2 cores", "3.11.7")
     assert list(tmp_path.joinpath("deep").iterdir()) == [path]
 
 
