@@ -27,6 +27,7 @@ STATE_FOLDER = ".squall"
 LAB_FILE = "lab.json"
 DATA_FOLDER = "data"
 NETWORK_FILE = "network"
+READY_FILE = "ready_s"
 COMPOSE_FILE = "docker-compose.yml"
 
 DEFAULT_PORT = 8080
@@ -190,6 +191,17 @@ class Lab:
             # Beside the data, since the store's nodes remember each other's addresses.
             (self.state_folder / DATA_FOLDER).mkdir(exist_ok=True)
             (self.state_folder / DATA_FOLDER / NETWORK_FILE).write_text(self.network)
+
+    def note_ready(self, seconds: float) -> None:
+        """Write down how long it took to be ready, for ``squall footprint``."""
+        (self.state_folder / READY_FILE).write_text(f"{seconds:.1f}\n")
+
+    def ready_s(self) -> float | None:
+        """Return the seconds its last start took, None when nobody noted them."""
+        try:
+            return float((self.state_folder / READY_FILE).read_text())
+        except (OSError, ValueError):
+            return None
 
     def remembered_network(self) -> str | None:
         """Return the network that the data on disk was written in, None without data."""

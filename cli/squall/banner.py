@@ -24,7 +24,7 @@ def banner(data: Mapping[str, object]) -> str:
     """
     state = f"ready after {data['seconds']} s" if data["started"] else "already up"
     size = f"{data['processes']} {data['mode']}, {data['memory_mib']} MiB"
-    return _page(f"squall is {state}: {size}", data, _on_port(data).splitlines())
+    return _page(f"squall is {state}: {size}", data, _aligned(_on_port(data).splitlines()))
 
 
 def inside_banner(data: Mapping[str, object]) -> str:

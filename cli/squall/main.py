@@ -18,6 +18,7 @@ from squall.commands import (
     drill,
     explain,
     fault,
+    footprint,
     load,
     policy,
     restart,
@@ -48,6 +49,7 @@ app.command("restart")(restart.restart)
 app.command("status")(status.status)
 app.command("banner")(banner.banner)
 app.command("doctor")(doctor.doctor)
+app.command("footprint")(footprint.footprint)
 app.command("seed")(seed.seed)
 app.add_typer(fault.app, name="fault")
 app.add_typer(policy.app, name="policy")

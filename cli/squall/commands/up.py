@@ -48,6 +48,8 @@ def up(
         lab = _start(mode, files)
     _wait(lab)
     _publish_routes(lab)
+    if is_new:
+        lab.note_ready(time.monotonic() - began_s)
     data = _describe(lab, time.monotonic() - began_s, is_new=is_new)
     emit("squall.up/1", data, as_json=as_json, text=banner(data))
 
