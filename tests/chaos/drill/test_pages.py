@@ -1,0 +1,33 @@
+"""The page on drills names everything that a drill may say."""
+
+import re
+
+import pytest
+
+from chaos.drill.catalogue import ROOT
+from chaos.drill.fault_mistakes import KINDS
+from chaos.drill.metrics import METRICS
+from chaos.drill.schema import ROUTES, Drill
+
+pytestmark = pytest.mark.unit
+
+WORDS = set(re.findall(r"`([^`]+)`", (ROOT / "docs/drills/README.md").read_text()))
+PAGE = (ROOT / "docs/drills/README.md").read_text()
+
+
+def test_every_metric_route_and_kind_is_on_the_page() -> None:
+    """And the page names no metric that isn't one."""
+    assert set(METRICS) <= WORDS
+    assert set(ROUTES) <= WORDS
+    assert set(KINDS) <= WORDS
+    rows = re.findall(r"^\| (`[a-z_]+`.*?) \|", PAGE.partition("### Metrics")[2], re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)}
+    assert named - {"within_ms"} == set(METRICS)
+
+
+def test_every_key_of_a_drill_is_in_the_example() -> None:
+    """At the top level; the example is what people copy."""
+    example = PAGE.partition("```yaml")[2].partition("```")[0]
+    keys = {"set" if name == "setup" else name for name in Drill.__struct_fields__}
+
+    assert keys - {"steady_share"} <= set(re.findall(r"^([a-z_]+):", example, re.MULTILINE))
