@@ -49,21 +49,21 @@ async def test_a_toxic_on_a_link_becomes_a_rule_and_bites(
     ):
         directory = gateway.directory
         await wait_until(lambda: [e.port for e in directory.endpoints("video")] == [port])
-        body = {"type": "limit_data", "attributes": {"bytes": 3}, "toxicity": 1.0, "ttl_s": 60}
+        body = {"type": "limit_data", "attributes": {"bytes": 2}, "toxicity": 1.0, "ttl_s": 60}
         created = await api.post(f"{LINK}/toxics", body)
         assert created.status == 200
         assert created.body["name"] == "limit_data_downstream"
         entries = (await control.read()).entries
         stored = entries["fault/toxiproxy.gateway-video.limit_data_downstream"]
         assert (stored["kind"], stored["target"]) == ("limit_data", "link:gateway>video")
-        assert (stored["params"], stored["ttl_s"]) == ({"bytes": 3, "stream": "downstream"}, 60)
+        assert (stored["params"], stored["ttl_s"]) == ({"bytes": 2, "stream": "downstream"}, 60)
 
         await wait_until(lambda: [e.port for e in directory.endpoints("video")] != [port])
         endpoint = directory.endpoints("video")[0]
         shown = (await api.get(LINK)).body
         assert shown["listen"] == f"127.0.0.1:{endpoint.port}"
         assert shown["toxics"] == [created.body]
-        assert await echoed(endpoint.port) == b"hel"
+        assert await echoed(endpoint.port) == b"he"
 
         one = f"{LINK}/toxics/limit_data_downstream"
         changed = await api.ask("PATCH", one, {"attributes": {"bytes": 4}})

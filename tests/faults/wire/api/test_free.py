@@ -81,9 +81,9 @@ async def test_a_toxic_is_made_shown_changed_and_deleted(api: ApiClient) -> None
     async with server() as port:
         listen = await made(api, port)
         toxics = "/proxies/redis/toxics"
-        created = await api.post(toxics, {"type": "limit_data", "attributes": {"bytes": 3}})
+        created = await api.post(toxics, {"type": "limit_data", "attributes": {"bytes": 2}})
         shown = {
-            "attributes": {"bytes": 3},
+            "attributes": {"bytes": 2},
             "name": "limit_data_downstream",
             "type": "limit_data",
             "stream": "downstream",
@@ -92,7 +92,7 @@ async def test_a_toxic_is_made_shown_changed_and_deleted(api: ApiClient) -> None
         assert created == (200, shown)
         assert await api.get(toxics) == (200, [shown])
         assert (await api.get("/proxies/redis")).body["toxics"] == [shown]
-        assert await says(listen) == b"hel"
+        assert await says(listen) == b"he"
         one = f"{toxics}/limit_data_downstream"
         changed = await api.ask("PATCH", one, {"attributes": {"bytes": 4}})
         assert changed == (200, shown | {"attributes": {"bytes": 4}})
