@@ -5,6 +5,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 
 import pytest
 
@@ -72,7 +73,7 @@ def readers(lab: Lab, paths: list[str]) -> Iterator[list[str]]:
             try:
                 answer = lab.get(paths[number % len(paths)])
                 answers.append("OK" if answer.status == 200 else answer.json["reason"])
-            except OSError as error:
+            except (OSError, HTTPException) as error:
                 answers.append(repr(error))
             number += 1
 
@@ -88,11 +89,13 @@ def readers(lab: Lab, paths: list[str]) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def limiter_off(lab: Lab) -> Iterator[None]:
-    """Refuse nothing for load: a busy machine's limiter would, which says nothing of caches."""
-    lab.json("policy", "set", "limiter", "off")
+def unhurried(lab: Lab) -> Iterator[None]:
+    """Refuse and cut nothing for load: a busy machine would, which says nothing of the cache."""
+    for policy in ("limiter", "deadline"):
+        lab.json("policy", "set", policy, "off")
     yield
-    lab.json("policy", "reset", "limiter")
+    for policy in ("limiter", "deadline"):
+        lab.json("policy", "reset", policy)
 
 
 @pytest.mark.parametrize("path", ["/v1/videos/3", "/v1/home"])
@@ -151,7 +154,7 @@ def test_figures_and_hops_show_the_cache(lab: Lab) -> None:
     )
 
 
-@pytest.mark.usefixtures("limiter_off")
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("verb", ["kill", "pause"])
 def test_losing_a_cache_node_fails_no_read(
     lab: Lab, driver: Callable[[str, str], None], verb: str
@@ -175,7 +178,7 @@ def test_losing_a_cache_node_fails_no_read(
     assert titles(lab, path) == {"while it is away"}
 
 
-@pytest.mark.usefixtures("limiter_off")
+@pytest.mark.usefixtures("unhurried")
 def test_with_no_cache_at_all_the_lab_goes_on(lab: Lab, driver: Callable[[str, str], None]) -> None:
     """All nodes stopped: pages answer from the store and writes are seen; then hits come back."""
     path, headers = publish(lab, "before")
