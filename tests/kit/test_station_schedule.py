@@ -63,7 +63,7 @@ def test_a_slowed_request_holds_its_worker_longer_and_says_how_much() -> None:
     assert usual is not None
     schedule.advance(1.0)
     assert (slowed.finish_s, usual.finish_s) == pytest.approx((0.5, 0.6))
-    assert (slowed.slowed_s, usual.slowed_s) == (pytest.approx(0.4), 0.0)
+    assert (slowed.slowed_s, usual.slowed_s) == pytest.approx((0.4, 0.0))
 
 
 def test_a_slowed_request_that_is_cancelled_was_slowed_for_what_it_got() -> None:

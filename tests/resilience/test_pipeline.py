@@ -477,31 +477,23 @@ async def test_attempts_and_their_time_can_be_changed_while_it_runs() -> None:
     world.assert_balanced()
 
 
-async def test_without_its_budget_every_call_may_retry() -> None:
+@pytest.mark.parametrize(("mode", "tries"), [(Mode.ON, 13), (Mode.OFF, 20)])
+async def test_without_its_budget_every_call_may_retry(mode: Mode, tries: int) -> None:
     """Ten calls fail at once: three retry under the budget, and all of them without it."""
-    for mode, tries in ((Mode.ON, 13), (Mode.OFF, 20)):
-        world = World(retry_budget=mode, bulkhead=Bulkhead(20))
-        world.pipeline.set_attempts(2, None)
-        together = asyncio.Barrier(10)
+    world = World(retry_budget=mode, bulkhead=Bulkhead(20))
+    world.pipeline.set_attempts(2, None)
+    together = asyncio.Barrier(10)
+    sent: list[str] = []
 
-        async def fail(
-            endpoint: str, _: float | None, sent: list[str], all_in: asyncio.Barrier
-        ) -> None:
-            sent.append(endpoint)
-            if len(sent) <= 10:
-                await all_in.wait()
-            else:
-                await asyncio.sleep(0.01)
-            raise broken()
+    async def fail(endpoint: str, _: float | None) -> None:
+        sent.append(endpoint)
+        if len(sent) <= 10:
+            await together.wait()
+        else:
+            await asyncio.sleep(0.01)
+        raise broken()
 
-        sent: list[str] = []
-        calls = [
-            world.pipeline.call(
-                lambda endpoint, left_s, s=sent, t=together: fail(endpoint, left_s, s, t),
-                idempotent=True,
-            )
-            for _ in range(10)
-        ]
-        await asyncio.gather(*calls, return_exceptions=True)
-        assert len(sent) == tries
-        world.assert_balanced()
+    calls = [world.pipeline.call(fail, idempotent=True) for _ in range(10)]
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert len(sent) == tries
+    world.assert_balanced()
