@@ -4,19 +4,19 @@ Why: neither client knows of the control plane (``shard`` stands alone), so who 
 where to connect, and tells them when that has changed.
 """
 
-from kit.node import Node
+from kit.directory import Directory
 from shard.link import Dial
 from shard.policy.topology import Address
 
 
-def dial_of(node: Node) -> Dial:
+def dial_of(directory: Directory) -> Dial:
     """Return where to connect for a node's address: there, or round through the links process.
 
-    Whoever uses it calls ``redial`` of the client on each ``node.directory.on_dial_change``.
+    Whoever uses it calls ``redial`` of the client on each ``directory.on_dial_change``.
     """
 
     def dial(address: Address) -> Address:
         """Look it up; O(1)."""
-        return Address(*node.directory.dial(address.host, address.port))
+        return Address(*directory.dial(address.host, address.port))
 
     return dial

@@ -25,7 +25,7 @@ async def serve_with_store(node: Node, add_servicer: AddServicer) -> None:
     Raises:
         ConfigError: When SQUALL_STORE is not set.
     """
-    store = StoreClient(node.settings.require_store(), dial=dial_of(node))
+    store = StoreClient(node.settings.require_store(), dial=dial_of(node.directory))
     node.directory.on_dial_change(store.redial)
     try:
         if await node.lifecycle.unless_stopped(store.connect()):
