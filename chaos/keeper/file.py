@@ -40,11 +40,20 @@ def save_ledger(path: Path, ledger: Ledger, *, is_durable: bool = True) -> None:
         ledger: What to write.
         is_durable: Whether to wait for the disk: so before anything is broken; a moved lease may
             be lost with the machine, since then everything is started anew.
+
+    Raises:
+        LabEnvironmentError: It can't be written.
     """
     new = path.with_name(path.name + ".new")
-    with new.open("wb") as file:
-        file.write(msgspec.json.encode(ledger))
-        file.flush()
-        if is_durable:
-            os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        with new.open("wb") as file:
+            file.write(msgspec.json.encode(ledger))
+            file.flush()
+            if is_durable:
+                os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as error:
+        raise LabEnvironmentError(
+            f"the list of host faults {path} can't be written ({error.strerror}): without it "
+            "nothing is broken"
+        ) from error

@@ -109,9 +109,9 @@ class Keeper:
         instances = await self._hands.resolve(fault.target)
         looks = await self._look(instances, with_usage=fault.kind in MEASURED)
         entry = self._ledger.add(fault, looks, lease_s, self._clock())
-        self._save()
         self._has_changed.set()
         try:
+            self._save()
             await self._act(entry)
             await self._observe(entry)
             self._save(is_durable=False)
@@ -208,7 +208,8 @@ class Keeper:
                     break
                 await asyncio.sleep(RETRY_AFTER_S)
             self._ledger.close(entry, self._clock(), entry.note)
-            self._save()
+            with contextlib.suppress(LabError):  # at worst a successor undoes it once more
+                self._save()
         finally:
             self._undoing.pop(entry.fault.id, None)
             self._has_changed.set()

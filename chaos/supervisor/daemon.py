@@ -26,7 +26,7 @@ from chaos.supervisor.hands import ProcessHands, named
 from chaos.supervisor.logs import rotate
 from chaos.supervisor.memory import proportional_bytes
 from chaos.supervisor.plan import ProcessPlan
-from chaos.supervisor.serve import Command, serve_commands
+from chaos.supervisor.serve import Command, CommandServer
 
 ROTATE_EVERY_S = 10.0
 
@@ -94,7 +94,8 @@ class Supervisor:
         try:
             for forwarder in self._forwarders:
                 await forwarder.start()
-            server = await serve_commands(listen(self._folder), self._commands, "the supervisor")
+            server = CommandServer(self._commands, "the supervisor")
+            await server.start(listen(self._folder))
             # Whatever an earlier supervisor left undone ended with its processes.
             self._keeper.forget_standing(STARTED_ANEW)
             for child in self._children.values():
@@ -110,7 +111,7 @@ class Supervisor:
                 forwarder.close()
             await self._stop_all()
             if server is not None:
-                server.close()
+                await server.close()
             (self._folder / SOCKET_NAME).unlink(missing_ok=True)
 
     async def _rotate_until_over(self) -> None:

@@ -160,7 +160,7 @@ def test_a_cpu_limit_holds_a_busy_process_and_is_lifted(
     """At 0.2 of a core the kernel's own CPU clock agrees; afterwards it runs freely."""
     cpu = fault("cpu", "busy.1", cores=0.2)
     driver.begin(cpu, lease_s=TTL_S)
-    wait_for("two seconds", lambda: proof_of(driver, cpu.id).seconds > 2.0)
+    wait_for("a second", lambda: proof_of(driver, cpu.id).seconds > 1.0)
     proof = driver.end(cpu.id)
 
     assert proof.hits == 1
@@ -212,17 +212,18 @@ def test_a_pause_and_a_kill_on_one_instance_end_in_any_order(driver: Driver) -> 
 
 def test_a_lease_that_is_renewed_holds_and_then_ends(driver: Driver) -> None:
     """Renewed past its first end; then nobody renews, and it is undone in time."""
-    kill = fault("kill", "web.2")
-    driver.begin(kill, lease_s=0.5)
-    until_s = time.monotonic() + 1.0
-    while time.monotonic() < until_s:
-        driver.renew([kill.id, "unknown"], lease_s=0.5)
+    kill, lease_s = fault("kill", "web.2"), 1.0
+    began_s = time.monotonic()
+    driver.begin(kill, lease_s=lease_s)
+    while time.monotonic() < began_s + 1.5 * lease_s:
+        driver.renew([kill.id, "unknown"], lease_s=lease_s)
         time.sleep(0.1)
+    renewed_s = time.monotonic()
     assert state(driver, "web.2") == "stopped"
     assert proof_of(driver, kill.id).is_renewed
 
     wait_for("undone", lambda: proof_of(driver, kill.id).is_over)
-    assert proof_of(driver, kill.id).seconds < 1.2 + 0.5 + LATE_S
+    assert proof_of(driver, kill.id).seconds < renewed_s - began_s + lease_s + LATE_S
     assert state(driver, "web.2") == "running"
 
 

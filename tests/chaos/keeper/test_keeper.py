@@ -82,6 +82,16 @@ async def test_the_list_is_on_disk_before_anything_is_touched(bench: Bench) -> N
     assert seen[0] == ["kill-video.1"]
 
 
+async def test_what_can_not_be_written_down_is_not_done(bench: Bench) -> None:
+    """A full disk breaks nothing."""
+    bench.path.mkdir()
+    with pytest.raises(LabEnvironmentError, match=r"can't be written .*: without it nothing"):
+        await bench.keeper.begin(fault("kill"), 3.0)
+    assert bench.states() == ["running", "running"]
+    assert "kill video.1" not in bench.hands.done
+    assert bench.keeper.is_idle
+
+
 async def test_what_fails_to_begin_is_undone_and_over(bench: Bench) -> None:
     """One replica frozen, the other refused: the first goes on again, and the caller is told."""
     bench.hands.breaks("pause video.2")

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos.drivers.host_fault import HostFault
@@ -150,6 +150,7 @@ KINDS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(KINDS, min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_whatever_the_order_of_ends_the_last_one_leaves_it_as_it_was(kinds, rng) -> None:  # type: ignore[no-untyped-def]
     """Before the last end a baseline is there, after it none; the last end wants all back."""
@@ -165,6 +166,7 @@ def test_whatever_the_order_of_ends_the_last_one_leaves_it_as_it_was(kinds, rng)
     assert ledger.next_due_s() is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 50), st.floats(0.1, 10)), max_size=20), st.floats(0.1, 40))
 def test_no_renewing_outlasts_the_time_to_live(renewals, ttl_s) -> None:  # type: ignore[no-untyped-def]
     """And none shortens what was granted."""

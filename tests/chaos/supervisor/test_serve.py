@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chaos.supervisor.channel import ask, exchange, listen, result_of
-from chaos.supervisor.serve import serve_commands
+from chaos.supervisor.serve import CommandServer
 from kit.errors import ConfigError, LabEnvironmentError
 
 pytestmark = pytest.mark.integration
@@ -31,9 +31,10 @@ async def folder(tmp_path: Path) -> AsyncIterator[Path]:
         raise OSError("disk is full")
 
     commands = {"echo": echo, "refuse": refuse, "fail": fail}
-    server = await serve_commands(listen(tmp_path, NAME), commands, "the echo")
+    server = CommandServer(commands, "the echo")
+    await server.start(listen(tmp_path, NAME))
     yield tmp_path
-    server.close()
+    await server.close()
 
 
 async def send(folder: Path, **request: Any) -> Any:
@@ -78,6 +79,23 @@ async def test_garbage_is_answered_and_the_next_line_too(folder: Path) -> None:
     assert b"JSONDecodeError" in first
     assert b"one JSON object a line" in second
     assert third == b'{"result": 5}\n'
+
+
+async def test_closing_waits_for_the_answer_of_who_asked(tmp_path: Path) -> None:
+    """Whoever ends us by a command is told that it worked."""
+    closing: list[asyncio.Task[None]] = []
+
+    async def end(_: dict[str, Any]) -> object:
+        closing.append(asyncio.get_running_loop().create_task(server.close()))
+        await asyncio.sleep(0.05)
+        return "ended"
+
+    server = CommandServer({"end": end}, "the ender")
+    await server.start(listen(tmp_path, NAME))
+    assert await send(tmp_path, do="end") == "ended"
+    await closing[0]
+    with pytest.raises(OSError, match="refused"):
+        await send(tmp_path, do="end")
 
 
 def test_nobody_there_says_how_to_mend_it(tmp_path: Path) -> None:
