@@ -17,6 +17,7 @@ async def main(node: Node) -> None:
         running = group.create_task(process.run(), name="links")
         try:
             await serve_asgi(node, api.app, PORT)
+            await process.wait_left()
         finally:
             api.close()
             running.cancel()

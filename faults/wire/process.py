@@ -10,6 +10,7 @@ import itertools
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from faults.rule import LinkTarget
@@ -22,7 +23,7 @@ from faults.wire.links import (
     parse_links,
     servers_of,
 )
-from faults.wire.overrides import Overrides
+from faults.wire.overrides import CARRY_ON_S, Overrides
 from faults.wire.own import own_links, own_servers
 from faults.wire.ports import PortRange
 from faults.wire.proof import WireProofs
@@ -30,6 +31,7 @@ from kit.node import Node
 
 LOOK_S = 1.0  # a renewal: servers that come back elsewhere are noticed by then
 RESOLVE_EVERY_LOOKS = 5  # a node that comes back under its name seldom has another number
+LEFT_POLL_S = 0.02
 STORE = "store"
 CACHE = "cache"
 
@@ -80,6 +82,13 @@ class LinksProcess:
                 self.apply()
         finally:
             self.overrides.close()
+
+    async def wait_left(self, limit_s: float = CARRY_ON_S) -> None:
+        """Wait until clients have gone back to the direct way; at most so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while self.overrides.connections:  # noqa: ASYNC110  a few turns, once in a life
+                    await asyncio.sleep(LEFT_POLL_S)
 
     def apply(self) -> None:
         """Bring the proxies in line with what is known now; does nothing when they are."""

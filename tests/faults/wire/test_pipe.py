@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
 import uvloop
@@ -42,7 +43,7 @@ async def test_a_close_does_not_wait_for_ever_for_a_peer_that_does_not_read(
 
     async with proxied(serve=serve) as made:
         _, writer = await made.connect()
-        writer.transport.pause_reading()
+        cast(asyncio.Transport, writer.transport).pause_reading()
         await wait_until(lambda: any(not one.client.may_write for one in made.proxy._pipes))
         made.proxy.close()
         await wait_until(lambda: made.proxy.connections == 0)

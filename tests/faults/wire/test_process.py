@@ -41,22 +41,22 @@ async def test_a_rule_sends_clients_round_and_its_end_sends_them_back(
         links_of(shared_control) as (_, links),
     ):
         await wait_until(lambda: dialled(gateway) == [port])
-        version = await control.write({"fault/latency": rule("latency", params={"ms": 60.0})})
+        version = await control.write({"fault/latency": rule("latency", params={"ms": 400.0})})
         assert (await control.wait_live(version)).is_complete
         assert (await lease(control, "links.1")).via != {}  # in the lease that says so
         await wait_until(lambda: dialled(gateway) != [port])
         listener = dialled(gateway)[0]
         reader, writer = await asyncio.open_connection("127.0.0.1", listener)
-        assert await echoes(reader, writer) >= 0.06
+        assert await echoes(reader, writer) >= 0.4
         proof = (await control.ask("faults", {}, targets=["links"]))["links.1"]["latency"]
         assert (proof["hits"], proof["connections"], proof["bytes"]) == (1, 1, 5)
-        assert proof["delayed_ms"] == pytest.approx(60.0)
+        assert proof["delayed_ms"] == pytest.approx(400.0)
 
         await control.write({"fault/latency": None})
         await wait_until(lambda: dialled(gateway) == [port])
         assert (await lease(control, "links.1")).via == {}
         if links.overrides._proxies:  # carried on without the toxic, until nobody is left
-            assert await echoes(reader, writer) < 0.06
+            assert await echoes(reader, writer) < 0.4
         await wait_until(lambda: not links.overrides._proxies)
         assert await reader.read() == b""
         writer.close()
@@ -161,21 +161,30 @@ async def test_a_reset_begins_the_proof_anew(
         await wait_until(lambda: links.proofs()["down"]["hits"] == 0)
 
 
-async def test_a_process_that_stops_names_no_way_round_any_more(
+async def test_a_process_that_stops_sends_clients_back_and_carries_on_unharmed(
     control: ControlClient, shared_control: Valkey
 ) -> None:
-    """Clients are told with the same word that says it isn't ready."""
+    """They are told with the same word that says it isn't ready; it waits until they have left."""
     async with (
-        member_of(shared_control, "video", 25),
+        server() as port,
+        member_of(shared_control, "video", port),
         member_of(shared_control, "gateway") as gateway,
         links_of(shared_control) as (node, links),
     ):
-        await control.write({"fault/down": rule("down")})
-        await wait_until(lambda: dialled(gateway) not in ([], [25]))
+        await control.write({"fault/latency": rule("latency", params={"ms": 400})})
+        await wait_until(lambda: dialled(gateway) not in ([], [port]))
+        reader, writer = await asyncio.open_connection("127.0.0.1", dialled(gateway)[0])
+        assert await echoes(reader, writer) >= 0.4
         node.lifecycle.request_stop()
-        await wait_until(lambda: dialled(gateway) == [25])
+        await wait_until(lambda: dialled(gateway) == [port])
         links.apply()
         assert links.overrides._via == {}
+        leaving = asyncio.create_task(links.wait_left())
+        assert await echoes(reader, writer) < 0.4
+        assert not leaving.done()
+        writer.close()
+        await asyncio.wait_for(leaving, 10.0)
+        assert links.overrides.connections == 0
 
 
 async def test_the_lease_holds_addresses_as_text(
