@@ -19,7 +19,7 @@ from chaos.lab import Lab
 from chaos.supervisor.channel import ask
 from chaos.supervisor.launch import start_supervisor
 from chaos.supervisor.limits import data_limit
-from chaos.supervisor.tree import is_stopped
+from chaos.supervisor.tree import cpu_seconds, family, is_stopped
 from kit.errors import ConfigError
 from tests.chaos.supervisor.lab import kill_supervisor, running_lab, wait_for
 
@@ -167,6 +167,22 @@ def test_a_cpu_limit_holds_a_busy_process_and_is_lifted(
     used = float(proof.detail.split("used ")[1].split(" ")[0])
     assert 0.02 < used < 0.35, proof.detail
     wait_for("it runs again", lambda: not is_stopped(pid_of(started[0], "busy.1")))
+
+
+def test_a_pause_outranks_a_cpu_limit(driver: Driver, started: tuple[Lab, int]) -> None:
+    """What lets a held process run again never lets a paused one run."""
+    pid = pid_of(started[0], "busy.1")
+    cpu, pause = fault("cpu", "busy.1", cores=0.3), fault("pause", "busy.1")
+    driver.begin(cpu, lease_s=TTL_S)
+    driver.begin(pause, lease_s=TTL_S)
+    before_s = cpu_seconds(family(pid))
+    wait_for("many slices", lambda: proof_of(driver, pause.id).seconds > 0.3)
+    assert is_stopped(pid)
+    assert cpu_seconds(family(pid)) == before_s
+
+    driver.end(pause.id)
+    wait_for("it burns again", lambda: cpu_seconds(family(pid)) > before_s)
+    driver.end(cpu.id)
 
 
 def test_a_memory_limit_is_read_back_and_restored(driver: Driver, started: tuple[Lab, int]) -> None:
