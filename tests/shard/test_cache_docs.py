@@ -41,4 +41,9 @@ def test_the_cache_prints_what_the_page_says() -> None:
         for number, (_, port) in enumerate(nodes.addresses):
             source = source.replace(str(6401 + number), str(port))
 
-        assert _run(source) == example.printed
+        for _ in range(3):
+            printed = _run(source)
+            if printed == example.printed:
+                break
+            nodes.mend()
+        assert printed == example.printed
