@@ -13,8 +13,7 @@ was cut off meanwhile. Its one bound, a client and a reader with no live node be
 **Never in the way.** A cache that is down is a miss, within ``DEFAULT_TIMEOUT_S``.
 
 Source: tokens are memcached's leases (Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013,
-section 3.2.1). Spread lifetimes: memcached's and Varnish's users add jitter so that what was filled
-together doesn't expire together.
+section 3.2.1). Spread lifetimes: go-zero:core/stores/cache/cachenode.go (``expiryDeviation``, 5 %).
 Not handled: one miss at the origin for many readers (``resilience.single_flight``); values above
 some 100 kB, which would delay what is pipelined behind them.
 """

@@ -17,8 +17,9 @@ others, from memory, what should be gone: it was frozen, or only our way to it i
 
 **Invariant.** When a delete has returned, each candidate of its keys has executed it, or has been
 flushed since, or is barred in the eyes of everybody who shares a live board with the deleter.
-**Bound.** A client that no board lies between (cut off from every node that the other reaches) can
-be read past for ``STALE_BOUND_S`` at most: no value lives longer. Such deletes are counted.
+**Bound.** A deleter and a reader that no board lies between (each is cut off from every node that
+the other reaches, or the boards between them have restarted and not been told again) don't know of
+each other: stale for ``STALE_BOUND_S`` at most, since no value lives longer.
 
 Why not leases per value (the deleter waits for them): every outage would then cost every write.
 Why not a version read from the owner's store: the cache would depend on what it protects.
