@@ -19,7 +19,8 @@ from typing import Any
 from kit.listeners import call_all
 
 NOTICE_S = 1.0  # three checks of 300 ms, or one renewal of the balancer's picture
-QUIET_S = 1.0  # nobody asked for this long: nobody has to notice
+QUIET_S = 1.0  # nobody asked for this long: hardly anybody has to notice
+QUIET_NOTICE_S = 0.2  # then the hint's way is enough, which takes milliseconds
 FINISH_LIMIT_S = 10.0  # compose's stop_grace_period is 15 s
 EXIT_SECOND_SIGNAL = 130
 
@@ -147,9 +148,8 @@ class Lifecycle:
         await self._move(Phase.STOPPED)
 
     async def _wait_noticed(self) -> None:
-        if self.in_flight == 0 and self._clock() - self._last_request_s > QUIET_S:
-            return
-        await asyncio.sleep(NOTICE_S)
+        is_quiet = self.in_flight == 0 and self._clock() - self._last_request_s > QUIET_S
+        await asyncio.sleep(QUIET_NOTICE_S if is_quiet else NOTICE_S)
 
     async def _move(self, phase: Phase) -> None:
         was_ready = self.is_ready
