@@ -5,7 +5,6 @@ words below, since words of neighbours would lie over one another.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from string import ascii_lowercase
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from chaos.drill.schema import FAULT, Drill
 from chaos.report import svg
 
 LOAD = "load of the fault phase"
+LETTER = 6.0  # width of a letter of 10 units' height, about
 
 
 class Band(NamedTuple):
@@ -48,13 +48,10 @@ def planned_bands(drill: Drill | None, arm: str, windows: Mapping[str, Window]) 
 
 def draw(frame: svg.Frame, bands: Sequence[Band]) -> str:
     """Shade them, widest first, so that none hides another."""
-    marks = _marks(bands)
     widest_first = sorted(bands, key=lambda band: -band.window.seconds)
     shades = "".join(svg.band(frame, band.window, band.words) for band in widest_first)
-    at_once = groupby(sorted(bands, key=_begin), key=_begin)
     labels = "".join(
-        svg.band_label(frame, from_s, ", ".join(marks[band] for band in together))
-        for from_s, together in at_once
+        svg.band_label(frame, from_s, ", ".join(names)) for from_s, names in _labels(frame, bands)
     )
     return shades + labels
 
@@ -69,6 +66,22 @@ def caption(bands: Sequence[Band]) -> str:
         for band in sorted(bands, key=_begin)
     )
     return f"shaded: {'; '.join(dict.fromkeys(said))}"
+
+
+def _labels(frame: svg.Frame, bands: Sequence[Band]) -> list[tuple[float, list[str]]]:
+    """Return where each label begins and what it says; those that would overlap are one."""
+    marks = _marks(bands)
+    labels: list[tuple[float, list[str]]] = []
+    for band in sorted(bands, key=_begin):
+        if labels and frame.x(_begin(band)) < _ends_x(frame, *labels[-1]):
+            labels[-1][1].append(marks[band])
+        else:
+            labels.append((_begin(band), [marks[band]]))
+    return labels
+
+
+def _ends_x(frame: svg.Frame, from_s: float, names: Sequence[str]) -> float:
+    return frame.x(from_s) + LETTER * (len(", ".join(names)) + 2)
 
 
 def _begin(band: Band) -> float:

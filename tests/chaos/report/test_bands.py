@@ -38,6 +38,14 @@ def test_several_faults_get_letters_and_a_caption() -> None:
     )
 
 
+def test_labels_that_would_overlap_are_one() -> None:
+    """Half a second is too little room for a letter on a chart of ten; three seconds are enough."""
+    near = Band(Window(3.2, 4.0), "kill on control")
+
+    assert ">a, b</text>" in draw(FRAME, [PAUSE, near])
+    assert ">a</text>" in draw(FRAME, [PAUSE, RESTART])
+
+
 def test_words_are_escaped() -> None:
     """A link's arrow is no tag."""
     assert "link:gateway&gt;video" in draw(FRAME, [CUT])
