@@ -70,6 +70,25 @@ async def echoes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     return asyncio.get_running_loop().time() - started_s
 
 
+async def test_a_rule_that_comes_back_finds_its_listener(
+    control: ControlClient, shared_control: Valkey
+) -> None:
+    """While it carries on for those who have not left, it is the same one."""
+    async with (
+        member_of(shared_control, "video", 20),
+        member_of(shared_control, "gateway") as gateway,
+        links_of(shared_control) as (_, links),
+    ):
+        seen = []
+        for _ in range(2):
+            await control.write({"fault/down": rule("down")})
+            await wait_until(lambda: dialled(gateway) not in ([], [20]))
+            seen += dialled(gateway)
+            await control.write({"fault/down": None})
+            await wait_until(lambda: dialled(gateway) == [20] and bool(links.overrides._leaving))
+        assert seen[0] == seen[1]
+
+
 async def test_only_what_the_target_means_is_sent_round(
     control: ControlClient, shared_control: Valkey
 ) -> None:
