@@ -93,10 +93,7 @@ def test_compose_alone_reads_the_same_file(own: Lab) -> None:
     try:
         subprocess.run([*compose, "up", "-d"], cwd=ROOT, env=own.environ, check=True, timeout=120)
         wait_until(lambda: _is_answered(own), limit_s=60)
-        said = subprocess.run(
-            [*compose, "logs", "lab"], cwd=ROOT, env=own.environ, capture_output=True, text=True
-        )
-        assert f"http://127.0.0.1:{PORT}/" in said.stdout
+        wait_until(lambda: f"http://127.0.0.1:{PORT}/" in _said(own, compose), limit_s=60)
     finally:
         subprocess.run([*compose, "down"], cwd=ROOT, env=own.environ, check=True, timeout=120)
         assert own.run("up", "--mode", own.mode, "-f", FILE).returncode == 0
@@ -107,3 +104,10 @@ def _is_answered(lab: Lab) -> bool:
         return greets(lab)
     except OSError:
         return False
+
+
+def _said(lab: Lab, compose: list[str]) -> str:
+    done = subprocess.run(
+        [*compose, "logs", "lab"], cwd=ROOT, env=lab.environ, capture_output=True, text=True
+    )
+    return done.stdout
