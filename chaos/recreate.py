@@ -1,9 +1,7 @@
-"""Run edited code: build the image's code layer and put new containers in place of the old.
+"""Put new containers in place of the old, on the image as it is now.
 
-Why: an edit should be seen seconds later. Only the layers of our own code are built anew (the
-virtual environment's is cached) while the old containers serve, and only what was named is touched.
-A successor is made beside the old one and takes over its name, number, volumes and address, each
-replica on its own. In process mode there is nothing to build: a restarted process reads the tree.
+Why: an edit should be seen seconds later, and only what was named is touched. A successor is made
+beside the old one and takes over its name, number, volumes and address, each replica on its own.
 Why not ``docker compose up``: it knows services only, gives a lone newcomer another number, and
 starts nobody before all old ones are gone (measured: a second more for three replicas).
 Source: the Engine API 1.41, "Create a container"; what compose itself does with one container.
@@ -19,33 +17,11 @@ import docker
 import docker.errors
 import requests
 
-from chaos.drivers.engine import run_compose
 from chaos.lab import Lab
 from kit.errors import LabEnvironmentError
 
 TIMEOUT_S = 30.0  # longer than a stop with its grace period of 15 s
 IMAGE_LABEL = "com.docker.compose.image"  # compose looks here whether a container is up to date
-IMAGE_SERVICE = "control"  # docker-compose.yml: the one service that says how the image is built
-
-
-def file_options(lab: Lab) -> list[str]:
-    """Return how compose is told of all files; nothing when there is only the lab's own."""
-    files = lab.compose_files
-    return [word for file in files for word in ("-f", str(file))] if len(files) > 1 else []
-
-
-def environment(lab: Lab) -> Mapping[str, str]:
-    """Return what compose fills into the file: ports, and what ``squall up`` was given."""
-    return {**lab.variables, **lab.ports.environment}
-
-
-def build_image(lab: Lab) -> None:
-    """Build the image of the tree as it is now.
-
-    Raises:
-        LabEnvironmentError: It failed; with the last lines the build wrote.
-    """
-    _compose(lab, "build", "--quiet", IMAGE_SERVICE)
 
 
 def recreate(lab: Lab, instances: Sequence[str]) -> None:
@@ -112,7 +88,3 @@ def _replace(client: Any, name: str, grace_s: float) -> None:
         raise
     new.rename(name)
     new.start()
-
-
-def _compose(lab: Lab, *arguments: str) -> None:
-    run_compose(lab.root, [*file_options(lab), *arguments], environment(lab))

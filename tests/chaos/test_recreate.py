@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from chaos.build import environment, file_options
 from chaos.lab import Lab, LabPorts
-from chaos.recreate import environment, file_options, successor
+from chaos.recreate import successor
 
 pytestmark = pytest.mark.unit
 

@@ -36,8 +36,8 @@ def down(
 
 
 def _end_containers(lab: "Lab", *, purge: bool) -> bool:
+    from chaos.build import environment
     from chaos.drivers.engine import engine_version, run_compose
-    from chaos.recreate import environment
 
     if engine_version() is None:
         return False

@@ -92,8 +92,8 @@ def _start(wanted: str, files: tuple[str, ...]) -> "Lab":
         lab.save()
         start_supervisor(lab.root, lab.state_folder)
     else:
+        from chaos.build import environment, file_options
         from chaos.drivers.engine import forget_old_images, run_compose
-        from chaos.recreate import environment, file_options
 
         words = [*file_options(lab), "up", "--detach", "--build", "--remove-orphans"]
         run_compose(lab.root, words, environment(lab))
