@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -12,24 +13,44 @@ from tests.e2e.wait import wait_until
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 INCONCLUSIVE = 4
-TRIES = 2  # a busy machine may make one run inconclusive; a second in a row is a finding
+TRIES = 3
+BUSY_MACHINE = {"sent", "generator_lag", "loop_lag", "cpu", "steady_state", "lease"}
+"""Doubts that say something of the machine, not of the lab (drills.md R6)."""
 
 
-@pytest.mark.parametrize("name", ["overload", "slow-dependency"])
-def test_drill_holds_and_its_control_is_refuted(lab: Lab, name: str) -> None:
-    """The verdict is held, the control refuted, each fault or load has proof, evidence has hops."""
+def judged(lab: Lab, name: str) -> dict[str, Any]:
+    """Run a drill until it has a verdict; skip where the machine is too busy for one."""
     for _ in range(TRIES):
-        done = lab.run("drill", "run", name, "--json", limit_s=280)
-        if done.returncode != INCONCLUSIVE:
-            break
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    result = json.loads(done.stdout)
+        done = lab.run("drill", "run", name, "--json", limit_s=400)
+        assert done.returncode in (0, INCONCLUSIVE), f"{done.stdout}\n{done.stderr}"
+        found: dict[str, Any] = json.loads(done.stdout)
+        if done.returncode == 0:
+            return found
+        doubts = {reason["check"] for reason in found["reasons"]}
+        assert doubts <= BUSY_MACHINE, done.stdout
+    pytest.skip(f"{TRIES} times the machine was too busy to judge: {', '.join(sorted(doubts))}")
+
+
+def check(result: dict[str, Any]) -> None:
+    """A verdict that means something: load sent, faults proved, evidence, a refuted control."""
     assert result["verdict"] == "held"
     assert result["control"]["verdict"] == "refuted"
     assert result["load"]["sent"] / result["load"]["scheduled"] >= 0.99
     assert all(hypothesis["held"] for hypothesis in result["hypotheses"])
     assert all(fault["proof"] for fault in result["faults"])
+
+
+@pytest.mark.parametrize("name", ["overload", "slow-dependency"])
+def test_drill_holds_and_its_control_is_refuted(lab: Lab, name: str) -> None:
+    """The verdict is held, the control refuted, each fault or load has proof, evidence has hops."""
+    result = judged(lab, name)
+    check(result)
     assert result["evidence"][0]["hops"]
+
+
+def test_restarting_everybody_fails_nothing(lab: Lab) -> None:
+    """SIGTERM to each gateway and video under load, with nothing that tries again."""
+    check(judged(lab, "rolling-restart"))
 
 
 def test_killed_engine_leaves_nothing(lab: Lab) -> None:
