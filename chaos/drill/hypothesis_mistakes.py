@@ -7,7 +7,7 @@ from typing import TypeAlias
 from chaos.drill.bound import parse_bound
 from chaos.drill.metrics import METRICS
 from chaos.drill.nearest import nearest
-from chaos.drill.schema import ROUTES, Drill, Hypothesis
+from chaos.drill.schema import ALL, ROUTES, Drill, Hypothesis
 from chaos.drill.source import DataPath
 
 Mistake: TypeAlias = tuple[DataPath, str]
@@ -46,6 +46,9 @@ def _last_s_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> Iter
         return
     if hypothesis.metric != "goodput_of_offered":
         yield (*at, "last_s"), f"{hypothesis.metric} takes no last_s; goodput_of_offered does"
+    if hypothesis.phase == ALL:
+        yield (*at, "last_s"), "last_s is of one phase; name it instead of all"
+        return
     length_s = next((p.seconds for p in drill.load.phases if p.name == hypothesis.phase), 0.0)
     if not 0 < hypothesis.last_s <= length_s:
         yield (

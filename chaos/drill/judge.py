@@ -78,7 +78,7 @@ def examine(drill: Drill, arrivals: Arrivals) -> list[Finding]:
     """Hold an arm against the drill's own bounds; phases that the arm lacks are left out."""
     findings = []
     for hypothesis in drill.hypotheses:
-        if hypothesis.phase not in arrivals.windows:
+        if not arrivals.has(hypothesis.phase):
             continue
         bound, seen = parse_bound(hypothesis.bound), observe(hypothesis, arrivals)
         findings.append(Finding(hypothesis, seen, bound, bound.holds(seen.value)))

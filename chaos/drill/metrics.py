@@ -14,7 +14,7 @@ from chaos.drill import readings
 from chaos.drill.observation import NOTHING_SEEN, Observation, batch_sd, count, ratio, share
 from chaos.drill.readings import NOTHING_READ, Readings
 from chaos.drill.records import REJECTIONS, Record, Window, select_route
-from chaos.drill.schema import RECOVER, STEADY, Drill, Hypothesis
+from chaos.drill.schema import ALL, RECOVER, STEADY, Drill, Hypothesis
 
 NORMAL_SHARE = 0.9  # of the steady state's share in time: a window with less is not yet normal
 RECOVERY_WINDOW_S = 1.0
@@ -41,9 +41,25 @@ class Arrivals:
     readings: Readings = NOTHING_READ
 
     def of(self, phase: str, route: str = "") -> Sequence[Record]:
-        """Return the arrivals due in a phase."""
-        window = self.windows.get(phase)
-        return select_route(window.of(self.records), route) if window else ()
+        """Return the arrivals due in a phase; none where the arm lacks it."""
+        if not self.has(phase):
+            return ()
+        return select_route(self.window(phase).of(self.records), route)
+
+    def has(self, phase: str) -> bool:
+        """Whether the arm has this phase; it has ``all`` of its own if it has any."""
+        return bool(self.windows) if phase == ALL else phase in self.windows
+
+    def window(self, phase: str) -> Window:
+        """Return when a phase begins and ends, or ``all`` of them together.
+
+        Raises:
+            KeyError: The arm lacks the phase.
+        """
+        if phase != ALL:
+            return self.windows[phase]
+        windows = self.windows.values()
+        return Window(min(w.from_s for w in windows), max(w.to_s for w in windows))
 
 
 def phase_windows(drill: Drill) -> dict[str, Window]:
@@ -92,7 +108,7 @@ def seconds_to_recover(arrivals: Arrivals) -> Observation:
 
 def goodput_rps(arrivals: Arrivals, phase: str, route: str = "") -> Observation:
     """Return answers in time per second, by the second in which they were due."""
-    window = arrivals.windows[phase]
+    window = arrivals.window(phase)
     seconds = max(1, round(window.seconds))
     counts = [0] * seconds
     records = arrivals.of(phase, route)
@@ -163,7 +179,7 @@ def _goodput_of_steady(hypothesis: Hypothesis, arrivals: Arrivals) -> Observatio
 
 def _goodput_of_offered(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     """Answers in time over arrivals that were due, sent or not."""
-    window = arrivals.windows[hypothesis.phase]
+    window = arrivals.window(hypothesis.phase)
     if hypothesis.last_s is not None:
         window = Window(max(window.from_s, window.to_s - hypothesis.last_s), window.to_s)
     due = window.of(arrivals.of(hypothesis.phase, hypothesis.route))
@@ -179,11 +195,11 @@ def _goodput_of_offered(hypothesis: Hypothesis, arrivals: Arrivals) -> Observati
 
 
 def _wasted_share(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
-    return readings.wasted_share(arrivals.readings, arrivals.windows[hypothesis.phase])
+    return readings.wasted_share(arrivals.readings, arrivals.window(hypothesis.phase))
 
 
 def _watchdog_named(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
-    return readings.watchdog_named(arrivals.readings, arrivals.windows[hypothesis.phase])
+    return readings.watchdog_named(arrivals.readings, arrivals.window(hypothesis.phase))
 
 
 def _command_seconds(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:

@@ -18,6 +18,7 @@ from resilience.policy.contract import Mode
 
 WARM, STEADY, FAULT, RECOVER = "warm", "steady", "fault", "recover"
 PHASE_ORDER = (WARM, STEADY, FAULT, RECOVER)  # R1
+ALL = "all"  # of a hypothesis: the whole arm, from the first arrival to the last
 ROUTES = ("home", "list", "page", "comments", "like", "comment")  # what loadtests can send
 
 DEFAULT_SEED = 17
@@ -28,6 +29,7 @@ DEFAULT_STEADY_SHARE = 0.95  # of what is sent before the fault, answered in tim
 DEFAULT_CV = 0.25  # R2
 
 PhaseName = Literal["warm", "steady", "fault", "recover"]
+Span = Literal["warm", "steady", "fault", "recover", "all"]
 PolicySwitch: TypeAlias = Mode | dict[str, Mode]
 """One position everywhere, or one per target (``{video: on}``; other targets: off)."""
 
@@ -122,7 +124,7 @@ class Hypothesis(Part, frozen=True):
         name: Short, for people; names it in ``control.refutes``.
         metric: One of ``chaos.drill.metrics.METRICS``.
         bound: E.g. ``>= 0.85``.
-        phase: In which phase; by arrivals, not by answers.
+        phase: In which phase, or ``all`` of them; by arrivals, not by answers.
         unit: For people.
         route: Only this one; "" for all.
         within_ms: For ``share_within``: counted from the scheduled time.
@@ -135,7 +137,7 @@ class Hypothesis(Part, frozen=True):
     name: str
     metric: str
     bound: str
-    phase: PhaseName = "fault"
+    phase: Span = "fault"
     unit: str = ""
     route: str = ""
     within_ms: float | None = None

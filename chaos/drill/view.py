@@ -103,7 +103,7 @@ class View:
         for hypothesis in self._drill.hypotheses:
             must = f"(must be {parse_bound(hypothesis.bound)})"
             seen = "…"
-            if hypothesis.phase in arrivals.windows and hypothesis.metric != "seconds_to_recover":
+            if arrivals.has(hypothesis.phase) and hypothesis.metric != "seconds_to_recover":
                 value = observe(hypothesis, arrivals).value
                 seen = "…" if value is None else figure(value)
             text = f"{hypothesis.name:<{width}} {seen:>5} {hypothesis.unit:<12} {must}"

@@ -111,6 +111,7 @@ def test_faults_fit_into_their_phase(fault: str, message: str) -> None:
         ("metric: failed_count, last_s: 2", "takes no last_s; goodput_of_offered does"),
         ("metric: goodput_of_offered, last_s: 9", "last_s is 9; the fault phase has 8 s"),
         ("metric: goodput_of_offered, last_s: 0", "last_s is 0"),
+        ("metric: goodput_of_offered, last_s: 2, phase: all", "last_s is of one phase"),
         ("metric: command_seconds", "command_seconds needs command"),
         ("metric: failed_count, command: status", "runs no command; command_seconds does"),
         ("metric: command_seconds, command: status, phase: recover", "3 s into the fault"),

@@ -4,6 +4,7 @@ import pytest
 
 from chaos.drill.arms import control_arm, main_arm, overlay, switch_positions
 from chaos.drill.judge import Finding, examine, examine_control, judge
+from chaos.drill.metrics import Arrivals
 from chaos.drill.observation import Observation
 from chaos.drill.schema import Drill
 from chaos.drill.soundness import Doubt, Measurement, doubts
@@ -108,13 +109,15 @@ def test_phases_that_an_arm_lacks_are_left_out() -> None:
             {
                 "name": "r", "metric": "seconds_to_recover", "bound": "<= 1", "phase": "recover",
             },
+            {"name": "failed", "metric": "failed_count", "bound": "<= 0", "phase": "all"},
         ]
     )  # fmt: skip
     windows = main_arm(tiny).windows
 
     found = examine(tiny, arrivals([], fault=windows["fault"]))
 
-    assert [finding.hypothesis.name for finding in found] == ["goodput"]
+    assert [finding.hypothesis.name for finding in found] == ["goodput", "failed"]
+    assert examine(tiny, Arrivals([], {}, 1.0)) == []
 
 
 def sound(**changes: object) -> Measurement:

@@ -79,6 +79,17 @@ def test_shares_are_of_one_phase_and_one_route() -> None:
     assert observe(claim("in_time_share", phase="steady"), arrivals(mixed)).samples == 1
 
 
+def test_all_is_the_whole_arm() -> None:
+    """What a fault breaks off may have been due before it: no phase alone has all failures."""
+    some = [record(0, 0.5), record(1, 2.9, status=502), record(2, 3.1, status=502), record(3, 9.9)]
+
+    assert observe(claim("failed_count"), arrivals(some)).value == 1
+    assert observe(claim("failed_count", phase="all"), arrivals(some)).value == 2
+    assert observe(claim("failed_share", phase="all"), arrivals(some)).value == 0.5
+    assert observe(claim("goodput_rps", phase="all"), arrivals(some)).value == pytest.approx(0.2)
+    assert arrivals(some).window("all") == Window(0, 10)
+
+
 def test_failures_and_rejections_are_counted() -> None:
     """A rejection is a failure of its request too."""
     some = [record(0, 3.0), record(1, 3.1, status=503), record(2, 3.2, status=0)]

@@ -1,0 +1,157 @@
+"""The shipped drills against the catalogue: load, faults, policies of both arms, bounds.
+
+What a drill proves is in these figures; a bound that is moved to make a run pass shows here. Rows
+one and two are in ``test_loading``.
+"""
+
+import pytest
+
+from chaos.drill.catalogue import DRILLS, drill_files
+from chaos.drill.loading import load_drill
+from chaos.drill.schema import FAULT, RECOVER, Drill
+from resilience.policy.contract import Mode
+
+pytestmark = pytest.mark.unit
+
+PLAIN = (8, 20.0)  # R2: "every other station 8 x 20 ms unless said"
+ALL_DRILLS = [load_drill(path) for path in drill_files()]
+
+
+def named(name: str) -> Drill:
+    """Load a shipped drill."""
+    return load_drill(DRILLS / f"{name}.yaml")
+
+
+def claims(drill: Drill) -> dict[str, tuple[str, str]]:
+    """Return each hypothesis' metric and bound by its name."""
+    return {h.name: (h.metric, h.bound) for h in drill.hypotheses}
+
+
+def must_show(drill: Drill) -> dict[str, str]:
+    """Return what the control arm must show, by hypothesis."""
+    return {r.name: r.bound for r in drill.control.refutations()}
+
+
+def stations(drill: Drill) -> dict[str, tuple[int, float]]:
+    """Return workers and mean by service."""
+    return {name: (s.workers, s.mean_ms) for name, s in drill.setup.stations.items()}
+
+
+@pytest.mark.parametrize("drill", ALL_DRILLS, ids=lambda one: one.drill)
+def test_every_drill_keeps_the_rules(drill: Drill) -> None:
+    """R1 the phases, R2 declared capacity, R4 a bound per refutation, R5 nothing undeclared."""
+    seconds = {phase.name: phase.seconds for phase in drill.load.phases}
+    assert (seconds["warm"], seconds["steady"]) == (3, 5)
+    assert stations(drill).keys() == {"account", "comment", "counter", "video"}
+    assert all(must_show(drill).values())
+    # Both would find out about a broken replica by themselves; where one is on, the row says so.
+    assert not {"checks", "outlier", "panic", "cache", "single_flight"} & drill.policies.keys()
+    assert len(drill.control.off) == 1 or drill.control.ablation is not None
+
+
+def test_smoke_set_is_the_three_that_earn_their_seconds() -> None:
+    """In under five minutes together, by what they declare."""
+    smoke = [drill for drill in ALL_DRILLS if "smoke" in drill.tags]
+
+    assert {drill.drill for drill in smoke} == {"overload", "rolling-restart", "slow-dependency"}
+    assert sum(drill.needs.seconds for drill in smoke) < 300
+
+
+def test_metastable_is_row_four() -> None:
+    """32 of 40 a second, 4 attempts of 0.5 s, 20x slow for 5 s, then nothing wrong for 30 s."""
+    drill = named("metastable")
+
+    assert stations(drill)["video"] == (4, 100)
+    assert drill.setup.drains == ("video.2", "video.3")
+    assert {tuple(phase.rates.items()) for phase in drill.load.phases} == {(("list", 32),)}
+    gateway = drill.setup.settings["gateway"]
+    assert gateway == {"attempts": 4, "per_try_ms": 500, "budget_ms.videos": 2500}
+    (fault,) = drill.faults
+    assert (fault.kind, fault.on, fault.factor, fault.seconds) == ("slow", "video.1", 20, 5)
+    assert (drill.phase(FAULT).seconds, drill.phase(RECOVER).seconds) == (5, 30)
+    assert claims(drill) == {
+        "goodput long after": ("goodput_of_offered", ">= 0.80"),
+        "back to normal": ("seconds_to_recover", "<= 5"),
+    }
+    assert (drill.hypotheses[0].phase, drill.hypotheses[0].last_s) == (RECOVER, 15)
+    assert drill.policies["retry"] == {"gateway": Mode.ON}
+    assert drill.control.off == ("retry_budget",)
+    assert must_show(drill) == {"goodput long after": "<= 0.30"}
+
+
+def test_abandoned_work_is_row_five() -> None:
+    """Page 20, comment 2 s for 20 s, clients leave at 0.5 s; both protections off in control."""
+    drill = named("abandoned-work")
+
+    assert drill.phase(FAULT).rates == {"page": 20}
+    assert drill.load.give_up_s == 0.5
+    (fault,) = drill.faults
+    assert (fault.kind, fault.on, fault.seconds) == ("slow", "comment", 20)
+    assert fault.factor is not None
+    assert stations(drill)["comment"][1] * fault.factor == 2000
+    assert claims(drill)["wasted"] == ("wasted_share", "<= 0.10")
+    assert drill.control.off == ("deadline", "cancellation")
+    assert must_show(drill) == {"wasted": ">= 0.50"}
+
+
+def test_frozen_replica_is_row_ten() -> None:
+    """SIGSTOP for 20 s, turns taken, tries timed in both arms; only the second try differs."""
+    drill = named("frozen-replica")
+
+    (fault,) = drill.faults
+    assert (fault.kind, fault.on, fault.seconds) == ("pause", "video.1", 20)
+    assert stations(drill)["video"] == PLAIN
+    assert drill.load.gaps == "constant"
+    assert "p2c" not in drill.policies
+    assert drill.setup.settings["gateway"]["per_try_ms"] == 300
+    assert claims(drill)["failed"] == ("failed_count", "<= 5")
+    assert drill.control.off == ("retry",)
+    assert must_show(drill) == {"failed": ">= 15"}
+
+
+def test_rolling_restart_is_row_thirteen() -> None:
+    """Each of 2 gateways and 3 videos once, no retries, none lost of 1,600 in the whole arm."""
+    drill = named("rolling-restart")
+
+    assert stations(drill)["video"] == (8, 300)
+    assert sum(sum(p.rates.values()) * p.seconds for p in drill.load.phases) == 1600
+    assert {fault.kind for fault in drill.faults} == {"restart"}
+    assert sorted(fault.on for fault in drill.faults) == [
+        "gateway.1", "gateway.2", "video.1", "video.2", "video.3",
+    ]  # fmt: skip
+    assert len({fault.at for fault in drill.faults}) == len(drill.faults)
+    assert "retry" not in drill.policies
+    assert claims(drill) == {"failed": ("failed_count", "<= 0")}
+    assert drill.hypotheses[0].phase == "all"
+    assert drill.control.off == ("drain",)
+    assert must_show(drill) == {"failed": ">= 5"}
+
+
+def test_blocked_loop_is_row_fourteen() -> None:
+    """gateway.1 blocked 2 s of every 3; P2C against turns, and the watchdog's word."""
+    drill = named("blocked-loop")
+
+    assert drill.phase(FAULT).rates == {"list": 30}
+    (fault,) = drill.faults
+    assert (fault.kind, fault.on, fault.ms, fault.every_ms) == ("block", "gateway.1", 2000, 3000)
+    assert claims(drill)["within 500 ms"] == ("share_within", ">= 0.88")
+    assert drill.hypotheses[0].within_ms == 500
+    assert claims(drill)["function named"] == ("watchdog_named", ">= 1")
+    assert drill.control.off == ("p2c",)
+    assert must_show(drill) == {"within 500 ms": "<= 0.80"}
+
+
+def test_control_plane_loss_is_row_fifteen() -> None:
+    """Control killed for 20 s; 0.98 of all that is offered is at least 0.98 of steady's."""
+    drill = named("control-plane-loss")
+
+    assert {tuple(phase.rates.items()) for phase in drill.load.phases} == {(("page", 20),)}
+    assert drill.load.gaps == "constant"
+    (fault,) = drill.faults
+    assert (fault.kind, fault.on, fault.seconds) == ("kill", "control", 20)
+    assert claims(drill)["goodput"] == ("goodput_of_offered", ">= 0.98")
+    command = drill.hypotheses[-1]
+    assert (command.metric, command.bound, command.exits) == ("command_seconds", "<= 2", 3)
+    assert command.command.startswith("policy set ")
+    assert drill.control.off == ("static",)
+    assert must_show(drill) == {"goodput after the leases": "<= 0.30"}
