@@ -96,6 +96,8 @@ class HostLease:
         self._acting[fault.id] = time.monotonic()
 
     def _end(self, fault_id: str) -> HostProof:
+        # Renewals that failed until the end are a lapse too, and no later one would tell.
+        self._note_gap(fault_id)
         try:
             return self._driver_for_acting().end(fault_id)
         finally:
@@ -118,9 +120,13 @@ class HostLease:
                 self._note_renewed(acting)
 
     def _note_renewed(self, renewed: list[str]) -> None:
-        now_s = time.monotonic()
         for fault_id in renewed:
-            since_s = self._acting.get(fault_id)
-            if since_s is not None:
-                self._longest_gap_s = max(self._longest_gap_s, now_s - since_s)
-                self._acting[fault_id] = now_s
+            self._note_gap(fault_id)
+            if fault_id in self._acting:
+                self._acting[fault_id] = time.monotonic()
+
+    def _note_gap(self, fault_id: str) -> None:
+        """Note how long ago a fault was renewed for the last time."""
+        since_s = self._acting.get(fault_id)
+        if since_s is not None:
+            self._longest_gap_s = max(self._longest_gap_s, time.monotonic() - since_s)

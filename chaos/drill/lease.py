@@ -66,9 +66,7 @@ class OverlayLease:
         Raises:
             LabError: Control refuses it or doesn't answer.
         """
-        version = await asyncio.wrap_future(self._submit(document))
-        self._document = document
-        return version
+        return await asyncio.wrap_future(self._submit(document))
 
     async def change(self, document: dict[str, Any]) -> None:
         """Hold another overlay; while control is silent on purpose, as soon as it is back.
@@ -104,7 +102,7 @@ class OverlayLease:
         self._thread.join(RELEASE_TIMEOUT_S)
 
     def _submit(self, document: dict[str, Any]) -> "Future[int]":
-        return asyncio.run_coroutine_threadsafe(self._write(document), self._loop)
+        return asyncio.run_coroutine_threadsafe(self._take(document), self._loop)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -131,24 +129,32 @@ class OverlayLease:
         self._is_stopped = True
         self._wake.set()
 
+    async def _take(self, document: dict[str, Any]) -> int:
+        """Write another document, and hold it before a renewal could write the one before again."""
+        async with self._lock:
+            version = await self._write(document)
+            self._document = document
+            return version
+
     async def _renew(self) -> bool:
-        document = self._document
-        if document is None or self._is_stopped:
-            return True
-        with contextlib.suppress(LabError):
-            await self._write(document)
-            return True
-        return False
+        """Write again what is held by the time that it is our turn; False when that failed."""
+        async with self._lock:
+            document = self._document
+            if document is None or self._is_stopped:
+                return True
+            with contextlib.suppress(LabError):
+                await self._write(document)
+                return True
+            return False
 
     async def _write(self, document: dict[str, Any]) -> int:
-        async with self._lock:
-            was_held = self._document is not None
-            self._renewed += 1
-            version = await self._control.write(
-                {OVERLAY_FIELD: {**document, "renewed": self._renewed, "ttl_s": OVERLAY_TTL_S}}
-            )
-            self._note_written(was_held)
-            return version
+        was_held = self._document is not None
+        self._renewed += 1
+        version = await self._control.write(
+            {OVERLAY_FIELD: {**document, "renewed": self._renewed, "ttl_s": OVERLAY_TTL_S}}
+        )
+        self._note_written(was_held)
+        return version
 
     def _note_written(self, was_held: bool) -> None:
         now_s = time.monotonic()
@@ -159,4 +165,5 @@ class OverlayLease:
 
     async def _erase(self) -> None:
         async with self._lock:
+            self._document = None  # a hold that was under way may have put one there
             await self._control.write({OVERLAY_FIELD: None})

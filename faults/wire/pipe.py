@@ -148,14 +148,12 @@ class Pipe:
 
     def on_made(self, side: Side) -> None:
         """A socket is connected: the client's asks for the server's."""
-        if side is self.client:
-            self.pump()  # what is down is reset before anybody is dialled
-            if not self._is_over:
-                self._dialling = asyncio.get_running_loop().create_task(self._dial())
-        elif self._is_over:
+        if self._is_over:  # told to end between being accepted, or dialled, and now
             side.cut()
-        else:
-            self.pump()
+            return
+        self.pump()  # what is down is reset before anybody is dialled
+        if side is self.client and not self._is_over:
+            self._dialling = asyncio.get_running_loop().create_task(self._dial())
 
     def on_piece(self, way: Way, piece: Piece) -> None:
         """Something came; without a toxic it goes straight on."""
@@ -185,6 +183,8 @@ class Pipe:
 
         One piece a turn, since several written in one turn leave as one.
         """
+        if self._is_over:
+            return  # the timer is now the one that limits closing
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

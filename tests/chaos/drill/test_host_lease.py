@@ -1,6 +1,7 @@
 """Leases: of the host's faults at the driver, of the overlay at a control that goes away."""
 
 import asyncio
+import threading
 import time
 from typing import Any
 
@@ -87,6 +88,21 @@ async def test_renewals_that_fail_too_long_are_a_lapse(monkeypatch: pytest.Monke
         await until(lambda: held.has_lapsed)
 
 
+async def test_renewals_that_fail_until_the_end_are_a_lapse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No later renewal comes to tell of it."""
+    monkeypatch.setattr(host_lease, "LEASE_S", 0.1)
+    monkeypatch.setattr(host_lease, "RENEW_EVERY_S", 0.05)
+    driver = FakeDriver(is_deaf=True)
+    with HostLease(lambda: driver) as held:
+        await held.begin(PAUSE)
+        await asyncio.sleep(0.15)
+        assert not held.has_lapsed
+        await held.end("one")
+        assert held.has_lapsed
+
+
 async def test_no_fault_asks_for_no_driver() -> None:
     """Inside a container there is none."""
 
@@ -95,6 +111,62 @@ async def test_no_fault_asks_for_no_driver() -> None:
 
     with HostLease(make):
         pass
+
+
+class SlowControl:
+    """Remembers what was written; answers only when it may.
+
+    Args:
+        address: Nobody's.
+    """
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.written: list[str] = []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        MADE.append(self)
+
+    async def write(self, changes: dict[str, Any]) -> int:
+        """Write at once, and answer when told."""
+        overlay = changes["overlay"]
+        self.written.append("" if overlay is None else overlay["id"])
+        while not self.may_answer.is_set():  # noqa: ASYNC110  another thread sets it
+            await asyncio.sleep(0.005)
+        return len(self.written)
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+MADE: list[SlowControl] = []
+
+
+async def test_renewal_beside_a_change_does_not_bring_the_old_overlay_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Due while the change is being written, and while the engine is too busy to hear of it."""
+    monkeypatch.setattr(lease, "ControlClient", SlowControl)
+    with OverlayLease(("nowhere", 1)) as held:
+        control = MADE[-1]
+        await held.hold({"id": "old"})
+        control.may_answer.clear()
+        changing = asyncio.create_task(held.change({"id": "new"}))
+        await until(lambda: control.written[-1] == "new")
+        held._loop.call_soon_threadsafe(held._wake.set)  # a renewal is due
+        time.sleep(0.05)  # noqa: ASYNC251  it waits for its turn by now
+        control.may_answer.set()
+        _wait_blocking(lambda: len(control.written) > 2)
+        await changing
+
+    assert control.written[:3] == ["old", "new", "new"]
+    assert control.written[-1] == ""
+
+
+def _wait_blocking(holds: Any, limit_s: float = 10.0) -> None:
+    """Wait as a busy engine does: its loop stands still."""
+    end_s = time.monotonic() + limit_s
+    while not holds() and time.monotonic() < end_s:
+        time.sleep(0.005)
 
 
 async def test_overlay_is_back_as_soon_as_control_is(tmp_path: Any) -> None:

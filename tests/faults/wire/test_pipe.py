@@ -46,6 +46,16 @@ async def test_a_close_does_not_wait_for_ever_for_a_peer_that_does_not_read(
         cast(asyncio.Transport, writer.transport).pause_reading()
         await wait_until(lambda: any(not one.client.may_write for one in made.proxy._pipes))
         made.proxy.close()
+        made.proxy.set_toxics([toxic("latency", ms=1.0)])  # a change meanwhile is no reprieve
+        await wait_until(lambda: made.proxy.connections == 0)
+
+
+async def test_a_connection_cut_before_it_was_made_is_not_kept() -> None:
+    """The proxy ends in the turn of the loop between the accepting and the making."""
+    async with proxied(serve=echo) as made:
+        client = made.proxy._accept()
+        made.proxy.cut()
+        await asyncio.get_running_loop().create_connection(lambda: client, *made.proxy.upstream)
         await wait_until(lambda: made.proxy.connections == 0)
 
 
