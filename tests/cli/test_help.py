@@ -50,6 +50,7 @@ def test_every_command_has_help(path: tuple[str, ...], squall: Squall) -> None:
 
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("Usage: squall")
+    assert "``" not in done.out  # markup that a terminal doesn't know
     assert (EVERY[path].help or "").strip().endswith(".")
     assert squall(*path, "-h").out == done.out
 

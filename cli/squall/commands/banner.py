@@ -20,7 +20,7 @@ def banner(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Say where the lab is and what to try; the last words of ``docker compose up``."""
+    """Say where the lab is and what to try; the last words of docker compose up."""
     from chaos.inside import wait_leases
     from chaos.lab import find_lab, load_lab
     from chaos.readiness import read_members
