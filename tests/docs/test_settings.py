@@ -1,70 +1,19 @@
-"""What documents say of commands, settings and errors is what the code has."""
+"""What pages say of settings, variables, defaults and errors is what the code has."""
 
 import re
-import shlex
-from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from gateway.settings import DEFAULT_BUDGET_MS, DEFAULT_CAP, GROUPS
 from kit.state import DEFAULT_MODES, default_mode
 from resilience.policy.contract import Mode
-from squall.commands.up import TRY_LINES
-from squall.main import app
+from squall.banner import TRY_LINES
+from tests.docs.pages import PAGES, ROOT
 
 pytestmark = pytest.mark.unit
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted(
-    [
-        *ROOT.glob("*.md"),
-        *(ROOT / "docs").rglob("*.md"),
-        *(ROOT / "gateway/static").glob("*.html"),
-    ]
-)
-COMMAND = re.compile(r"(?:^ *|`|<pre>|\| )(?:\./)?(squall [a-z](?:[^`#\n<]|<(?!/))*)", re.MULTILINE)
 REASON = re.compile(r"`([A-Z]+(?:_[A-Z]+)+)`")
 VARIABLE = re.compile(r"\bSQUALL_[A-Z]+(?:_[A-Z]+)*\b")
-LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
-
-
-def commands_of(page: Path) -> list[str]:
-    """Find the command lines of a page; a list of alternatives or an ellipsis is none."""
-    found = COMMAND.findall(page.read_text(encoding="utf-8"))
-    return [line.strip() for line in found if "…" not in line and " | " not in line]
-
-
-LINES = [(page.name, line) for page in PAGES for line in commands_of(page)]
-LINES += [("banner", line) for line in COMMAND.findall(TRY_LINES)]
-
-
-def parse(arguments: list[str]) -> None:
-    """Read a command line as the command does, without running it; raises when it is wrong."""
-    command: Any = get_command(app)
-    path = "squall"
-    named = shlex.join([path, *arguments])  # a mention of a command alone is no command line
-    while hasattr(command, "commands"):
-        name, *arguments = arguments
-        assert name in command.commands, f"{path} has no command {name}"
-        command, path = command.commands[name], f"{path} {name}"
-    if arguments or path != named:
-        command.make_context(path, arguments)
-
-
-def test_documents_have_command_lines() -> None:
-    """The pattern finds what there is, in the README and elsewhere."""
-    assert len(LINES) >= 30
-    assert {"README.md", "front.html", "banner", "run.md", "faults.md"} <= {n for n, _ in LINES}
-
-
-@pytest.mark.parametrize(("page", "line"), LINES, ids=lambda value: value[:50])
-def test_command_lines_of_documents_are_valid(page: str, line: str) -> None:
-    """Every command line of a page has commands, options and arguments that exist."""
-    _, *arguments = shlex.split(line, comments=True)
-    assert page
-    parse(arguments)
 
 
 def test_the_readme_has_the_banner_s_lines() -> None:
@@ -142,10 +91,3 @@ def test_every_reason_of_the_gateway_s_own_is_on_its_page() -> None:
     own = set(re.findall(r'^([A-Z]+(?:_[A-Z]+)+) = "\1"', code, re.MULTILINE))
     # A skipped part is no answer: it is named in `degraded`.
     assert {reason for reason in own - {"PART_SKIPPED"} if f"`{reason}`" not in text} == set()
-
-
-@pytest.mark.parametrize("page", [p for p in PAGES if p.suffix == ".md"], ids=lambda p: p.name)
-def test_links_between_documents_lead_somewhere(page: Path) -> None:
-    """Every relative link names a file of the repository."""
-    links = LINK.findall(page.read_text(encoding="utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
