@@ -31,6 +31,10 @@ MAX_LEASE_S = 86_400.0  # as long as a fault may last
 MEASURED = frozenset({"cpu", "memory"})  # kinds whose proof is a figure
 GRACEFUL = frozenset({"stop", "restart"})
 
+# What touching an instance may raise: our own errors, the system's (a kill that isn't over in time
+# among them), and an answer of the engine that can't be read. No undo is given up for any of them.
+TROUBLE = (LabError, OSError, ValueError)
+
 
 class Keeper:
     """Holds the undo list of one lab.
@@ -115,7 +119,7 @@ class Keeper:
             await self._act(entry)
             await self._observe(entry)
             self._save(is_durable=False)
-        except LabError:
+        except TROUBLE:
             await asyncio.wait({self._start_undo(entry)}, timeout=END_LIMIT_S)
             raise
 
@@ -177,9 +181,9 @@ class Keeper:
         results = await asyncio.gather(
             *(self._stop(name) for name in entry.instances), return_exceptions=True
         )
-        errors = [str(error) for error in results if isinstance(error, LabError)]
+        errors = [str(each) or type(each).__name__ for each in results if each is not None]
         entry.note = "; ".join(errors)
-        with contextlib.suppress(LabError):
+        with contextlib.suppress(*TROUBLE):
             if entry.fault.kind == "stop":
                 await self._observe(entry)
         del self._graceful[entry.fault.id]
@@ -201,7 +205,7 @@ class Keeper:
     async def _undo(self, entry: Entry) -> None:
         """Undo until it works."""
         try:
-            with contextlib.suppress(LabError):
+            with contextlib.suppress(*TROUBLE):
                 await self._observe(entry)
             while True:
                 if await self._has_undone(entry):
@@ -221,8 +225,8 @@ class Keeper:
             await asyncio.gather(*(self._settle(entry, name) for name in entry.instances))
             if entry.fault.kind == "restart":
                 await self._observe(entry)
-        except LabError as error:
-            entry.note = f"not undone yet: {error}"
+        except TROUBLE as error:
+            entry.note = f"not undone yet: {str(error) or type(error).__name__}"
             return False
         entry.note = ""
         return True

@@ -73,7 +73,7 @@ def ask_keeper(folder: Path, project: str, do: str, **fields: Any) -> Any:
 
 def see_to_keeper(folder: Path, project: str) -> None:
     """Start a keeper where one was killed and has left something to undo; cheap where not."""
-    if find_keeper(folder) is None and load_ledger(folder / LEDGER_FILE).standing():
+    if find_keeper(folder) is None and _has_standing(folder):
         _start(folder, project)
 
 
@@ -95,8 +95,19 @@ def finish_keeper(folder: Path, project: str) -> None:
     Raises:
         LabEnvironmentError: Something can't be undone.
     """
-    if find_keeper(folder) is not None or load_ledger(folder / LEDGER_FILE).standing():
+    if find_keeper(folder) is not None or _has_standing(folder):
         ask_keeper(folder, project, "finish")
+
+
+def _has_standing(folder: Path) -> bool:
+    """Whether something is left to undo; of a damaged list no keeper could make anything.
+
+    It must not keep the lab from being ended, which is what mends it; who asks for faults is told.
+    """
+    try:
+        return bool(load_ledger(folder / LEDGER_FILE).standing())
+    except LabEnvironmentError:
+        return False
 
 
 def _start(folder: Path, project: str) -> None:

@@ -203,7 +203,7 @@ class Pipe:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await asyncio.get_running_loop().create_connection(lambda: self.server, host, port)
-        except OSError:  # TimeoutError is one
+        except (OSError, UnicodeError):  # TimeoutError is the one, a name that can't be the other
             self.cut()
 
     def _act(self, target: Side, piece: Piece) -> None:

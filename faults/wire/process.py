@@ -127,7 +127,7 @@ class LinksProcess:
                 continue
             try:
                 found = await loop.getaddrinfo(host, port, family=socket.AF_INET)
-            except OSError:
+            except (OSError, UnicodeError):
                 continue  # it isn't there now; what it was called before still holds
             self._aliases[server.address] = (str(found[0][4][0]), port)
 

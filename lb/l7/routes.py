@@ -157,7 +157,7 @@ class Routes:
         try:
             async with asyncio.timeout(LOOK_UP_LIMIT_S):
                 return await self._resolve(host, port)
-        except OSError:  # socket.gaierror and TimeoutError are ones
+        except (OSError, UnicodeError):  # gaierror, TimeoutError; a name that can't be: ``a..b``
             return None
 
     def _replicas(self, name: str, service: _Service) -> list[Where]:

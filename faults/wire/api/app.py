@@ -237,6 +237,8 @@ async def _read(request: Request, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:  # a wrong shape is one too
         raise bad_body(str(error)) from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise bad_body("it is no JSON of a sane depth in UTF-8") from error
 
 
 def _enable(proxy: FreeProxy, wanted: bool) -> None:

@@ -199,6 +199,6 @@ def parse_upstream(text: str) -> Address:
 
 def _address(field: str, text: str) -> Address:
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65_535:
+    if not colon or not port.isdecimal() or int(port) > 65_535:
         raise bad_body(f"{field} is {text!r}: give host:port with a port up to 65535")
     return host, int(port)

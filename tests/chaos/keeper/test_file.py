@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from chaos.drivers.host_fault import HostFault
-from chaos.keeper.file import load_ledger, save_ledger
+from chaos.keeper.file import LEDGER_FILE, load_ledger, save_ledger
+from chaos.keeper.launch import finish_keeper, recall, see_to_keeper
 from chaos.keeper.ledger import Ledger
 from chaos.keeper.look import Look
 from kit.errors import LabEnvironmentError
@@ -31,6 +32,16 @@ def test_a_list_comes_back_as_it_was(tmp_path: Path, is_durable: bool) -> None:
 def test_no_file_is_an_empty_list(tmp_path: Path) -> None:
     """Nothing was ever broken."""
     assert load_ledger(tmp_path / "list.json") == Ledger()
+
+
+def test_a_damaged_file_does_not_keep_the_lab_from_ending(tmp_path: Path) -> None:
+    """Ending it is the advice; no keeper is started, and whoever asks for faults is told."""
+    (tmp_path / LEDGER_FILE).write_text("{")
+    see_to_keeper(tmp_path, "nothing")
+    finish_keeper(tmp_path, "nothing")
+    assert [path.name for path in tmp_path.iterdir()] == [LEDGER_FILE]
+    with pytest.raises(LabEnvironmentError, match="is damaged"):
+        recall(tmp_path, "nothing")
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"entries": 5}'])

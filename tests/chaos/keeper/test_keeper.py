@@ -130,6 +130,28 @@ async def test_an_undo_that_is_refused_is_tried_again(
     assert (proof.hits, proof.detail) == (1, "video.1 paused")
 
 
+@pytest.mark.parametrize("trouble", [TimeoutError(), PermissionError(1, "no"), ValueError("{")])
+async def test_an_undo_is_not_given_up_for_an_error_that_is_not_ours(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """A kill that isn't over in time, a signal that isn't allowed, an answer that is no JSON."""
+    monkeypatch.setattr(module, "RETRY_AFTER_S", 0.01)
+    resume = bench.hands.resume
+    failed: list[str] = []
+
+    async def fail_once(instance: str) -> None:
+        if not failed:
+            failed.append(instance)
+            raise trouble
+        await resume(instance)
+
+    monkeypatch.setattr(bench.hands, "resume", fail_once)
+    await bench.keeper.begin(fault("pause"), lease_s=60.0)
+    assert (await bench.keeper.end("pause-video.1")).is_over
+    assert failed == ["video.1"]
+    assert bench.states() == ["running", "running"]
+
+
 async def test_two_faults_due_at_once_bring_an_instance_up_again(bench: Bench) -> None:
     """Neither waits for the other to let go."""
     await bench.keeper.begin(fault("kill"), 3.0)

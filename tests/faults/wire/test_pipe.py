@@ -59,6 +59,19 @@ async def test_a_connection_cut_before_it_was_made_is_not_kept() -> None:
         await wait_until(lambda: made.proxy.connections == 0)
 
 
+async def test_a_server_whose_name_cannot_be_is_a_reset_for_the_client() -> None:
+    """A label of a name is never empty; looking it up raises no OSError."""
+    proxy = Proxy(ports().listen(), ("a..b", 80), random.Random(1))
+    try:
+        reader, writer = await asyncio.open_connection(*proxy.listen)
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        await wait_until(lambda: proxy.connections == 0)
+    finally:
+        proxy.close()
+
+
 async def whole_stream_and_half_close() -> None:
     """Three megabytes, then a half-close, then the answer; all of it counted."""
 

@@ -9,7 +9,7 @@ import pytest
 from kit.entries import DrainEntry, Entry, RouteEntry
 from kit.state import LabState
 from lb.l7.routes import LOOK_UP_EVERY_S, LOOK_UP_LIMIT_S, Routes
-from tests.lb.l7.rig import Backend, Rig, answering, ok, rig, until
+from tests.lb.l7.rig import WAIT_S, Backend, Rig, answering, ok, rig, until
 
 GATEWAY = answering(ok(b"gateway"))
 HELLO = answering(ok(b"hello"))
@@ -130,6 +130,25 @@ async def test_a_name_keeps_its_last_number_while_it_cannot_be_looked_up() -> No
 
             assert (await made.ask("/hello")).body == b"hello"
             assert set(asked) == {"lab-hello-1"}
+
+
+@pytest.mark.integration
+async def test_a_name_that_cannot_be_leaves_the_others_alone() -> None:
+    """Looking up an empty label raises no OSError; the balancer must outlive the entry."""
+    own = Backend("hello.1", HELLO)
+    async with rig(GATEWAY) as made:
+        routes = Routes(made.proxy)
+        async with routed(made, routes, own):
+            routes.follow(state(odd=RouteEntry("/odd", ["a..b"])))
+            assert (await made.ask("/odd")).status == 503
+            both = state(
+                odd=RouteEntry("/odd", ["a..b"]),
+                hello=RouteEntry("/hello", ["localhost"], own.port),
+            )
+            routes.follow(both)
+            async with asyncio.timeout(WAIT_S):
+                while (await made.ask("/hello")).body != b"hello":  # noqa: ASYNC110  each turn asks
+                    await asyncio.sleep(0.01)
 
 
 @pytest.mark.integration

@@ -181,6 +181,7 @@ async def test_a_wrong_toxic_is_refused(
         ),
         ({"name": "a", "upstream": "h:1", "listen": "h:1"}, 400, "bad request body: listen"),
         ({"name": "gateway>video", "upstream": "h:1"}, 409, "proxy already exists"),
+        ({"name": "a", "upstream": "h:²"}, 400, "bad request body: upstream is 'h:²'"),
         ([], 400, "bad request body: Expected `object`"),
     ],
 )
@@ -192,6 +193,14 @@ async def test_a_wrong_proxy_is_refused(
     assert answer.status == answer.body["status"] == status
     assert answer.body["error"].startswith(error)
     assert "a" not in (await api.get("/proxies")).body
+
+
+@pytest.mark.parametrize("body", [b'{"name": "\xff"}', b'{"x": ' + b"[" * 100_000])
+async def test_bytes_that_are_no_sane_json_are_refused(api: ApiClient, body: bytes) -> None:
+    """Not UTF-8, or deeper than anybody reads: no failure of ours."""
+    answer = await api.ask("POST", "/proxies", content=body)
+    assert answer.status == 400
+    assert answer.body["error"].startswith("bad request body: it is no JSON")
 
 
 async def test_a_taken_port_is_a_conflict(api: ApiClient) -> None:
