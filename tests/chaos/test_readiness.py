@@ -6,7 +6,6 @@ import pytest
 
 from chaos.compose import parse_topology
 from chaos.drivers.contract import Capability, InstanceStatus, require
-from chaos.drivers.processes import ProcessDriver
 from chaos.readiness import missing_instances, wait_ready
 from kit.control import ControlClient
 from kit.errors import LabEnvironmentError
@@ -129,10 +128,3 @@ def test_a_driver_that_lacks_something_is_refused() -> None:
     require(FakeDriver([]), "start")  # type: ignore[arg-type]
     with pytest.raises(LabEnvironmentError, match="cannot cut, kill; it can start"):
         require(FakeDriver([]), "kill", "start", "cut")  # type: ignore[arg-type]
-
-
-def test_both_drivers_declare_the_same_for_now() -> None:
-    """Everything of the contract."""
-    from chaos.drivers.containers import ContainerDriver
-
-    assert ProcessDriver.capabilities == ContainerDriver.capabilities == frozenset(Capability)
