@@ -138,7 +138,7 @@ def test_control_itself_may_be_killed(lab: Lab) -> None:
         (("puase", "--on", "video.3"), "pause"),
         (("pause", "--on", "vdeo.3"), "video"),
         (("cpu", "--on", "video.3"), "cores"),
-        (("cut", "--on", "link:gatway>video"), "gateway>video"),
+        (("cut", "--on", "link:gatevay>video"), "gateway>video"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
