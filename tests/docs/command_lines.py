@@ -84,16 +84,19 @@ def _check_fault(values: Mapping[str, Any]) -> None:
     params = {name: values[name] for name in FIGURES if values[name] is not None}
     if values["size"] is not None:
         params["bytes"] = values["size"]
-    where = [values[name] for name in ("share", "route", "tenant")]
+    share, route, tenant = values["share"], values["route"], values["tenant"]
     ttl_s = parse_duration(values["ttl"], "--ttl")
-    asked = Asked(values["kind"], values["on"], params, *where, ttl_s)
+    asked = Asked(values["kind"], values["on"], params, share, route, tenant, ttl_s)
     asked.check_kind()
-    link = asked.host_fault() and None if asked.is_of_host else asked.rule().link
-    if link is None:
-        check_target(asked.target)
+    if asked.is_of_host:
+        check_target(asked.host_fault().target)
+        return
+    rule = asked.rule()
+    if rule.link is None:
+        check_target(rule.target)
     else:
         declared = parse_links(topology().services["links"].environment[LINKS_VARIABLE])
-        find_link(link, (*declared, OWN_LINK))
+        find_link(rule.link, (*declared, OWN_LINK))
 
 
 def _check_policy(values: Mapping[str, Any]) -> None:

@@ -21,7 +21,9 @@ COMMAND = re.compile(
 OUTPUT = re.compile(r"^```text$.*?^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^(#{1,6}) (.+)$", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"(?<!!)\]\(([^)\s]+)\)|\]\(([^)\s]+)\)")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+COMMENT = re.compile(r"\s+#\s.*")
+SHELL_FENCES = ("```sh", "```bash", "```console")
 CELLS = re.compile(r"(?<!\\)\|")
 
 
@@ -64,7 +66,7 @@ def anchors_of(text: str) -> set[str]:
 def links_of(text: str) -> list[str]:
     """Find what links point at, outside of code."""
     prose = re.sub(r"`[^`\n]*`", "", FENCE.sub("", text))
-    return [first or second for first, second in LINK.findall(prose)]
+    return LINK.findall(prose)
 
 
 def section_of(text: str, title: str) -> str:
@@ -99,11 +101,15 @@ def code_in(text: str) -> list[str]:
 
 
 def blocks_of(text: str) -> list[list[str]]:
-    """Read the blocks of commands, fenced as shell or indented, without their comments."""
-    blocks: list[list[str]] = []
-    fenced = re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    indented = re.findall(r"(?:^ {4}\S.*\n)+", FENCE.sub("", text), re.MULTILINE)
-    for block in (*fenced, *indented):
-        lines = [re.sub(r"\s+# .*|\s+#\s{2,}.*", "", line).strip() for line in block.splitlines()]
-        blocks.append([line for line in lines if line])
-    return blocks
+    """Read the blocks of commands, indented or fenced as shell, without their comments."""
+    blocks: list[list[str]] = [[]]
+    fence = ""
+    for line in text.splitlines():
+        if line.startswith("```"):
+            fence = "" if fence else line
+            blocks.append([])
+        elif fence in SHELL_FENCES if fence else line.startswith("    "):
+            blocks[-1].append(COMMENT.sub("", line).strip())
+        elif blocks[-1]:
+            blocks.append([])
+    return [[line for line in block if line] for block in blocks if any(block)]

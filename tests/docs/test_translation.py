@@ -10,6 +10,7 @@ pytestmark = pytest.mark.unit
 
 ENGLISH = text_of(ROOT / "README.md")
 CHINESE = text_of(ROOT / "README.zh-CN.md")
+PICTURE = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
 FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -17,6 +18,11 @@ def test_command_blocks_are_the_same() -> None:
     """Line by line; only comments are translated."""
     assert blocks_of(CHINESE) == blocks_of(ENGLISH)
     assert sum(map(len, blocks_of(ENGLISH))) >= 8
+
+
+def test_the_picture_is_the_same() -> None:
+    """Its words are names of the code."""
+    assert PICTURE.findall(CHINESE) == PICTURE.findall(ENGLISH) != []
 
 
 def test_headings_have_the_same_levels() -> None:
