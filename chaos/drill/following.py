@@ -5,6 +5,7 @@ process, or control itself, doesn't answer: a drill may have silenced it.
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
 
 from chaos.drill.arms import Arm, fault_windows
 from chaos.drill.command import run_command
@@ -43,11 +44,19 @@ async def read_counters(control: ControlClient, arm: Arm, load: LoadProcess, not
 async def gather_evidence(
     control: ControlClient, arm: Arm, load: LoadProcess, notes: Notes
 ) -> None:
-    """Ask about requests soon after they ended: a busy process forgets within seconds."""
+    """Ask about requests soon after they ended: a busy process forgets within seconds.
+
+    Where control was silent all through the fault, the fault's last requests are asked about when
+    it is back: processes that could not be asked have gone on remembering.
+    """
     window = arm.windows[FAULT]
+    recent: Mapping[str, Sequence[str]] = {}
     await load.sleep_until(window.from_s + EVIDENCE_AFTER_S)
-    while load.at_s < window.to_s:
-        recent = load.progress().get("recent", {})
+    while load.at_s < arm.seconds:
+        if load.at_s < window.to_s:
+            recent = load.progress().get("recent", {})
+        elif any(one.arm == arm.name for one in notes.evidence):
+            return
         await collect_evidence(control, arm.name, recent, notes.evidence)
         await asyncio.sleep(EVERY_S)
 
