@@ -8,7 +8,8 @@ import typer
 
 from chaos.drivers.contract import InstanceStatus
 from kit.members import Digest, Member
-from squall.commands import doctor, status, up
+from squall.banner import banner
+from squall.commands import doctor, status
 
 UP: dict[str, object] = {
     "mode": "processes",
@@ -25,7 +26,7 @@ UP: dict[str, object] = {
 
 def test_the_banner_has_the_lines_to_paste() -> None:
     """As the README has them, each from the repository root."""
-    lines = up.banner(UP).splitlines()
+    lines = banner(UP).splitlines()
 
     assert lines[0] == "squall is ready after 9.8 s: 17 processes, 612 MiB"
     assert any(line.strip().startswith("curl -s 127.0.0.1:8080/v1/videos/1 ") for line in lines)
@@ -37,7 +38,7 @@ def test_the_banner_has_the_lines_to_paste() -> None:
 
 def test_a_moved_lab_s_banner_has_its_own_port() -> None:
     """SQUALL_PORT moves the lines to paste too."""
-    text = up.banner({**UP, "port": 18080, "started": False})
+    text = banner({**UP, "port": 18080, "started": False})
 
     assert "8080/" not in text.replace("18080/", "")
     assert text.startswith("squall is already up: 17 processes")

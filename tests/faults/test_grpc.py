@@ -32,7 +32,7 @@ async def serving(injector: Injector) -> AsyncIterator[Any]:
     """Serve behind the interceptor and a station of 10 ms; give a stub."""
     station = Station(StationSchedule(StationSetting(1, 0.01, 0.0), random.Random(1)))
     server = grpc.aio.server(interceptors=[FaultInterceptor(injector), StationInterceptor(station)])
-    video_pb2_grpc.add_VideoServiceServicer_to_server(Videos(), server)
+    video_pb2_grpc.add_VideoServiceServicer_to_server(Videos(), server)  # type: ignore[abstract]
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

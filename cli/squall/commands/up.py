@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from squall.banner import TRY_LINES as TRY_LINES
 from squall.banner import banner
 from squall.output import JsonFlag, emit, say
 
