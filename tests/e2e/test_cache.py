@@ -116,6 +116,7 @@ def test_a_page_says_what_came_from_the_cache(lab: Lab, path: str) -> None:
     wait_until(is_hit, limit_s=10)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_write_is_seen_by_the_next_read_of_every_replica(lab: Lab) -> None:
     """After each PATCH no read, of whichever replica, shows the title before it."""
     path, headers = publish(lab, "first")

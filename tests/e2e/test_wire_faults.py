@@ -69,13 +69,13 @@ def nothing_fails(lab: Lab, path: str = PAGE) -> None:
 def test_a_slow_link_makes_the_page_go_without_and_ends_by_itself(lab: Lab) -> None:
     """500 ms on the way to the comments: pages come without them until the fault has ended."""
     lab.json(
-        "fault", "add", "latency", "--on", "link:gateway>comment", "--ms", "500", "--ttl", "6s"
+        "fault", "add", "latency", "--on", "link:gateway>comment", "--ms", "500", "--ttl", "12s"
     )
-    wait_until(lambda: lab.get(PAGE).json["degraded"] == ["comments"], limit_s=3)
-    answers = [lab.get(PAGE) for _ in range(10)]
+    wait_until(lambda: lab.get(PAGE).json["degraded"] == ["comments"], limit_s=5)
+    answers = [lab.get(PAGE) for _ in range(5)]  # each takes a third of a second, of the 12
     assert {answer.status for answer in answers} == {200}
-    assert all(answer.json["degraded"] == ["comments"] for answer in answers)
-    wait_until(lambda: is_whole(lab.get(PAGE)), limit_s=15)
+    assert all("comments" in answer.json["degraded"] for answer in answers)
+    wait_until(lambda: is_whole(lab.get(PAGE)), limit_s=30)
     nothing_fails(lab)
 
 

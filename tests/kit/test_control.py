@@ -151,7 +151,7 @@ async def test_an_ask_returns_when_all_have_answered(
         await other.reply(ask, "video.1", {"got": ask.args})
         started_s = time.monotonic()
         assert await asking == {"video.1": {"got": {"a": 1}}}
-        assert time.monotonic() - started_s < 1.0
+        assert time.monotonic() - started_s < 4.0  # its timeout is five
         await pubsub.aclose()  # type: ignore[no-untyped-call]
 
 

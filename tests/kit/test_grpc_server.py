@@ -218,7 +218,7 @@ async def test_without_drain_a_stop_breaks_what_is_in_flight(
         node.lifecycle.request_stop()
         with pytest.raises(grpc.aio.AioRpcError):
             await call
-        assert time.monotonic() - started_s < 1.0
+        assert time.monotonic() - started_s < 10.0  # the call itself takes thirty
 
 
 async def test_a_taken_port_is_one_line(control: ControlClient, shared_control: Valkey) -> None:

@@ -221,18 +221,18 @@ async def test_control_killed_and_back_empty_flips_no_switch() -> None:
 
 
 async def test_a_fault_ends_on_time_with_control_dead() -> None:
-    """Its 1.5 s run on the node's own clock; the drill's overlay waits for its engine."""
+    """Its 2.5 s run on the node's own clock; the drill's overlay waits for its engine."""
     with start_valkey() as server:
         async with client_of(server) as client, node_of(server) as node:
-            rule = {"id": "f", "kind": "abort", "target": "video", "ttl_s": 1.5}
-            arm = {"id": "arm", "ttl_s": 1.5, "policies": {"video": {"limiter": "off"}}}
+            rule = {"id": "f", "kind": "abort", "target": "video", "ttl_s": 2.5}
+            arm = {"id": "arm", "ttl_s": 2.5, "policies": {"video": {"limiter": "off"}}}
             written_s = time.monotonic()
             await client.write({"fault/f": rule, "overlay": arm})
             await wait_until(lambda: limiter_is(node, Mode.OFF))
             server.stop()
             assert len(node.faults.decide("GET /", "", 0.0)) == 1
             await wait_until(lambda: not node.faults.decide("GET /", "", 0.0))
-            assert 1.4 < time.monotonic() - written_s < 2.5
+            assert 2.4 < time.monotonic() - written_s < 8.0
             assert limiter_is(node, Mode.OFF)
 
 
@@ -245,7 +245,7 @@ async def test_an_overlay_ends_with_its_lease_while_control_lives() -> None:
             await client.write({"overlay": arm})
             await wait_until(lambda: limiter_is(node, Mode.OFF))
             await wait_until(lambda: limiter_is(node, Mode.ON))
-            assert 1.4 < time.monotonic() - written_s < 3.5
+            assert 1.4 < time.monotonic() - written_s < 8.0
 
 
 async def test_an_overlay_outlives_a_control_that_is_away_and_comes_back(tmp_path: Path) -> None:
@@ -253,12 +253,12 @@ async def test_an_overlay_outlives_a_control_that_is_away_and_comes_back(tmp_pat
     server = launch(free_port(), *APPENDS, folder=tmp_path)
     try:
         async with client_of(server) as client, node_of(server, settle_s=0.3) as node:
-            arm = {"id": "arm", "ttl_s": 1.0, "policies": {"video": {"limiter": "off"}}}
+            arm = {"id": "arm", "ttl_s": 2.5, "policies": {"video": {"limiter": "off"}}}
             await client.write({"overlay": arm})
             await wait_until(lambda: limiter_is(node, Mode.OFF))
             server.stop()
             await wait_until(lambda: not node._follower.is_connected)
-            await asyncio.sleep(1.2)  # longer than the lease: nothing to wait for but time
+            await asyncio.sleep(2.7)  # longer than the lease: nothing to wait for but time
             assert limiter_is(node, Mode.OFF)
 
             async with client_of(server, settle_s=0.3) as engine:

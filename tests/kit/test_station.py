@@ -50,13 +50,13 @@ async def test_a_request_past_its_deadline_is_dropped_unstarted() -> None:
 @pytest.mark.parametrize("which", [0, 1])
 async def test_cancelling_frees_the_worker_or_the_place(which: int) -> None:
     """Served or waiting: the other one is done after one service time."""
-    under_test = station(1, 0.05)
+    under_test = station(1, 0.5)
     tasks = [asyncio.ensure_future(under_test.serve()) for _ in range(2)]
     await asyncio.sleep(0)
     started_s = time.monotonic()
     tasks[which].cancel()
     await tasks[1 - which]
-    assert time.monotonic() - started_s < 0.09
+    assert time.monotonic() - started_s < 0.95  # two service times are a second
     with pytest.raises(asyncio.CancelledError):
         await tasks[which]
     assert under_test.stats().cancelled == 1

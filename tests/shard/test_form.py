@@ -70,7 +70,7 @@ async def test_a_formed_cluster_is_found_without_a_command(cluster: StoreCluster
     done = await form(cluster.addresses, limit_s=10)
 
     assert done[:3] == (3, 3, 0)
-    assert done.seconds < 1.0
+    assert done.seconds < 5.0  # half of its limit
 
 
 async def test_another_algorithm_moves_nothing_in_a_formed_cluster(cluster: StoreCluster) -> None:

@@ -236,7 +236,7 @@ async def test_a_paused_primary_loses_no_caller_past_its_deadline(
     cluster.resume(cluster.at(primary))
 
     assert (done.status, done.reason) == (WriteStatus.UNKNOWN, "STORE_TIMEOUT")
-    assert took_s < 0.3
+    assert took_s < 1.5  # without its deadline a command waits 2 s for a reply
     assert alive == b"fine"
 
 
