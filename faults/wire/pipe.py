@@ -211,8 +211,8 @@ class Pipe:
             self.cut()
         elif piece is Signal.CLOSE:
             self.close()
-        elif target.transport is None or target.is_lost:
-            return  # nobody is there to have it
+        elif target.transport is None or target.is_lost or target.has_ended:
+            return  # nobody is there to have it, or it was told that no more comes
         elif isinstance(piece, bytes):
             target.transport.write(piece)
         else:

@@ -277,6 +277,26 @@ async def test_the_server_may_end_its_half_first() -> None:
         await wait_until(lambda: made.proxy.connections == 0)
 
 
+async def test_what_a_toxic_answers_after_the_servers_end_is_dropped() -> None:
+    """The client was told that no more comes; a refusal of ours breaks nothing then."""
+    errors: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, told: errors.append(told))
+    refused = toxic("loading")
+
+    async def end_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write_eof()
+        await reader.read()
+
+    async with proxied(refused, serve=end_first) as made:
+        reader, writer = await made.connect()
+        assert await reader.read() == b""
+        writer.write(b"PING\r\n")
+        await wait_until(lambda: refused[1].hits == 1)
+        writer.close()
+        await wait_until(lambda: made.proxy.connections == 0)
+    assert errors == []
+
+
 async def test_a_limit_ends_both_connections() -> None:
     """The client gets what was allowed and an end; the server an end."""
     async with proxied(toxic("limit_data", bytes=2)) as made:
