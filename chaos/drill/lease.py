@@ -57,8 +57,11 @@ class OverlayLease:
 
     @property
     def has_lapsed(self) -> bool:
-        """Whether some renewal came too late, so that the arm was off for a while."""
-        return self._longest_gap_s > OVERLAY_TTL_S
+        """Whether some renewal came too late, or is too late now, so that the arm was off."""
+        gap_s, since_s = self._longest_gap_s, self._last_written_s
+        if self._document is not None and since_s is not None and not self._is_silent:
+            gap_s = max(gap_s, time.monotonic() - since_s)
+        return gap_s > OVERLAY_TTL_S
 
     async def hold(self, document: dict[str, Any]) -> int:
         """Write an overlay and go on renewing it; returns the state's version.

@@ -162,6 +162,19 @@ async def test_renewal_beside_a_change_does_not_bring_the_old_overlay_back(
     assert control.written[-1] == ""
 
 
+async def test_renewal_that_never_comes_is_a_lapse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control falls silent before the arm's end, and nobody expected it."""
+    monkeypatch.setattr(lease, "ControlClient", SlowControl)
+    monkeypatch.setattr(lease, "OVERLAY_TTL_S", 1.5)
+    with OverlayLease(("nowhere", 1)) as held:
+        control = MADE[-1]
+        await held.hold({"id": "arm"})
+        assert not held.has_lapsed
+        control.may_answer.clear()
+        await until(lambda: held.has_lapsed)
+        control.may_answer.set()
+
+
 def _wait_blocking(holds: Any, limit_s: float = 10.0) -> None:
     """Wait as a busy engine does: its loop stands still."""
     end_s = time.monotonic() + limit_s
