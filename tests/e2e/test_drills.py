@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.conftest import ROOT, Lab
 from tests.e2e.wait import wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1300)]
 
 INCONCLUSIVE = 4
 TRIES = 3
