@@ -16,6 +16,8 @@ from chaos.drill.outcome import ArmOutcome, fault_rows, phase_rows
 from chaos.drill.probes import Evidence, most_telling_first, tell
 from chaos.drill.schema import Drill
 from chaos.drill.soundness import Doubt
+from chaos.report.page import REQUEST_ANCHOR
+from chaos.report.waterfall import choose
 from chaos.report.write import HTML_FILE
 
 SCHEMA = "squall.drill/1"
@@ -152,7 +154,7 @@ def as_text(run: DrillRun) -> str:
     lines += ablation_lines(run)
     if run.not_back:
         lines.append(f"{'NOT BACK':<13}{', '.join(run.not_back)}: see squall status")
-    lines.append(f"report {run.folder / HTML_FILE} · replay: {run.replay}{_explain_hint(run)}")
+    lines.append(f"report {run.folder / HTML_FILE} · replay: {run.replay}{_request_hint(run)}")
     return "\n".join(lines)
 
 
@@ -176,8 +178,12 @@ def _control_line(run: DrillRun, verdict: Verdict) -> str:
     return f"{'CONTROL':<13}{head}: {figures} without {off}{example}"
 
 
-def _explain_hint(run: DrillRun) -> str:
-    return f" · explain: squall explain {run.evidence[0].request_id}" if run.evidence else ""
+def _request_hint(run: DrillRun) -> str:
+    """Say where one request's hops are: the run keeps them, processes forget within an arm."""
+    chosen = choose(as_json(run)["evidence"])
+    if chosen is None:
+        return ""
+    return f" · hops of {chosen['request_id']}: {HTML_FILE}#{REQUEST_ANCHOR}"
 
 
 def _findings_line(findings: Sequence[Finding]) -> str:

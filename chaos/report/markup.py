@@ -23,10 +23,11 @@ def document(title: str, body: str) -> str:
     )
 
 
-def section(title: str, *parts: str) -> str:
-    """Return a part of the page; "" when there is nothing in it."""
+def section(title: str, *parts: str, anchor: str = "") -> str:
+    """Return a part of the page, to which a link may lead; "" when there is nothing in it."""
     inside = "\n".join(filter(None, parts))
-    return f"<section><h2>{escape(title)}</h2>\n{inside}</section>\n" if inside else ""
+    attribute = f' id="{anchor}"' if anchor else ""
+    return f"<section{attribute}><h2>{escape(title)}</h2>\n{inside}</section>\n" if inside else ""
 
 
 def paragraph(text: str, css: str = "") -> str:

@@ -35,6 +35,7 @@ PHASE_COLUMNS = (
     "p95_ms",
 )  # fmt: skip
 CURVE_PERCENTILES = (0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
+REQUEST_ANCHOR = "request"  # where a drill's last line leads
 SERIES_NOTE = (
     "Each arrival counts in the second in which it was due. Latency runs from that moment and is "
     "of successes only; with fewer than a hundred in a second p99 is the slowest of them."
@@ -55,7 +56,7 @@ def render(run: Run) -> str:
         section("Policies of each arm", *_policies(run)),
         section("Faults and their proof", *_faults(verdict)),
         section("Commands", *_commands(verdict)),
-        section("One request, hop by hop", *_request(run)),
+        section("One request, hop by hop", *_request(run), anchor=REQUEST_ANCHOR),
         section("Machine and versions", *_machine(run)),
         section("Replay", *_replay(verdict)),
     ]

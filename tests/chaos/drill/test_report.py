@@ -77,6 +77,18 @@ def test_text_says_verdict_control_evidence_and_replay(tmp_path: Path) -> None:
     assert len(text.splitlines()) <= 5
 
 
+def test_last_line_leads_to_the_hops_that_the_report_keeps(tmp_path: Path) -> None:
+    """Processes have forgotten the request by then; without evidence it leads nowhere."""
+    run = finished(tmp_path)
+    with_hops = as_text(run).splitlines()[-1]
+    for outcome in run.outcomes:
+        outcome.evidence = []
+
+    assert with_hops.endswith(" · hops of c-7: report.html#request")
+    assert "squall explain" not in with_hops
+    assert as_text(run).endswith(run.replay)
+
+
 def test_page_has_a_table_of_arrivals_per_arm(tmp_path: Path) -> None:
     """And one of hypotheses."""
     page = as_markdown(finished(tmp_path))

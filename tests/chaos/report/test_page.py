@@ -62,6 +62,7 @@ def test_a_whole_run_has_every_section(tmp_path: Path) -> None:
         "Replay",
     ]
     assert html.count('class="band"') == 4  # arrivals and latency of both arms
+    assert '<section id="request"><h2>One request' in html  # a drill's last line leads there
     assert "./squall drill run tiny --seed 17" in html
     assert "≥ 0.85 (must show ≤ 0.3)" in html
 
