@@ -41,3 +41,11 @@ def test_waterfall_shows_each_hop_with_its_budget_and_decisions() -> None:
         "video.2    ListVideos        4.0      1.0  none       none        UNAVAILABLE",
         "    +0.5 ms limiter: rejected value=6",
     ]
+
+
+def test_nothing_left_of_a_budget_is_zero_and_has_no_minus() -> None:
+    """A deadline that was missed by 0.2 ms leaves 0 ms; one missed by 3 ms leaves -3 ms."""
+    late = {**HOPS[0], "remaining_in_ms": -0.2, "remaining_out_ms": -3.0}
+
+    row = waterfall("7f3a", [late]).splitlines()[2]
+    assert row.split()[-5:] == ["0", "ms", "-3", "ms", "503"]

@@ -54,8 +54,8 @@ def waterfall(request_id: str, hops: Sequence[Mapping[str, Any]]) -> str:
             [
                 hop["instance"],
                 hop["route"],
-                f"{(float(hop['started_unix_s']) - began) * 1000:.1f}",
-                f"{float(hop['duration_ms']):.1f}",
+                _fixed((float(hop["started_unix_s"]) - began) * 1000, 1),
+                _fixed(float(hop["duration_ms"]), 1),
                 _budget(hop.get("remaining_in_ms")),
                 _budget(hop.get("remaining_out_ms")),
                 hop["status"],
@@ -71,13 +71,18 @@ def waterfall(request_id: str, hops: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _budget(value: object) -> str:
-    return f"{value:.0f} ms" if isinstance(value, int | float) else "none"
+    return f"{_fixed(value, 0)} ms" if isinstance(value, int | float) else "none"
+
+
+def _fixed(value: float, digits: int) -> str:
+    """Write a figure without a minus before nothing: -0.2 is 0, not -0."""
+    return f"{value:z.{digits}f}"
 
 
 def _note(note: Mapping[str, Any]) -> str:
     detail = " ".join(f"{key}={_short(value)}" for key, value in note.get("detail", {}).items())
-    at_ms = float(note["at_s"]) * 1000
-    return f"+{at_ms:.1f} ms {note['policy']}: {note['what']} {detail}".rstrip()
+    at_ms = _fixed(float(note["at_s"]) * 1000, 1)
+    return f"+{at_ms} ms {note['policy']}: {note['what']} {detail}".rstrip()
 
 
 def _short(value: object) -> str:
