@@ -201,7 +201,7 @@ class _Reader:
         self.check_variables(text, line)
         head, colon, port = text.rpartition(":")
         host, _, published = head.partition(":")
-        if not colon or not port.isdigit() or not published:
+        if not colon or not port.isdecimal() or not published:
             raise self.error(f"{where}: port {text!r} is not HOST:PUBLISHED:PORT", line)
         return PublishedPort(host, published, int(port))
 
@@ -240,7 +240,7 @@ class _Reader:
 
     def grace(self, fields: Located, where: str) -> float:
         value = str(fields.get("stop_grace_period", f"{DEFAULT_STOP_GRACE_S:.0f}s"))
-        if not value.endswith("s") or not value[:-1].isdigit():
+        if not value.endswith("s") or not value[:-1].isdecimal():
             raise self.error(
                 f"{where}: stop_grace_period {value!r} is not whole seconds such as 15s",
                 fields.places["stop_grace_period"],

@@ -79,7 +79,7 @@ def read_ports(environ: Mapping[str, str] = os.environ) -> LabPorts:
 
 def _port(environ: Mapping[str, str], name: str, default: int) -> int:
     text = environ.get(name) or str(default)
-    if not text.isdigit() or not 1 <= int(text) <= 65_535:
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
         raise ConfigError(
             f"{name} is {text!r}: set it to a port from 1 to 65535, such as {default}"
         )
@@ -252,7 +252,7 @@ def _inner_ways(environ: Mapping[str, str]) -> InnerWays:
 
 def _address(environ: Mapping[str, str], name: str, example: str) -> tuple[str, int]:
     host, colon, port = environ.get(name, "").rpartition(":")
-    if not colon or not host or not port.isdigit():
+    if not colon or not host or not port.isdecimal():
         raise ConfigError(
             f"{name} is {environ.get(name, '')!r}: {INSIDE} is set, so give host:port, e.g. "
             f"{example}"

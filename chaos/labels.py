@@ -52,7 +52,7 @@ def read_route(service: str, labels: Mapping[str, str]) -> Route | None:
                 raise ConfigError(f"label {name!r} says nothing without {ROUTE!r}: add it")
         return None
     port = labels.get(PORT, str(DEFAULT_ROUTE_PORT))
-    if not port.isdigit():
+    if not port.isdecimal():
         raise ConfigError(f"label {PORT!r} is {port!r}: give a port from 1 to 65535")
     route = Route(labels[ROUTE], int(port), labels.get(HEALTH, DEFAULT_HEALTH))
     check_entry(f"route/{service}", entry_of(route, ["127.0.0.1"]))

@@ -201,7 +201,7 @@ def _code(value: Param) -> Code:
     text = str(value).upper()
     if text in Code.__members__:
         return Code[text]
-    if text.isdigit():
+    if text.isdecimal():
         for code in Code:
             if code.http_status == int(text):
                 return code

@@ -118,7 +118,7 @@ def _required(env: Mapping[str, str], name: str) -> str:
 
 def _replica(text: str, own_name: Callable[[], str | None]) -> int:
     if text.strip():
-        if not text.strip().isdigit() or int(text) < 1:
+        if not text.strip().isdecimal() or int(text) < 1:
             raise ConfigError(f"SQUALL_REPLICA is {text!r}: give a whole number from 1")
         return int(text)
     # Compose names replicas squall-video-2; the environment is the same for all of them.
@@ -128,7 +128,7 @@ def _replica(text: str, own_name: Callable[[], str | None]) -> int:
 
 def _address(name: str, text: str) -> Address:
     host, colon, port = text.strip().rpartition(":")
-    if not colon or not host or not port.isdigit() or not 1 <= int(port) <= 65_535:
+    if not colon or not host or not port.isdecimal() or not 1 <= int(port) <= 65_535:
         raise ConfigError(f"{name} is {text!r}: give host:port with a port from 1 to 65535")
     return host, int(port)
 

@@ -59,4 +59,4 @@ class Ways:
 def _address(text: str) -> Address | None:
     """Read ``host:port``; None for anything else, which a newer lab may have put there."""
     host, _, port = text.rpartition(":")
-    return (host, int(port)) if host and port.isdigit() else None
+    return (host, int(port)) if host and port.isdecimal() else None

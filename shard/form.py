@@ -125,7 +125,7 @@ def read_nodes(text: str) -> list[Address]:
     nodes: list[Address] = []
     for entry in filter(None, (part.strip() for part in text.split(","))):
         host, _, port = entry.rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
             raise ValueError(f"{entry!r} is not host:port")
         nodes.append(Address(host, int(port)))
     if len(set(nodes)) < len(nodes):

@@ -138,7 +138,7 @@ class Fault(Part, frozen=True):
 def service_of(target: str) -> str:
     """Return the service of an instance; a service is its own."""
     head, _, replica = target.rpartition(".")
-    return head if head and replica.isdigit() else target
+    return head if head and replica.isdecimal() else target
 
 
 def ends_of(link: str) -> tuple[str, str]:

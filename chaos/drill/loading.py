@@ -87,7 +87,7 @@ def _assign(holder: Any, key: str, value: Any, text: str) -> None:
 
 
 def _position(items: list[Any], key: str, text: str) -> int:
-    if key.isdigit() and int(key) < len(items):
+    if key.isdecimal() and int(key) < len(items):
         return int(key)
     names = [str(item.get("name", "")) for item in items if isinstance(item, dict)]
     if key in names:

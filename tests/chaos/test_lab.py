@@ -18,7 +18,7 @@ def test_ports_lie_beside_the_front_door() -> None:
     assert read_ports({"SQUALL_CONTROL_PORT": "7"}) == LabPorts(8080, 7, 8089, 8090, 8091)
 
 
-@pytest.mark.parametrize("text", ["http", "0", "65536", "-1", "80.5"])
+@pytest.mark.parametrize("text", ["http", "0", "65536", "-1", "80.5", "²"])
 def test_a_port_that_is_none_is_refused(text: str) -> None:
     """The error names the variable and the value."""
     with pytest.raises(ConfigError, match=f"SQUALL_PORT is '{text}'"):
