@@ -15,6 +15,7 @@ from chaos.drill import judge
 from chaos.drill.arm_run import Aborted, Stage, run_arm
 from chaos.drill.arms import Arm, ablation_arms, control_arm, full_ablation_arms, main_arm
 from chaos.drill.brief_view import BriefView
+from chaos.drill.command_doubts import command_doubts
 from chaos.drill.host_lease import HostLease
 from chaos.drill.lease import OverlayLease
 from chaos.drill.lock import drill_lock
@@ -170,6 +171,10 @@ def _judge(run: DrillRun, cores: float) -> None:
     found = [d for o in outcomes for d in doubts(measurement(run.drill, o, cores))]
     main = judge.examine(run.drill, outcomes[0].arrivals)
     control = judge.examine_control(run.drill, outcomes[1].arrivals) if len(outcomes) > 1 else None
+    wanted = {refutation.name for refutation in run.drill.control.refutations()}
+    deciding = [main, [f for f in control or () if f.hypothesis.name in wanted]]
+    for outcome, findings in zip(outcomes, deciding, strict=False):
+        found += command_doubts(outcome.arm.name, findings, outcome.arrivals)
     run.verdict = judge.judge(run.drill, main, control, found)
 
 

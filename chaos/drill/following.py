@@ -87,6 +87,9 @@ async def run_commands(drill: Drill, arm: Arm, load: LoadProcess, notes: Notes) 
     await load.sleep_until(min(window.from_s for window in lasting) + COMMAND_AFTER_S)
     for _ in range(COMMAND_RUNS):
         began_s = load.at_s
-        notes.commands += [await run_command(command) for command in commands]
+        for command in commands:
+            command_began_s = load.at_s
+            done = await run_command(command)
+            notes.commands.append(done._replace(began_s=round(command_began_s, 3)))
         if load.at_s + 2 * (load.at_s - began_s) > ends_s:
             return

@@ -45,11 +45,16 @@ class CommandRun(NamedTuple):
         command: As the drill says it.
         seconds: From its start to its end.
         exit_code: Its word; None when it had to be ended.
+        cpu_wait_s: Of the seconds, those in which it was ready to run and had no CPU; None where
+            the kernel doesn't tell.
+        began_s: Seconds since the run's start.
     """
 
     command: str
     seconds: float
     exit_code: int | None
+    cpu_wait_s: float | None = None
+    began_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,11 +205,21 @@ def _when(fault: Mapping[str, Any]) -> str:
 
 def _commands(verdict: Mapping[str, Any]) -> list[str]:
     rows = [
-        [one["arm"], f"squall {one['command']}", round(one["seconds"], 2), one["exit_code"]]
+        [
+            one["arm"],
+            f"squall {one['command']}",
+            round(one["seconds"], 2),
+            _rounded(one.get("cpu_wait_s")),
+            one["exit_code"],
+        ]
         for one in verdict.get("commands") or ()
     ]
-    head = ["arm", "command", "seconds", "exit code"]
+    head = ["arm", "command", "seconds", "of them without a CPU", "exit code"]
     return [table(head, rows, "run 3 s into the first fault")] if rows else []
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
 
 
 def _request(run: Run) -> list[str]:

@@ -7,8 +7,9 @@ import pytest
 
 from chaos.drill import following
 from chaos.drill.arms import main_arm
-from chaos.drill.following import gather_evidence
+from chaos.drill.following import gather_evidence, run_commands
 from chaos.drill.notes import Notes
+from chaos.drill.readings import CommandRun
 from kit.errors import LabEnvironmentError
 from tests.chaos.drill.build import drill
 
@@ -85,3 +86,22 @@ async def test_control_that_stays_away_costs_only_the_evidence(
 
     assert found == []
     assert ended_s <= 11.0
+
+
+async def test_a_command_is_noted_with_the_moment_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the load's clock, so that what the generator did meanwhile can be looked up."""
+
+    async def quick(command: str) -> CommandRun:
+        return CommandRun(command, 0.4, 3)
+
+    monkeypatch.setattr(following, "run_command", quick)
+    claim = {"name": "c", "metric": "command_seconds", "command": "status", "bound": "<= 2"}
+    fault = {"kind": "latency", "on": "video", "for": 4, "ms": 10}
+    of, notes = drill(hypotheses=[claim], faults=[fault]), Notes()
+
+    await run_commands(of, main_arm(of), SteppedLoad(), notes)  # type: ignore[arg-type]
+
+    begun = [run.began_s for run in notes.commands]
+    assert begun
+    assert 6.0 < begun[0] < 7.5
+    assert begun == sorted(begun)

@@ -181,12 +181,16 @@ def test_commands_and_ablations_have_tables(tmp_path: Path) -> None:
     one = {"name": "goodput", "observed": 0.05, "held": False}
     folder = write_run(
         tmp_path / "run",
-        commands=[{"arm": "main", "command": "status", "seconds": 0.512, "exit_code": 3}],
+        commands=[
+            {"arm": "main", "command": "status", "seconds": 0.512, "exit_code": 3},
+            {"arm": "main", "command": "down", "seconds": 1, "exit_code": 0, "cpu_wait_s": 0.333},
+        ],
         ablation=[{"off": "without limiter", "hypotheses": [one]}],
     )
 
     html = write_report(folder).read_text()
 
     assert "squall status" in html
+    assert ">0.33</td>" in html  # of its second it had no CPU so long
     assert "0.05 not held" in html
     assert len(html) < 400_000
