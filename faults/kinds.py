@@ -9,7 +9,8 @@ same by a kind, so all that can be said stands in one table.
 
 Source: Toxiproxy's toxics (Shopify/toxiproxy: toxics/*.go) for latency, bandwidth, slow_close,
 timeout, reset_peer, slicer, limit_data and their attributes (``rate``, ``average_size``,
-``size_variation`` and ``delay`` are named with their units here); the others are ours.
+``size_variation`` and ``delay`` are named with their units here); the others are ours. Codes of
+``reset_stream``: RFC 9113, section 7.
 Not handled: faults of hosts (kill, pause, limits); they belong to drivers and are no rules.
 """
 
@@ -26,6 +27,23 @@ MAX_US = 1e6  # a second between slices
 STREAMS = ("upstream", "downstream")  # towards the server, towards the client
 DEFAULT_STREAM = "downstream"  # Toxiproxy's
 DEFAULT_ERROR_CODE = Code.UNAVAILABLE  # what a dying dependency answers
+DEFAULT_RESET_CODE = "INTERNAL_ERROR"  # of a server that broke; gRPC calls it INTERNAL
+
+HTTP2_CODES: Mapping[str, int] = {
+    name: number
+    for number, name in enumerate(
+        (
+            *("NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR"),
+            *("SETTINGS_TIMEOUT", "STREAM_CLOSED", "FRAME_SIZE_ERROR", "REFUSED_STREAM"),
+            *("CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM"),
+            *("INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED"),
+        )
+    )
+}
+"""Why a stream was reset, by name: RFC 9113, section 7."""
+
+SHARE_OF: Mapping[str, str] = {"loading": "commands", "reset_stream": "streams"}
+"""What a link's share is drawn for, by kind, each time anew; of other kinds it is connections."""
 
 
 class Figure(NamedTuple):
@@ -54,7 +72,11 @@ class CodeName(NamedTuple):
     """A param that is a canonical error code or an HTTP status."""
 
 
-Spec: TypeAlias = Figure | Choice | CodeName
+class Http2CodeName(NamedTuple):
+    """A param that is an HTTP/2 error code, by its name or number."""
+
+
+Spec: TypeAlias = Figure | Choice | CodeName | Http2CodeName
 Specs: TypeAlias = Mapping[str, Spec]
 
 _MS = Figure("milliseconds", MAX_MS)
@@ -92,7 +114,7 @@ LINK_KINDS: Mapping[str, Specs] = {
     },
     "down": {},
     "loading": {},
-    "reset_stream": {},
+    "reset_stream": {"code": Http2CodeName()},
     "slow_headers": {
         "ms": Figure("milliseconds a byte", MAX_MS, needed="say how long a byte takes")
     },

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from chaos import lab as labs
+from faults.kinds import SHARE_OF
 from faults.rule import FaultRule, LinkTarget
 from faults.wire.links import LINKS_VARIABLE, find_link, parse_links
 from faults.wire.own import own_links, own_servers
@@ -80,7 +81,8 @@ def describe(rule: FaultRule) -> str:
         rule.tenant
     )
     if rule.share < 1.0:
-        limits.append(f"{rule.share:.0%} of {'connections' if rule.link else 'requests'}")
+        of = SHARE_OF.get(rule.kind, "connections") if rule.link else "requests"
+        limits.append(f"{rule.share:.0%} of {of}")
     return ", ".join([f"{' '.join(words)} on {rule.target}", *limits])
 
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from faults.kinds import SHARE_OF
 from faults.wire.proof import WireProof
 from faults.wire.spec import ToxicSpec
 from faults.wire.stage import Stage, Stages
@@ -47,4 +48,4 @@ TOXICS: Mapping[str, Make] = {
 # They follow a protocol, so they must see a connection from its first byte.
 PROTOCOL_KINDS = frozenset({"loading", "reset_stream", "slow_headers"})
 # Their share is one of commands or streams, drawn for each; the others' is one of connections.
-MESSAGE_KINDS = frozenset({"loading", "reset_stream"})
+MESSAGE_KINDS = frozenset(SHARE_OF)
