@@ -17,12 +17,15 @@ import msgspec
 
 from faults.kinds import (
     DEFAULT_ERROR_CODE,
+    DEFAULT_RESET_CODE,
     DEFAULT_STREAM,
+    HTTP2_CODES,
     KINDS,
     LINK_KINDS,
     SERVICE_KINDS,
     Choice,
     Figure,
+    Http2CodeName,
     Spec,
 )
 from kit.errors import ConfigError
@@ -100,6 +103,11 @@ class FaultRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def code(self) -> Code:
         """What an ``error`` fault answers with."""
         return _code(self.params.get("code", DEFAULT_ERROR_CODE.name))
+
+    @property
+    def http2_code(self) -> int:
+        """What a ``reset_stream`` fault resets with, as its number."""
+        return _http2_code(self.params.get("code", DEFAULT_RESET_CODE))
 
 
 def parse_rule(value: Mapping[str, Any] | FaultRule) -> FaultRule:
@@ -193,6 +201,8 @@ def _check_value(name: str, value: Param, spec: Spec) -> None:
         _require(fits, name, value, f"give {spec.unit} from {spec.least:g} to {spec.most:.0f}")
     elif isinstance(spec, Choice):
         _require(value in spec.words, name, value, f"give {' or '.join(spec.words)}")
+    elif isinstance(spec, Http2CodeName):
+        _http2_code(value)
     else:
         _code(value)
 
@@ -206,6 +216,16 @@ def _code(value: Param) -> Code:
             if code.http_status == int(text):
                 return code
     raise ConfigError(f"fault code {value!r} is unknown: {nearest(text, tuple(Code.__members__))}")
+
+
+def _http2_code(value: Param) -> int:
+    text = f"{value:g}" if isinstance(value, float) else str(value).upper()
+    numbers = {str(number): number for number in HTTP2_CODES.values()}
+    code = HTTP2_CODES.get(text, numbers.get(text))
+    if code is None:
+        hint = f"{nearest(text, tuple(HTTP2_CODES))} Or give 0 to {max(HTTP2_CODES.values())}"
+        raise ConfigError(f"fault code {value!r} is none of HTTP/2: {hint}")
+    return code
 
 
 def _require(holds: bool, field: str, value: object, advice: str) -> None:

@@ -59,7 +59,7 @@ class Fault(Part, frozen=True):
         ms: Latency, or length of a block, or CPU burnt per request.
         jitter_ms: Of a latency.
         every_ms: Of a block.
-        code: Of an error.
+        code: Of an error, or with which ``reset_stream`` resets.
         factor: By which ``slow`` lengthens service times.
         cores: What ``cpu`` leaves.
         mb: What ``memory`` leaves.

@@ -42,13 +42,16 @@ class ToxicSpec:
 
 
 def spec_of(rule: FaultRule) -> ToxicSpec:
-    """Read the rule of a link."""
+    """Read the rule of a link; a code, which may be a name, becomes its number."""
+    params = {name: value for name, value in rule.params.items() if name != "stream"}
+    if "code" in params:
+        params["code"] = rule.http2_code
     return ToxicSpec(
         id=rule.id,
         kind=rule.kind,
         way=Way(rule.stream),
         share=rule.share,
-        params={name: value for name, value in rule.params.items() if name != "stream"},
+        params=params,
     )
 
 

@@ -109,6 +109,8 @@ LINK: dict[str, Any] = {"id": "f1", "kind": "down", "target": "link:gateway>vide
         {"kind": "limit_data", "params": {"bytes": 1000}},
         {"kind": "loading", "share": 0.5},
         {"kind": "reset_stream"},
+        {"kind": "reset_stream", "params": {"code": "refused_stream"}},
+        {"kind": "reset_stream", "params": {"code": 13}},
         {"kind": "slow_headers", "params": {"ms": 5}},
     ],
 )
@@ -132,6 +134,10 @@ def test_right_rules_for_links_are_taken(change: dict[str, Any]) -> None:
         ({"kind": "bandwidth", "params": {}}, "how many kilobytes a second"),
         ({"kind": "timeout", "params": {"stream": "down"}}, "give upstream or downstream"),
         ({"kind": "timeout", "params": {"ms": float("nan")}}, "give milliseconds from 0"),
+        ({"kind": "reset_stream", "params": {"code": "CANCELED"}}, "did you mean CANCEL"),
+        ({"kind": "reset_stream", "params": {"code": "UNAVAILABLE"}}, "none of HTTP/2"),
+        ({"kind": "reset_stream", "params": {"code": 14}}, "give 0 to 13"),
+        ({"kind": "reset_stream", "params": {"code": 7.5}}, "fault code 7.5 is none of HTTP/2"),
     ],
 )
 def test_wrong_rules_for_links_say_what_is_wrong(change: dict[str, Any], says: str) -> None:
@@ -168,6 +174,25 @@ def test_codes_are_names_or_http_statuses(given: str | int, code: Code) -> None:
     rule = FaultRule("f", "error", "*", {"code": given})
     check_rule(rule)
     assert rule.code is code
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [({}, 2), ({"code": "cancel"}, 8), ({"code": "8"}, 8), ({"code": 7}, 7), ({"code": 7.0}, 7)],
+)
+def test_codes_of_http2_are_names_or_numbers(given: dict[str, Any], code: int) -> None:
+    """INTERNAL_ERROR when nothing is said; from a command line a number comes as text."""
+    rule = FaultRule("f", "reset_stream", "link:gateway>video", given)
+    check_rule(rule)
+    assert rule.http2_code == code
+
+
+def test_http2_codes_are_the_rfcs() -> None:
+    """RFC 9113, section 7: fourteen, numbered from 0."""
+    known = kinds.HTTP2_CODES
+    assert (len(known), known["NO_ERROR"], known["HTTP_1_1_REQUIRED"]) == (14, 0, 13)
+    assert (known["REFUSED_STREAM"], known["CANCEL"], known["ENHANCE_YOUR_CALM"]) == (7, 8, 11)
+    assert kinds.DEFAULT_RESET_CODE == "INTERNAL_ERROR"
 
 
 def test_an_error_without_a_code_is_unavailable() -> None:

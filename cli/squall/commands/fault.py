@@ -32,7 +32,7 @@ ON A LINK      --on 'link:gateway>video' | 'link:gateway>video.1' | 'link:video>
   slicer --bytes [--variation] [--us]
   down, or cut                   nobody gets through
   loading                        a store answers -LOADING
-  reset_stream                   gRPC streams are reset
+  reset_stream [--code]          gRPC streams are reset
   slow_headers --ms              an HTTP answer's head comes byte by byte
 \b
 TO A HOST      --on video | video.2; done to whole instances
@@ -64,7 +64,10 @@ def add(
         Number, typer.Option("--every-ms", help="block: at most one block in that time.")
     ] = None,
     code: Annotated[
-        str | None, typer.Option("--code", help="error: UNAVAILABLE, NOT_FOUND, 503 ...")
+        str | None,
+        typer.Option(
+            "--code", help="error: UNAVAILABLE, NOT_FOUND, 503 ...; reset_stream: CANCEL, 8 ..."
+        ),
     ] = None,
     factor: Annotated[Number, typer.Option("--factor", help="slow: so many times as long.")] = None,
     kbps: Annotated[
@@ -82,7 +85,9 @@ def add(
     ] = None,
     cores: Annotated[Number, typer.Option("--cores", help="cpu: how many it may use.")] = None,
     mb: Annotated[Number, typer.Option("--mb", help="memory: MiB it may hold.")] = None,
-    share: Annotated[float, typer.Option("--share", help="Of requests or connections, 0..1.")] = 1,
+    share: Annotated[
+        float, typer.Option("--share", help="Of requests, connections ..., 0..1.")
+    ] = 1,
     route: Annotated[str, typer.Option("--route", help="Only this route or gRPC method.")] = "",
     tenant: Annotated[str, typer.Option("--tenant", help="Only this tenant's requests.")] = "",
     ttl: Annotated[str, typer.Option("--ttl", help="It ends by itself after this.")] = "60s",

@@ -33,7 +33,7 @@ ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
     "slicer": {"average_size": "bytes", "size_variation": "variation", "delay": "us"},
     "limit_data": {"bytes": "bytes"},
     "loading": {},
-    "reset_stream": {},
+    "reset_stream": {"code": "code"},
     "slow_headers": {"ms": "ms"},
 }
 
@@ -99,10 +99,10 @@ def update_rule(rule: FaultRule, given: ToxicUpdate) -> FaultRule:
 
 
 def show(name: str, rule: FaultRule) -> dict[str, Any]:
-    """Write a toxic as JSON; attributes that weren't given are 0, as there."""
+    """Write a toxic as JSON; attributes that weren't given are 0, as there, and codes numbers."""
     return {
         "attributes": {
-            attribute: _plain(rule.number(param))
+            attribute: rule.http2_code if param == "code" else _plain(rule.number(param))
             for attribute, param in ATTRIBUTES[rule.kind].items()
         },
         "name": name,

@@ -16,6 +16,7 @@ Not handled: a request that is still being sent when its answer is reset: its se
 import random
 from collections.abc import Iterable
 
+from faults.kinds import DEFAULT_RESET_CODE, HTTP2_CODES
 from faults.wire.http2 import (
     CANCEL,
     CONTINUATION,
@@ -35,7 +36,7 @@ from faults.wire.proof import WireProof
 from faults.wire.spec import ToxicSpec
 from faults.wire.stage import Stage, Stages
 
-DEFAULT_CODE = 0x2  # INTERNAL_ERROR, RFC 9113 section 7; gRPC calls it INTERNAL
+DEFAULT_CODE = HTTP2_CODES[DEFAULT_RESET_CODE]
 REMEMBERED_STREAMS = 10_000  # reset lately, of which frames may still come
 
 

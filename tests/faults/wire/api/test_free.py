@@ -117,7 +117,7 @@ async def test_a_toxic_is_made_shown_changed_and_deleted(api: ApiClient) -> None
         ("slicer", {"average_size": 64, "size_variation": 32, "delay": 10}),
         ("limit_data", {"bytes": 100}),
         ("loading", {}),
-        ("reset_stream", {}),
+        ("reset_stream", {"code": 8}),
         ("slow_headers", {"ms": 1}),
     ],
 )

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 
+from faults.rule import FaultRule
 from faults.wire.exchange import Exchange
 from faults.wire.http2 import (
     CONTINUATION,
@@ -23,7 +24,7 @@ from faults.wire.http2 import (
 )
 from faults.wire.proof import WireProof
 from faults.wire.proxy import Proxy
-from faults.wire.spec import ToxicSpec
+from faults.wire.spec import ToxicSpec, spec_of
 from faults.wire.toxics import reset_stream
 from tests.faults.wire.drive import DOWN, UP, data, drain, exchange_with
 from tests.faults.wire.lab import ports, toxic
@@ -62,6 +63,16 @@ def test_headers_pass_the_stream_is_reset_and_trailers_still_pass(size: int) -> 
     assert data(drain(exchange, 0.0, UP)) == rst_stream(1, 8) + window_update(40)
     assert (proof.hits, proof.resets, proof.connections) == (1, 1, 1)
     assert reset_stream.DEFAULT_CODE == 2
+
+
+@pytest.mark.unit
+def test_the_stream_is_reset_with_the_rules_code() -> None:
+    """Also where the rule says it by its name."""
+    rule = FaultRule("f", "reset_stream", "link:gateway>video", {"code": "REFUSED_STREAM"})
+    exchange = exchange_with((spec_of(rule), WireProof("f")))
+    exchange.take(UP, PREFACE + SETTINGS, 0.0)
+
+    assert answer(exchange, SETTINGS + HEAD).endswith(HEAD + rst_stream(1, 7))
 
 
 @pytest.mark.unit
@@ -208,6 +219,23 @@ async def test_grpc_loses_only_the_streams_that_were_reset() -> None:
     assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.INTERNAL}
     assert 100 < codes.count(grpc.StatusCode.INTERNAL) < 200
     assert told[1].hits == codes.count(grpc.StatusCode.INTERNAL)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (7, grpc.StatusCode.UNAVAILABLE),
+        (8, grpc.StatusCode.CANCELLED),
+        (11, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ],
+)
+async def test_grpc_tells_apart_what_a_stream_is_reset_with(
+    code: int, status: grpc.StatusCode
+) -> None:
+    """What docs/faults.md says a client sees."""
+    async with grpc_through(toxic("reset_stream", code=code)) as channel:
+        assert await call(channel, 1, 100) is status
 
 
 @pytest.mark.integration
