@@ -16,6 +16,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 RATE_RPS = 50
 WITHOUT_CONTROL_S = 60.0  # issue 2, "Bad input"
 FAILED_LIMIT = 3  # issue 2, lb: at most 3 failed GETs, none after the first second
+TRIES = 3
+LATE_S = 0.05  # drills.md R6: what is sent later than this says something of the machine
+LATE_SHARE = 0.01
 
 
 class Traffic:
@@ -26,6 +29,7 @@ class Traffic:
         self._seconds = seconds
         self.began_s = 0.0
         self.answers: list[tuple[float, int]] = []
+        self._late_count = 0
         self._thread = threading.Thread(target=self._walk, daemon=True)
 
     def __enter__(self) -> "Traffic":
@@ -44,11 +48,17 @@ class Traffic:
             if due >= since_s - 0.02 and status != 200
         ]
 
+    @property
+    def was_late(self) -> bool:
+        """Whether the machine was too busy even to ask in time; the answers judge nothing then."""
+        return self._late_count > LATE_SHARE * self._seconds * RATE_RPS
+
     def _walk(self) -> None:
         threads = []
         for number in range(int(self._seconds * RATE_RPS)):
             due = self.began_s + number / RATE_RPS
             time.sleep(max(0.0, due - time.monotonic()))
+            self._late_count += time.monotonic() - due > LATE_S
             thread = threading.Thread(target=self._send, args=(due,), daemon=True)
             thread.start()
             threads.append(thread)
@@ -73,41 +83,60 @@ def test_losing_one_gateway_fails_at_most_three_requests(
     lab: Lab, driver: Callable[[str, str], None], verb: str
 ) -> None:
     """Kill -9 or SIGSTOP of one of two gateways: at most 3 failed GETs, none after 1 s."""
-    wait_until(lambda: _gateways_ready(lab), limit_s=30)
+    for _ in range(TRIES):
+        traffic, failed = _lose_gateway(lab, driver, verb)
+        if not traffic.was_late:
+            break
+    else:
+        pytest.skip(f"{TRIES} times the machine was too busy to ask in time")
+    assert len(failed) <= FAILED_LIMIT, failed
+    assert [one for one in failed if one[0] > 1.0] == []
+
+
+def _lose_gateway(
+    lab: Lab, driver: Callable[[str, str], None], verb: str
+) -> tuple[Traffic, list[tuple[float, int]]]:
+    wait_until(lambda: _gateways_ready(lab), limit_s=60)
     with Traffic("/v1/videos", seconds=6) as traffic:
         wait_until(lambda: len(traffic.answers) > RATE_RPS, limit_s=10)
         hit_s = time.monotonic()
         driver(verb, "gateway.1")
     driver({"kill": "start", "pause": "resume"}[verb], "gateway.1")
-    failed = traffic.failed_after(hit_s)
-    assert len(failed) <= FAILED_LIMIT, failed
-    assert [one for one in failed if one[0] > 1.0] == []
     wait_until(lambda: _gateways_ready(lab), limit_s=60)
+    return traffic, traffic.failed_after(hit_s)
 
 
 def test_without_control_the_lab_goes_on_and_faults_end(
     lab: Lab, driver: Callable[[str, str], None]
 ) -> None:
     """Control away for 60 s under load: no error, a fault ends on time, switches stay."""
+    wait_until(lambda: _gateways_ready(lab), limit_s=60)
     lab.json("policy", "set", "breaker", "off", "--on", "gateway")
     lab.json("fault", "add", "latency", "--on", "comment", "--ms", "500", "--ttl", "10s")
     added_s = time.monotonic()
-    with Traffic("/v1/videos", seconds=WITHOUT_CONTROL_S) as traffic:
-        driver("stop", "control.1")
-        assert "comments" in lab.get("/v1/videos/1").json["degraded"]
-        wait_until(lambda: lab.get("/v1/videos/1").json["degraded"] == [], limit_s=14)
-        assert 8 < time.monotonic() - added_s < 14
-        refused = lab.run("policy", "set", "limiter", "off", limit_s=20)
-        assert refused.returncode == 3, refused.stderr
-    assert traffic.failed_after(traffic.began_s) == []
-
-    _empty_control(lab)
-    driver("start", "control.1")
+    try:
+        with Traffic("/v1/videos", seconds=WITHOUT_CONTROL_S) as traffic:
+            driver("stop", "control.1")
+            wait_until(lambda: _degraded(lab) == ["comments"], limit_s=5)
+            wait_until(lambda: _degraded(lab) == [], limit_s=14)
+            assert 8 < time.monotonic() - added_s < 14
+            refused = lab.run("policy", "set", "limiter", "off", limit_s=20)
+            assert refused.returncode == 3, refused.stderr
+        _empty_control(lab)
+    finally:
+        driver("start", "control.1")
     wait_until(lambda: lab.run("status").returncode == 0, limit_s=30)
     wait_until(lambda: _gateways_ready(lab), limit_s=30)
     wait_until(lambda: _breaker(lab) == "off", limit_s=15)
     lab.json("policy", "reset", "breaker", "--on", "gateway")
     assert _breaker(lab) == "shadow"
+    if traffic.was_late:
+        pytest.skip("the machine was too busy to ask in time")
+    assert traffic.failed_after(traffic.began_s) == []
+
+
+def _degraded(lab: Lab) -> object:
+    return lab.get("/v1/videos/1").json.get("degraded")
 
 
 def _breaker(lab: Lab) -> object:
