@@ -109,11 +109,13 @@ def test_a_killed_holder_s_fault_is_undone(lab: Lab) -> None:
         stdout=subprocess.PIPE,
         text=True,
     ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "begun\n"
-        assert row(lab, "video.3")["state"] == "paused"
-        assert fault(lab, "e2e-held") is not None
-        holder.kill()
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "begun\n"
+            assert row(lab, "video.3")["state"] == "paused"
+            assert fault(lab, "e2e-held") is not None
+        finally:
+            holder.kill()
         killed_s = time.monotonic()
     wait_until(lambda: row(lab, "video.3")["state"] == "running", limit_s=LEASE_S + LATE_S + 5)
     # Asking costs a second or so on a busy machine; the keeper's own clock is tested elsewhere.
