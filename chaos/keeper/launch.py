@@ -4,7 +4,6 @@ Why: a driver's call must find the one keeper that runs, and replace one that wa
 one reads the list from disk and undoes what is overdue.
 """
 
-import fcntl
 import os
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 from chaos.keeper.daemon import SOCKET_NAME
 from chaos.keeper.file import LEDGER_FILE, load_ledger
+from chaos.pid_file import holder_of
 from chaos.supervisor.channel import exchange, result_of
 from chaos.supervisor.logs import open_log, tail
 from kit.errors import LabEnvironmentError
@@ -27,16 +27,8 @@ PACKAGES = Path(__file__).resolve().parents[2]  # the folder that holds ``chaos`
 
 
 def find_keeper(folder: Path) -> int | None:
-    """Return the process id of the keeper of a folder, None when none lives; the lock decides."""
-    try:
-        with (folder / PID_FILE).open("r") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return int(file.read() or 0) or None
-            return None
-    except FileNotFoundError:
-        return None
+    """Return the process id of the keeper of a folder, None when none lives."""
+    return holder_of(folder / PID_FILE)
 
 
 def ask_keeper(folder: Path, project: str, do: str, **fields: Any) -> Any:

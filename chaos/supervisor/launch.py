@@ -5,7 +5,6 @@ that started it.
 Not handled: systemd units, and a start at boot.
 """
 
-import fcntl
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ import time
 from pathlib import Path
 
 from chaos.lab import ROOT
+from chaos.pid_file import holder_of
 from chaos.supervisor.channel import ask
 from chaos.supervisor.logs import open_log, tail
 from kit.errors import LabEnvironmentError
@@ -25,19 +25,8 @@ POLL_S = 0.05
 
 
 def find_supervisor(folder: Path) -> int | None:
-    """Return the process id of the supervisor of a state folder, None when none lives.
-
-    The lock decides, not the file: a file outlives a kill -9, a lock doesn't.
-    """
-    try:
-        with (folder / PID_FILE).open("r") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return int(file.read() or 0) or None
-            return None
-    except FileNotFoundError:
-        return None
+    """Return the process id of the supervisor of a state folder, None when none lives."""
+    return holder_of(folder / PID_FILE)
 
 
 def start_supervisor(root: Path, folder: Path) -> int:
