@@ -11,6 +11,7 @@ Source: valkey's ``shared.loadingerr`` (src/server.c); Shopify/toxiproxy #50 ask
 """
 
 import random
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable
 from enum import Enum
@@ -40,7 +41,7 @@ def make_loading(spec: ToxicSpec, proof: WireProof, rng: random.Random) -> Stage
     return {Way.UPSTREAM: _Commands(spec, proof, rng, replies), Way.DOWNSTREAM: replies}
 
 
-class _Half(Stage):
+class _Half(Stage, ABC):
     """A half that reads whole messages, as long as it understands them."""
 
     def __init__(self, spec: ToxicSpec, proof: WireProof, rng: random.Random) -> None:
@@ -69,9 +70,9 @@ class _Half(Stage):
             self.is_untouched = True
         return (*planned, *self._rest(now_s))
 
+    @abstractmethod
     def on_message(self, message: bytes, now_s: float) -> Iterable[Timed]:
         """Say what becomes of a whole message."""
-        raise NotImplementedError
 
     @property
     def is_needed(self) -> bool:

@@ -14,6 +14,7 @@ Not handled: a request that is still being sent when its answer is reset: its se
 """
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from faults.kinds import DEFAULT_RESET_CODE, HTTP2_CODES
@@ -46,7 +47,7 @@ def make_reset_stream(spec: ToxicSpec, proof: WireProof, rng: random.Random) -> 
     return {Way.UPSTREAM: requests, Way.DOWNSTREAM: _Answers(spec, proof, rng, requests)}
 
 
-class _Half(Stage):
+class _Half(Stage, ABC):
     """A half that reads frames, as long as it understands them."""
 
     has_preface = False
@@ -71,9 +72,9 @@ class _Half(Stage):
             return (Timed(now_s, rest),)
         return self._join(preface, frames, now_s)
 
+    @abstractmethod
     def on_frame(self, frame: Frame, now_s: float) -> bytes:
         """Return what is sent for a frame."""
-        raise NotImplementedError
 
     @property
     def is_needed(self) -> bool:

@@ -7,6 +7,7 @@ that know HTTP.
 """
 
 import random
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -34,7 +35,7 @@ def make_slow_headers(spec: ToxicSpec, proof: WireProof, rng: random.Random) -> 
     }
 
 
-class _Half(Stage):
+class _Half(Stage, ABC):
     """A half that reads messages, as long as it understands them."""
 
     def __init__(
@@ -59,9 +60,9 @@ class _Half(Stage):
             self._is_untouched = True
         return [*planned, Timed(now_s, piece[done:])] if done < len(piece) else planned
 
+    @abstractmethod
     def read(self, data: bytes, now_s: float) -> Iterator[TimedBytes]:
         """Say when bytes leave, as far as they are understood."""
-        raise NotImplementedError
 
     def _count(self, piece: Piece, planned: list[Timed], now_s: float) -> None:
         """Count heads only."""
