@@ -32,6 +32,7 @@ class FakeDriver:
     is_deaf: bool = False
     begun: dict[str, HostFault] = field(default_factory=dict)
     renewed: list[Sequence[str]] = field(default_factory=list)
+    refused_count: int = 0
     ended: list[str] = field(default_factory=list)
 
     def instances(self) -> Sequence[InstanceStatus]:
@@ -47,6 +48,7 @@ class FakeDriver:
 
     def renew(self, fault_ids: Sequence[str], *, lease_s: float = 3.0) -> None:
         if self.is_deaf:
+            self.refused_count += 1
             raise LabEnvironmentError("no supervisor answers")
         self.renewed.append(tuple(fault_ids))
 

@@ -82,7 +82,7 @@ async def test_renewals_that_fail_too_long_are_a_lapse(monkeypatch: pytest.Monke
     driver = FakeDriver(is_deaf=True)
     with HostLease(lambda: driver) as held:
         await held.begin(PAUSE)
-        await asyncio.sleep(0.4)
+        await until(lambda: driver.refused_count > 6)  # each 0.05 s: longer than the lease
         assert not held.has_lapsed, "known with the first renewal that comes too late"
         driver.is_deaf = False
         await until(lambda: held.has_lapsed)
@@ -97,7 +97,7 @@ async def test_renewals_that_fail_until_the_end_are_a_lapse(
     driver = FakeDriver(is_deaf=True)
     with HostLease(lambda: driver) as held:
         await held.begin(PAUSE)
-        await asyncio.sleep(0.15)
+        await until(lambda: driver.refused_count > 2)
         assert not held.has_lapsed
         await held.end("one")
         assert held.has_lapsed
