@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience.policy import budget
-from resilience.policy.budget import RetryBudget, SwitchedBudget
+from resilience.policy.budget import UNTIMED_S, CountingBudget, RetryBudget, SwitchedBudget
 from resilience.policy.contract import Mode
+from tests.golden import transcript
 
 
 def test_defaults_are_those_of_envoy() -> None:
@@ -108,3 +109,66 @@ def test_the_switch_may_move_while_retries_are_under_way() -> None:
         moved.on_retry_end()
     moved.on_call_end()
     assert (moved.budget.calls, moved.budget.retries) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "floor", "words"),
+    [(-0.1, 3, "ratio=-0.1"), (1.1, 3, "0 to 1"), (0.2, -1, "min_concurrency=-1 >= 0")],
+)
+def test_impossible_settings_are_refused(ratio: float, floor: int, words: str) -> None:
+    """The message names the value and the range."""
+    with pytest.raises(ValueError, match=words):
+        RetryBudget(ratio, floor)
+
+
+def test_the_bounds_themselves_are_allowed() -> None:
+    """No retries at all, or as many as calls."""
+    none, all_of_them = RetryBudget(0.0, 0), RetryBudget(1.0, 0)
+    for each in (none, all_of_them):
+        each.on_call_start()
+
+    assert (none.try_start_retry(), all_of_them.try_start_retry()) == (False, True)
+
+
+def test_a_budget_of_one_s_own_says_when_there_is_room() -> None:
+    """The base counts; it has no opinion of its own."""
+
+    class Never(CountingBudget):
+        def has_room(self, now_s: float = UNTIMED_S) -> bool:
+            return False
+
+    never = SwitchedBudget(Never(), lambda: Mode.ON)
+    assert not never.try_start_retry(0.0)
+    assert repr(never) == "<SwitchedBudget on <Never 0 retries in 0 calls>>"
+    with pytest.raises(NotImplementedError):
+        CountingBudget().has_room()
+
+
+@pytest.mark.golden
+def test_an_outage_as_envoy_s_budget_sees_it() -> None:
+    """Calls that hang make room, calls that end take it away."""
+    shared = RetryBudget()
+    lines = ["20 % of the calls under way, at least 3: what all callers may retry together", ""]
+
+    def tell(what: str) -> None:
+        started = 0
+        while shared.try_start_retry():
+            started += 1
+        lines.append(f"{what:34}  {started:2} more retries start, {shared.retries:2} under way")
+
+    tell("nothing under way")
+    for _ in range(10):
+        shared.on_call_start()
+    tell("10 calls under way")
+    for _ in range(40):
+        shared.on_call_start()
+    tell("50 calls under way")
+    for _ in range(4):
+        shared.on_retry_end()
+    tell("4 retries ended")
+    for _ in range(45):
+        shared.on_call_end()
+    for _ in range(8):
+        shared.on_retry_end()
+    tell("45 calls and 8 retries ended")
+    transcript.check("retry_budget", lines)
