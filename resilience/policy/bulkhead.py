@@ -9,7 +9,9 @@ Not handled: priorities and LIFO under overload; costs other than 1.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from heapq import heappop, heappush
+from itertools import count
 
 from resilience.policy.contract import (
     Outcome,
@@ -24,6 +26,7 @@ from resilience.policy.contract import (
 DEFAULT_LIMIT = 25  # resilience4j: maxConcurrentCalls
 DEFAULT_MAX_WAITING = 0  # resilience4j: maxWaitDuration 0
 RETRY_AFTER_S = 1.0  # the smallest that HTTP's Retry-After can say
+NOBODY = QueueTurn((), ())  # the turn of a settle that nobody waited for: the hot path makes none
 
 
 class Bulkhead:
@@ -34,6 +37,7 @@ class Bulkhead:
         max_waiting: Room to wait in; 0 refuses at once.
         max_wait_s: Longest wait; None means until the request's own deadline.
         name: What decisions are reported under.
+        numbers: Gives tickets their numbers; bulkheads that share one give no number twice.
 
     Invariants: in_flight counts permits not yet settled and grows only below the limit; nobody
     waits while a slot is free; waiting <= max_waiting.
@@ -42,14 +46,14 @@ class Bulkhead:
     __slots__ = (
         "_expiries",
         "_generation",
-        "_next_number",
-        "_rejected",
+        "_numbers",
         "_waiting",
         "in_flight",
         "limit",
         "max_wait_s",
         "max_waiting",
         "name",
+        "rejected",
     )
 
     def __init__(
@@ -59,6 +63,7 @@ class Bulkhead:
         max_wait_s: float | None = None,
         *,
         name: str = "bulkhead",
+        numbers: Iterator[int] | None = None,
     ) -> None:
         if limit < 1 or max_waiting < 0:
             raise ValueError(f"limit={limit} must be >= 1 and max_waiting={max_waiting} >= 0")
@@ -69,9 +74,9 @@ class Bulkhead:
         self.in_flight = 0
         self._waiting: OrderedDict[int, Request] = OrderedDict()
         self._expiries: list[tuple[float, int]] = []  # heap; may name tickets long gone
-        self._next_number = 0
+        self._numbers = count() if numbers is None else numbers
         self._generation = 0
-        self._rejected = 0
+        self.rejected = 0
 
     @property
     def waiting(self) -> int:
@@ -82,16 +87,15 @@ class Bulkhead:
         """Give a free slot, or a place in the room, or refuse."""
         if self.in_flight < self.limit:  # nobody can be waiting: a free slot is granted at once
             return self._issue(request, now_s)
-        expiry_s = self._expiry_s(request, now_s)
+        expiry_s = self.expiry_s(request, now_s)
         if expiry_s is not None and expiry_s <= now_s and self.max_waiting:
             return self._refuse_expired(request, now_s)
         if len(self._waiting) >= self.max_waiting:
-            self._rejected += 1
+            self.rejected += 1
             taken = self.in_flight + len(self._waiting)
             room = self.limit + self.max_waiting
             return Rejection(self.name, f"{self.name.upper()}_FULL", RETRY_AFTER_S, taken, room)
-        ticket = Ticket(self._next_number)
-        self._next_number += 1
+        ticket = Ticket(next(self._numbers))
         self._waiting[ticket.number] = request
         if expiry_s is not None:
             heappush(self._expiries, (expiry_s, ticket.number))
@@ -101,7 +105,11 @@ class Bulkhead:
         """Free the slot; name who gets it."""
         permit.mark_settled()
         self.in_flight -= 1
-        return self.on_tick(now_s)
+        if self._waiting:
+            return self.on_tick(now_s)
+        if self._expiries:  # of tickets long gone
+            self._expiries.clear()
+        return NOBODY
 
     def cancel(self, ticket: Ticket, now_s: float) -> QueueTurn:
         """Take a waiter out of the room; one no longer in it is no error."""
@@ -116,6 +124,13 @@ class Bulkhead:
             number, request = self._waiting.popitem(last=False)
             granted.append((Ticket(number), self._issue(request, now_s)))
         return QueueTurn(granted, dropped)
+
+    def expiry_s(self, request: Request, now_s: float) -> float | None:
+        """Return when a wait that begins now ends by itself; None when it doesn't."""
+        if self.max_wait_s is None:
+            return request.deadline_s
+        patience_s = now_s + self.max_wait_s
+        return patience_s if request.deadline_s is None else min(patience_s, request.deadline_s)
 
     def next_deadline_s(self) -> float | None:
         """Return when the next waiter expires; None when nobody does."""
@@ -134,7 +149,7 @@ class Bulkhead:
     def reset(self, now_s: float) -> None:
         """Forget the counter; who is in or waits stays."""
         self._generation += 1
-        self._rejected = 0
+        self.rejected = 0
 
     def snapshot(self) -> Snapshot:
         """Return slots, waiters and refusals."""
@@ -143,18 +158,12 @@ class Bulkhead:
             "limit": self.limit,
             "waiting": len(self._waiting),
             "max_waiting": self.max_waiting,
-            "rejected": self._rejected,
+            "rejected": self.rejected,
         }
 
     def _issue(self, request: Request, now_s: float) -> Permit:
         self.in_flight += 1
         return Permit(self._generation, now_s, request.cost)
-
-    def _expiry_s(self, request: Request, now_s: float) -> float | None:
-        if self.max_wait_s is None:
-            return request.deadline_s
-        patience_s = now_s + self.max_wait_s
-        return patience_s if request.deadline_s is None else min(patience_s, request.deadline_s)
 
     def _drop_expired(self, now_s: float) -> list[tuple[Ticket, Rejection]]:
         dropped = []
@@ -168,7 +177,7 @@ class Bulkhead:
 
     def _refuse_expired(self, request: Request, now_s: float) -> Rejection:
         """Name what ran out: the request's own time, or the patience allowed here."""
-        self._rejected += 1
+        self.rejected += 1
         if request.deadline_s is not None and request.deadline_s <= now_s:
             return Rejection(self.name, "DEADLINE_EXCEEDED", None, self.in_flight, self.limit)
         reason = f"{self.name.upper()}_WAIT_EXCEEDED"

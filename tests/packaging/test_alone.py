@@ -11,13 +11,19 @@ def test_hashing_stands_alone(bare: Environment) -> None:
 
 
 def test_resilience_but_rpc_stands_alone(bare: Environment) -> None:
-    """Every module outside of resilience.rpc; only resilience is loaded."""
-    assert bare.import_all("resilience", but=["resilience.rpc"]) == ["resilience"]
+    """Every module outside of resilience.rpc; hashing, which one of them uses, comes along."""
+    assert bare.import_all("resilience", but=["resilience.rpc"]) == ["hashing", "resilience"]
+
+
+def test_resilience_needs_hashing_for_shuffle_shards_alone(with_fastapi: Environment) -> None:
+    """Where hashing is not installed, every other module still imports."""
+    but = ["resilience.rpc", "resilience.policy.shuffle_shard"]
+    assert with_fastapi.import_all("resilience", but=but) == ["resilience"]
 
 
 def test_resilience_with_its_extra_loads_grpc_and_no_more(with_grpc: Environment) -> None:
-    """Every module; what is loaded besides belongs to the extra's packages."""
-    loaded = with_grpc.import_all("resilience")
+    """Every module of this extra; what is loaded besides belongs to its packages."""
+    loaded = with_grpc.import_all("resilience", but=["resilience.policy.shuffle_shard"])
 
     ours = [name for name in loaded if "cython" not in name]  # what grpc is compiled with
     assert ours == ["google", "grpc", "resilience", "typing_extensions"]

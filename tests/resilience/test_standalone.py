@@ -11,7 +11,7 @@ names = [m.name for m in pkgutil.walk_packages(resilience.__path__, "resilience.
 for name in names:
     if not name.startswith("resilience.rpc"):
         importlib.import_module(name)
-top = {name.partition(".")[0] for name in sys.modules} - {"resilience", "__main__"}
+top = {name.partition(".")[0] for name in sys.modules} - {"hashing", "resilience", "__main__"}
 print(*sorted(top - set(sys.stdlib_module_names)))
 """
 
