@@ -1,0 +1,154 @@
+"""Breaker window: of the calls remembered, how many failed and how many were slow.
+
+A breaker judges by shares, and a share needs a memory that forgets. Two memories, one shape:
+
+- ``CountWindow``: the last N results, whenever they came. Its share has always the same weight,
+  but on a quiet night it may be made of results of hours ago.
+- ``TimeWindow``: the results of the last seconds, however many. It forgets a bucket at a time.
+
+    failed share = failed / calls          slow share = slow / calls
+
+A call can be failed and slow at once and then counts in both shares, once in ``calls``.
+
+Source: resilience4j:resilience4j-core/.../core/metrics/FixedSizeSlidingWindowMetrics.java and
+SlidingTimeWindowMetrics.java. Different here: a result is two bits in a ``bytearray``, not an
+object; buckets are of any length, not of one second. Unlike sony/gobreaker (issue #21) a window is
+never dropped whole at the end of an interval: then a hundred calls decide that had nine hundred.
+Nothing is ever refunded, as with ``window.RollingWindow``: here only results are counted, and an
+IGNORED call has none.
+Not handled: durations themselves (who counts says what was slow); clocks that run backwards (such
+a time counts as now).
+"""
+
+from typing import Protocol
+
+
+class Window(Protocol):
+    """What a breaker remembers; read the counts after an ``add``."""
+
+    calls: int
+    failed: int
+    slow: int
+
+    def add(self, failed: bool, slow: bool, now_s: float) -> None:
+        """Remember one result, O(1), and forget what is too old."""
+
+    def reset(self) -> None:
+        """Forget everything."""
+
+
+class CountWindow:
+    """The last ``size`` results: a ring of bytes, O(1) a call.
+
+    Args:
+        size: Results remembered, >= 1.
+
+    Invariants: calls <= size; failed <= calls; slow <= calls.
+    """
+
+    __slots__ = ("_next", "_ring", "calls", "failed", "size", "slow")
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise ValueError(f"size={size} must be >= 1")
+        self.size = size
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._ring = bytearray(self.size)  # bit 0: failed, bit 1: slow; an unused place says 0
+        self._next = 0
+        self.calls = 0
+        self.failed = 0
+        self.slow = 0
+
+    def add(self, failed: bool, slow: bool, now_s: float) -> None:
+        """Remember one result in the place of the oldest."""
+        place = self._next
+        size = self.size
+        self._next = place + 1 if place + 1 < size else 0
+        if self.calls < size:
+            self.calls += 1
+        new = failed | slow << 1
+        old = self._ring[place]
+        if new != old:
+            self._ring[place] = new
+            self.failed += (new & 1) - (old & 1)
+            self.slow += (new >> 1) - (old >> 1)
+
+    def __repr__(self) -> str:
+        return f"<CountWindow {self.failed} failed, {self.slow} slow of {self.calls}/{self.size}>"
+
+
+class TimeWindow:
+    """The results of the last ``buckets`` × ``bucket_s`` seconds, O(1) a call.
+
+    Args:
+        buckets: How many, >= 1; more forget more smoothly and cost 3 integers each.
+        bucket_s: Seconds each covers, > 0.
+
+    Invariant: ``calls``, ``failed`` and ``slow`` are the sums over the buckets remembered.
+    """
+
+    __slots__ = (
+        *("_calls", "_failed", "_newest", "_slot", "_slow", "_until_s"),
+        *("bucket_s", "buckets", "calls", "failed", "slow"),
+    )
+
+    def __init__(self, buckets: int, bucket_s: float) -> None:
+        if buckets < 1 or not bucket_s > 0:
+            raise ValueError(f"buckets={buckets} must be >= 1 and bucket_s={bucket_s} > 0")
+        self.buckets = buckets
+        self.bucket_s = bucket_s
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._calls = [0] * self.buckets
+        self._failed = [0] * self.buckets
+        self._slow = [0] * self.buckets
+        self._newest: int | None = None  # number of the bucket being filled, counted from time 0
+        self._slot = 0  # its place in the lists
+        self._until_s = 0.0  # its end
+        self.calls = 0
+        self.failed = 0
+        self.slow = 0
+
+    def add(self, failed: bool, slow: bool, now_s: float) -> None:
+        """Remember one result in the bucket of now."""
+        if now_s >= self._until_s or self._newest is None:
+            self.advance(now_s)
+        slot = self._slot
+        self._calls[slot] += 1
+        self.calls += 1
+        if failed:
+            self._failed[slot] += 1
+            self.failed += 1
+        if slow:
+            self._slow[slot] += 1
+            self.slow += 1
+
+    def advance(self, now_s: float) -> None:
+        """Begin the bucket of now and forget those that are too old, O(buckets) at most."""
+        number = int(now_s // self.bucket_s)
+        newest = self._newest
+        if newest is not None:
+            if number <= newest:
+                return
+            for passed in range(max(newest, number - self.buckets) + 1, number + 1):
+                self._forget(passed % self.buckets)
+        self._newest = number
+        self._slot = number % self.buckets
+        self._until_s = (number + 1) * self.bucket_s
+
+    def _forget(self, slot: int) -> None:
+        self.calls -= self._calls[slot]
+        self.failed -= self._failed[slot]
+        self.slow -= self._slow[slot]
+        self._calls[slot] = self._failed[slot] = self._slow[slot] = 0
+
+    def __repr__(self) -> str:
+        span_s = self.buckets * self.bucket_s
+        return (
+            f"<TimeWindow {self.failed} failed, {self.slow} slow of {self.calls} in {span_s:g} s>"
+        )
