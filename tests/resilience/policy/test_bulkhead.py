@@ -75,6 +75,15 @@ def test_a_wait_ends_when_patience_does() -> None:
     assert dropped[0][1].retry_after_s == 1.0
 
 
+def test_of_patience_and_deadline_the_earlier_counts() -> None:
+    """Without a deadline patience alone ends a wait; a deadline before it ends it sooner."""
+    queue = Bulkhead(1, 5, 0.5)
+    assert queue.expiry_s(REQUEST, 1.0) == 1.5
+    assert queue.expiry_s(Request(deadline_s=1.25), 1.0) == 1.25
+    assert queue.expiry_s(Request(deadline_s=9.0), 1.0) == 1.5
+    assert Bulkhead(1, 5).expiry_s(REQUEST, 1.0) is None
+
+
 def test_who_has_no_time_left_does_not_wait() -> None:
     """A deadline already passed is refused before it takes a place."""
     queue = Bulkhead(1, 5)

@@ -33,7 +33,7 @@ def test_defaults_are_the_published_example() -> None:
 
 @pytest.mark.paper
 def test_eight_choose_two_is_28_hands() -> None:
-    """AWS Builders' Library: 8 workers by 2 are 28 shards, Route 53's 2,048 by 4 are 730 billion."""
+    """AWS Builders' Library: 8 workers by 2 are 28, Route 53's 2,048 by 4 are 730 billion."""
     assert hand_count(8, 2) == 28
     assert hand_count(2048, 4) == 730_862_190_080
 
