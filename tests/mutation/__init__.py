@@ -1,0 +1,1 @@
+"""Mutation run: does a test notice when one comparison of a policy is turned round?"""
