@@ -187,7 +187,7 @@ class Spending(RuleBasedStateMachine):
         assert self.budget.retries == 0
 
 
-Spending.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Spending.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
 TestSpending = Spending.TestCase
 
 

@@ -148,7 +148,7 @@ class Throttling(RuleBasedStateMachine):
         assert self.throttle.retries == self.throttle.spent
 
 
-Throttling.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Throttling.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
 TestThrottling = Throttling.TestCase
 
 
