@@ -15,6 +15,9 @@ Source: aegis:ratelimit/bbr/bbr.go, after TCP BBR. Differences, each for a reaso
 - Pressure is any signal in 0..1, not the CPU alone: a service that waits burns none.
 - Only an OK teaches. A handler that fails at once would teach a round trip no real answer can
   have, and one cut by our own deadline (OVERLOADED) one that says nothing.
+- With ``deadline_share`` no limit times its service time exceeds the deadline (``deadline_cap``).
+  Without, one that takes a third of its deadline is let in too late: 5 passes in a bucket that
+  holds 6 are noise of a fifth, and ``> limit`` lets one more in.
 
 Not handled: costs other than 1; priorities (a gate in front of this one).
 """
@@ -23,6 +26,7 @@ from collections.abc import Callable
 from math import floor, inf
 
 from resilience.policy.contract import Outcome, Permit, Rejection, Request, Snapshot
+from resilience.policy.deadline_cap import DeadlineCap
 from resilience.policy.window import RollingWindow
 
 WINDOW_S = 10.0  # aegis: Window 10 s
@@ -43,11 +47,14 @@ class BbrLimiter:
     Args:
         pressure: Asked at each admission; 1.0 means the machine has nothing left to give.
         threshold: Pressure at which the limit begins to bind, 0..1.
+        deadline_share: Part of a request's time left that its place in line may cost, 0 < share
+            <= 1; None leaves the deadline out, as aegis does.
     """
 
     name = "limiter"
 
     __slots__ = (
+        "_cap",
         "_coarse",
         "_fine",
         "_first_drop_s",
@@ -62,11 +69,16 @@ class BbrLimiter:
     )
 
     def __init__(
-        self, pressure: Callable[[], float], *, threshold: float = PRESSURE_THRESHOLD
+        self,
+        pressure: Callable[[], float],
+        *,
+        threshold: float = PRESSURE_THRESHOLD,
+        deadline_share: float | None = None,
     ) -> None:
         self._pressure = pressure
         self.threshold = threshold
         self.in_flight = 0
+        self._cap = None if deadline_share is None else DeadlineCap(deadline_share)
         self._fine = RollingWindow(FINE_BUCKETS, WINDOW_S / FINE_BUCKETS)
         self._coarse = RollingWindow(COARSE_BUCKETS, WINDOW_S / COARSE_BUCKETS)
         self._generation = 0
@@ -83,6 +95,11 @@ class BbrLimiter:
             return Rejection(
                 self.name, "LIMIT_EXCEEDED", RETRY_AFTER_S, self.in_flight, self.limit(now_s)
             )
+        if self._cap is not None:
+            most = self._cap.refuse(self.in_flight, request.deadline_s, now_s)
+            if most is not None:
+                self._rejected += 1
+                return Rejection(self.name, "LIMIT_EXCEEDED", RETRY_AFTER_S, self.in_flight, most)
         self.in_flight += 1
         return Permit(self._generation, now_s, request.cost)
 
@@ -90,7 +107,11 @@ class BbrLimiter:
         """Give the place back; an OK teaches a pass and its round trip."""
         permit.mark_settled()
         self.in_flight -= 1
-        if outcome is Outcome.OK and permit.generation == self._generation:
+        is_current = permit.generation == self._generation
+        if self._cap is not None:
+            taught = outcome if is_current else None
+            self._cap.settle(now_s - permit.issued_s, taught, self.in_flight, now_s)
+        if outcome is Outcome.OK and is_current:
             rtt_s = now_s - permit.issued_s
             self._fine.add(1, rtt_s, now_s)
             self._coarse.add(1, rtt_s, now_s)
@@ -109,6 +130,8 @@ class BbrLimiter:
         self._generation += 1
         self._fine.reset()
         self._coarse.reset()
+        if self._cap is not None:
+            self._cap.reset(now_s)
         self._first_drop_s = None
         self._learned_bucket = None
         self._max_rps = 0.0
