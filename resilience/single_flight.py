@@ -2,16 +2,21 @@
 
 Why: when a hot key leaves a cache, every reader misses at once and asks the store the same. One
 question is enough: the first caller of a key begins the work, whoever comes meanwhile waits for it.
-Source: golang.org/x/sync/singleflight (``Do``; a forgotten context there cuts every follower);
-groupcache's singleflight (where waiters hang when the first one fails). Ours adds:
+Source: golang.org/x/sync/singleflight (``Do``, ``Forget``; a cancelled context there cuts every
+follower); groupcache's singleflight (where waiters hang when the first one fails). Ours adds:
 
 - *Cancellation.* The work runs in a task of its own. Who is cancelled only stops waiting, the first
   caller too; when nobody waits any more the work is cancelled.
 - *Deadlines.* Each waits until its own. The work has none and lasts as long as somebody waits, so
-  that a first caller in a hurry doesn't cut it for the others.
+  that a first caller in a hurry doesn't cut it for the others; ``limit_s`` bounds it by itself.
 - *Freshness.* A plain follower may get what was read before it asked. With ``fresh`` it joins only
   work that has not begun: the work under way ends first, then one more serves all who came
   meanwhile. So a caller sees every change that was made before its call.
+- *Errors.* Everybody who waits gets the work's error. Without ``share_errors`` a follower shares no
+  failure that was under way before it came: it joins or begins one more piece of work, and takes
+  whatever that ends with. So one unlucky first caller doesn't fail a thousand, and a failing origin
+  is asked at most twice for them, not a thousand times.
+- *Bounds.* Beyond ``max_keys`` keys at a time a caller does its own work and shares nothing.
 
 Not handled: several processes (each has its own), results kept after the work, passing the
 deadline on to what the work calls (it is cancelled instead). Trace, tenant and criticality of the
@@ -22,12 +27,13 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from resilience import context as request_context
 from resilience.context import Context
+from resilience.cutoff import CutOff
 from resilience.errors import Code, DeadlineExpired
+from resilience.flight import Flight, Flights
 from resilience.observer import SILENT, Observer
 from resilience.policy.contract import Mode, Snapshot
 from resilience.switches import FixedSwitches, Switches
@@ -35,18 +41,6 @@ from resilience.switches import FixedSwitches, Switches
 T = TypeVar("T")
 
 NAME = "single_flight"  # its switch, and what decisions are reported under
-
-
-class Flight:
-    """One piece of work and how many wait for it."""
-
-    __slots__ = ("is_begun", "task", "waiting")
-
-    task: "asyncio.Task[Any]"
-
-    def __init__(self) -> None:
-        self.waiting = 0
-        self.is_begun = False
 
 
 class SingleFlight:
@@ -58,9 +52,11 @@ class SingleFlight:
         scope: What decisions are reported under, e.g. ``video.2``.
         observer: Hears of each caller that joined.
         clock: Monotonic seconds, as deadlines are.
+        max_keys: Most keys under way at a time, >= 1; None means as many as there are callers.
+        share_errors: Whether a follower takes the error of work begun before it came.
 
-    Invariant: of a key at most one piece of work that anybody waits for is under way, and at most
-    one more is to follow. (One that was cancelled may still be ending.)
+    Invariant: of a key at most one piece of work that anybody can join is under way, and at most
+    one more is to follow. (One that was cancelled or forgotten may still be ending.)
     """
 
     def __init__(
@@ -70,18 +66,24 @@ class SingleFlight:
         scope: str = "",
         observer: Observer = SILENT,
         clock: Callable[[], float] = time.monotonic,
+        max_keys: int | None = None,
+        share_errors: bool = True,
     ) -> None:
+        if max_keys is not None and max_keys < 1:
+            raise ValueError(f"max_keys={max_keys} must be >= 1, or None for no bound")
         self._switches = switches or FixedSwitches()
         self._scope = scope
         self._observer = observer
         self._clock = clock
-        self._flights: dict[Hashable, list[Flight]] = {}  # under way, then the one to follow
+        self._max_keys = max_keys
+        self._share_errors = share_errors
+        self._flights = Flights()
         self._alone: Counter[Hashable] = Counter()  # callers at work in shadow
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._led = self._joined = self._abandoned = self._would_join = 0
+        self.reset(0.0)
 
     def __repr__(self) -> str:
-        return f"<SingleFlight {len(self._flights)} keys, joined {self._joined} of {self._calls}>"
+        calls = self._led + self._joined
+        return f"<SingleFlight {len(self._flights)} keys, joined {self._joined} of {calls}>"
 
     async def do(
         self,
@@ -90,6 +92,7 @@ class SingleFlight:
         *,
         fresh: bool = False,
         deadline_s: float | None = None,
+        limit_s: float | None = None,
     ) -> T:
         """Return what the work returns, doing it or waiting for who does.
 
@@ -98,9 +101,11 @@ class SingleFlight:
             work: Begins the work; called at most once, and not at all for who joined.
             fresh: Never take an answer that was begun before this call.
             deadline_s: Absolute, of ``clock``; None means the current Context's, if it has one.
+            limit_s: Longest the work may take once begun, if this call begins it; > 0.
 
         Raises:
             DeadlineExpired: This caller's deadline passed; the work goes on for the others.
+            UpstreamTimeout: The work took longer than its limit.
             BaseException: Whatever the work raises, to everybody who waits for it.
         """
         mode = self._switches.mode(NAME)
@@ -109,44 +114,57 @@ class SingleFlight:
         if mode is Mode.SHADOW:
             return await self._do_alone(key, work)
         timeout_s = self._timeout_s(key, deadline_s)
-        flight = self._to_join(key, fresh)
+        flight = self._flights.to_join(key, fresh=fresh)
         if flight is None:
-            self._led += 1
-            flight = self._begin(key, work)
-        else:
-            self._note_joined(flight)
-        answer: T = await self._wait(flight, key, timeout_s)
-        return answer
+            if self._is_full(key):
+                return await self._do_unshared(key, work, timeout_s)
+            answer: T = await self._lead(key, work, limit_s, timeout_s)
+            return answer
+        self._note_joined(flight)
+        try:
+            answer = await self._wait(flight, key, timeout_s)
+            return answer
+        except Exception:
+            if self._share_errors or not flight.has_failed:
+                raise
+        return await self._do_again(key, work, limit_s, deadline_s)
 
     def is_under_way(self, key: Hashable) -> bool:
         """Whether work of this key has begun and not ended."""
         return key in self._flights
 
+    def forget(self, key: Hashable) -> bool:
+        """Let later callers begin anew; who waits for work under way still gets its answer.
+
+        For a change after which that answer must not be given to newcomers. False when nothing of
+        the key was under way.
+        """
+        return self._flights.forget_begun(key)
+
     def snapshot(self) -> Snapshot:
-        """Return how many keys are under way, and who led, joined and left since the reset."""
+        """Return how many keys are under way, and what became of callers since the reset."""
         return {
             "under_way": len(self._flights),
             "led": self._led,
             "joined": self._joined,
             "abandoned": self._abandoned,
+            "overflowed": self._overflowed,
+            "again": self._again,
             "would_join": self._would_join,
         }
 
     def reset(self, now_s: float) -> None:
         """Zero the counts; work under way goes on."""
         self._led = self._joined = self._abandoned = self._would_join = 0
+        self._overflowed = self._again = 0
 
     async def close(self) -> None:
         """Cancel all work and wait until it has ended; who still waits is cancelled too."""
-        tasks = list(self._tasks)
-        self._flights.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._flights.close()
 
-    @property
-    def _calls(self) -> int:
-        return self._led + self._joined
+    def _is_full(self, key: Hashable) -> bool:
+        flights = self._flights
+        return self._max_keys is not None and len(flights) >= self._max_keys and key not in flights
 
     def _timeout_s(self, key: Hashable, deadline_s: float | None) -> float | None:
         """Return how long this caller may wait; raise when its time has passed already."""
@@ -160,44 +178,32 @@ class SingleFlight:
             raise _expired(key, started=False)
         return timeout_s
 
-    def _to_join(self, key: Hashable, fresh: bool) -> Flight | None:
-        flights = self._flights.get(key)
-        if not flights:
-            return None
-        if not fresh:
-            return flights[0]
-        return None if flights[-1].is_begun else flights[-1]
-
-    def _begin(self, key: Hashable, work: Callable[[], Awaitable[Any]]) -> Flight:
-        """Start work now, or right after the one of this key that is under way."""
-        flights = self._flights.setdefault(key, [])
-        after = flights[-1].task if flights else None
-        flight = Flight()
-        flights.append(flight)
-        running = self._run(key, flight, work, after)
-        flight.task = asyncio.get_running_loop().create_task(running)
-        self._tasks.add(flight.task)  # the loop itself holds tasks only weakly
-        flight.task.add_done_callback(self._on_end)
-        return flight
-
-    async def _run(
+    async def _lead(
         self,
         key: Hashable,
-        flight: Flight,
+        work: Callable[[], Awaitable[Any]],
+        limit_s: float | None,
+        timeout_s: float | None,
+    ) -> Any:
+        self._led += 1
+        return await self._wait(self._flights.begin(key, work, limit_s), key, timeout_s)
+
+    async def _do_again(
+        self,
+        key: Hashable,
         work: Callable[[], Awaitable[T]],
-        after: "asyncio.Task[Any] | None",
+        limit_s: float | None,
+        deadline_s: float | None,
     ) -> T:
-        try:
-            if after is not None:
-                await asyncio.wait([after])
-            flight.is_begun = True
-            caller = request_context.current()
-            if caller is not None:  # a copy that shares the list of notes
-                request_context.enter(replace(caller, deadline_s=None, cut=None))
-            return await work()
-        finally:
-            # In the same step as the work's end: nobody can join what has ended.
-            self._forget(key, flight)
+        """Share one more piece of work with all who would not take that failure."""
+        self._again += 1
+        timeout_s = self._timeout_s(key, deadline_s)
+        flight = self._flights.to_join(key, fresh=False)
+        if flight is None:
+            answer: T = await self._lead(key, work, limit_s, timeout_s)
+        else:
+            answer = await self._wait(flight, key, timeout_s)
+        return answer
 
     async def _wait(self, flight: Flight, key: Hashable, timeout_s: float | None) -> Any:
         flight.waiting += 1
@@ -208,25 +214,12 @@ class SingleFlight:
             flight.waiting -= 1
             if flight.waiting == 0 and not flight.task.done():
                 self._abandoned += 1
-                self._forget(key, flight)
-                flight.task.cancel()
+                self._flights.leave(key, flight)
         if not flight.task.done():
             raise _expired(key, started=True)
         if flight.task.cancelled():
             raise asyncio.CancelledError
         return flight.task.result()
-
-    def _forget(self, key: Hashable, flight: Flight) -> None:
-        flights = self._flights.get(key, [])
-        if flight in flights:
-            flights.remove(flight)
-        if not flights:
-            self._flights.pop(key, None)
-
-    def _on_end(self, task: "asyncio.Task[Any]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # looked at, even when nobody waited for it any more
 
     async def _do_alone(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
         self._would_join += self._alone[key] > 0
@@ -237,6 +230,20 @@ class SingleFlight:
             self._alone[key] -= 1
             if not self._alone[key]:
                 del self._alone[key]
+
+    async def _do_unshared(
+        self, key: Hashable, work: Callable[[], Awaitable[T]], timeout_s: float | None
+    ) -> T:
+        self._overflowed += 1
+        cut = CutOff(timeout_s)
+        try:
+            return await work()
+        except asyncio.CancelledError:
+            if cut.claim():
+                raise _expired(key, started=True) from None
+            raise
+        finally:
+            cut.close()
 
     def _note_joined(self, flight: Flight) -> None:
         self._joined += 1
