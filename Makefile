@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SQUALL := $(VENV)/bin/squall
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test e2e load doctor lint proto base clean
+.PHONY: help up down status test e2e load bench mutate doctor lint proto base clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,13 @@ e2e: $(STAMP) ## Tests against the whole lab, which they start and end; MODE=con
 
 load: $(STAMP) ## Locust against the lab, its page at 127.0.0.1:8089
 	@$(SQUALL) load --ui
+
+bench: $(STAMP) ## Our policies' cost per call beside others', which it installs; a minute and a half
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements/bench.txt
+	@$(SQUALL) bench policies $(ARGS)
+
+mutate: $(STAMP) ## Turn each comparison of a policy round and see a test fail; ARGS="--policy bbr" for one
+	@$(VENV)/bin/python -m tests.mutation $(ARGS)
 
 doctor: $(STAMP) ## Check what this machine has and lacks; says how to mend each
 	@$(SQUALL) doctor --mode $(MODE)

@@ -12,6 +12,7 @@ import typer
 from kit.errors import LabError
 from squall.commands import (
     banner,
+    bench,
     compare,
     doctor,
     down,
@@ -57,6 +58,7 @@ app.add_typer(drill.app, name="drill")
 drill.app.command("report")(compare.report)
 app.command("compare")(compare.compare)
 app.command("load")(load.load)
+app.add_typer(bench.app, name="bench")
 app.command("explain")(explain.explain)
 
 

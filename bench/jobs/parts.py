@@ -1,0 +1,137 @@
+"""Parts: what the other policies stand on, so that their share of a chain shows.
+
+Only the cut-off has a peer: hyx's time-out, which ends the current task's work at a time too.
+"""
+
+import time
+from importlib import import_module
+
+from bench.contender import Contender, Job, Path, Step, Work
+from bench.guarded import gate_step
+from resilience.cutoff import CutOff
+from resilience.policy.bbr import BbrLimiter
+from resilience.policy.contract import Mode, Outcome, Permit, Rejection, Request, Snapshot
+from resilience.policy.deadline import attempt_timeout_s, clamp_s, is_spent
+from resilience.policy.pressure import combine
+from resilience.policy.single import SingleEndpoint
+from resilience.policy.switch import SwitchedGate
+
+TIMEOUT_S = 30.0  # never runs out
+
+
+class Floor:
+    """A gate that admits everything and learns nothing: what any gate costs at the least."""
+
+    name = "floor"
+
+    __slots__ = ("in_flight",)
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+
+    def admit(self, request: Request, now_s: float) -> Permit | Rejection:
+        """Admit."""
+        self.in_flight += 1
+        return Permit(0, now_s, request.cost)
+
+    def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
+        """Take the permit back."""
+        permit.mark_settled()
+        self.in_flight -= 1
+
+    def reset(self, now_s: float) -> None:
+        """There is nothing to forget."""
+
+    def snapshot(self) -> Snapshot:
+        """Return what is in flight."""
+        return {"in_flight": self.in_flight}
+
+
+def floor(work: Work, path: Path) -> Step:
+    """A permit, two calls, two readings of the clock, and no decision."""
+    return gate_step(Floor(), work)
+
+
+def cutoff(work: Work, path: Path) -> Step:
+    """Arm, work, close."""
+    call = work.acall
+
+    async def step() -> None:
+        cut = CutOff(TIMEOUT_S)
+        try:
+            await call()
+        finally:
+            cut.close()
+
+    return step
+
+
+def hyx_timeout(work: Work, path: Path) -> Step:
+    """``async with`` one time-out; its decorator makes a task besides."""
+    timeout, call = import_module("hyx.timeout").timeout(TIMEOUT_S), work.acall
+
+    async def step() -> None:
+        async with timeout:
+            await call()
+
+    return step
+
+
+def deadline(work: Work, path: Path) -> Step:
+    """The arithmetic of one request: its time, whether it is spent, one attempt's share."""
+    clock, call = time.monotonic, work.call
+
+    def step() -> None:
+        now_s = clock()
+        deadline_s = now_s + clamp_s(None, TIMEOUT_S)
+        if not is_spent(deadline_s, now_s) and attempt_timeout_s(deadline_s, None, now_s):
+            call()
+
+    return step
+
+
+def single(work: Work, path: Path) -> Step:
+    """Pick, start, finish."""
+    picker, request, clock, call = SingleEndpoint("here"), Request(), time.monotonic, work.call
+
+    def step() -> None:
+        endpoint = picker.pick(request, (), clock())
+        assert endpoint is not None, "the one endpoint was not excluded"
+        picker.on_start(endpoint, clock())
+        call()
+        picker.on_finish(endpoint, Outcome.OK, clock())
+
+    return step
+
+
+def switch(work: Work, path: Path) -> Step:
+    """A limiter behind a switch that is on; the row ``bbr`` is the same without."""
+    gate = BbrLimiter(lambda: 0.0)
+    return gate_step(SwitchedGate(gate, lambda: Mode.ON), work)
+
+
+def pressure(work: Work, path: Path) -> Step:
+    """Combine four signals."""
+    call = work.call
+
+    def step() -> None:
+        if combine(0.5, 0.001, 0.5, 0.01) <= 1.0:
+            call()
+
+    return step
+
+
+HAPPY = (Path.HAPPY,)
+JOBS = (
+    Job("floor", Contender("a gate that decides nothing", floor), (), HAPPY),
+    Job(
+        "cutoff",
+        Contender("CutOff", cutoff),
+        (Contender("hyx timeout", hyx_timeout, "hyx"),),
+        HAPPY,
+    ),
+    Job("deadline", Contender("deadline arithmetic", deadline), (), HAPPY),
+    Job("single", Contender("SingleEndpoint", single), (), HAPPY),
+    Job("switch", Contender("SwitchedGate(BbrLimiter)", switch), (), HAPPY),
+    Job("pressure", Contender("combine", pressure), (), HAPPY),
+)

@@ -1,0 +1,120 @@
+"""Rate limits: at most so many in a time.
+
+What does the same job differs. A leaky bucket (aiolimiter) and a token bucket (hyx) smooth and
+allow a burst; limits' cheapest window that does not let twice the limit through at its edge is the
+sliding one with two counters. hyx's bucket reads no clock until it is empty.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from bench.contender import Contender, Job, Path, Step, Work
+from bench.guarded import fill_gate, gate_step
+from resilience.policy.contract import Gate
+from resilience.policy.gcra import Gcra
+from resilience.policy.sliding_window import SlidingWindow
+from resilience.policy.token_bucket import TokenBucket
+
+PLENTY_RPS = 1e8  # never reached
+SCARCE_RPS = 1e-4  # one request, and the next in three hours
+DAY_S = 86_400.0
+
+
+def token_bucket(work: Work, path: Path) -> Step:
+    """A full bucket, or one with a token to come in three hours."""
+    return _own(TokenBucket(PLENTY_RPS if path is Path.HAPPY else SCARCE_RPS), work, path)
+
+
+def gcra(work: Work, path: Path) -> Step:
+    """The same by arrival times."""
+    return _own(Gcra(PLENTY_RPS if path is Path.HAPPY else SCARCE_RPS), work, path)
+
+
+def sliding_window(work: Work, path: Path) -> Step:
+    """Two counters, the older one weighted."""
+    gate = SlidingWindow(PLENTY_RPS, 1.0) if path is Path.HAPPY else SlidingWindow(1.0, DAY_S)
+    return _own(gate, work, path)
+
+
+def aiolimiter(work: Work, path: Path) -> Step:
+    """``acquire``; a caller who will not wait asks ``has_capacity`` first."""
+    package, call = import_module("aiolimiter"), work.acall
+    if path is Path.HAPPY:
+        plenty = package.AsyncLimiter(PLENTY_RPS, 1.0)
+
+        async def through() -> None:
+            await plenty.acquire()
+            await call()
+
+        return through
+    return _aiolimiter_refusing(package.AsyncLimiter(1.0, DAY_S), work)
+
+
+def hyx(work: Work, path: Path) -> Step:
+    """``async with`` one bucket; empty, it raises."""
+    bucket, call = import_module("hyx.ratelimit").tokenbucket, work.acall
+    refused = import_module("hyx.ratelimit.exceptions").RateLimitExceeded
+    if path is Path.HAPPY:
+        plenty = bucket(PLENTY_RPS, 1.0)
+
+        async def through() -> None:
+            async with plenty:
+                await call()
+
+        return through
+    scarce = bucket(1, DAY_S)
+
+    async def step() -> None:
+        try:
+            async with scarce:
+                await call()
+        except refused:
+            return
+
+    return step
+
+
+def limits(work: Work, path: Path) -> Step:
+    """``hit`` on the memory storage."""
+    package, strategies = import_module("limits"), import_module("limits.strategies")
+    limiter = strategies.SlidingWindowCounterRateLimiter(
+        import_module("limits.storage").MemoryStorage()
+    )
+    happy = path is Path.HAPPY
+    item = (
+        package.RateLimitItemPerSecond(int(PLENTY_RPS)) if happy else package.RateLimitItemPerDay(1)
+    )
+    hit, call = limiter.hit, work.call
+
+    def step() -> None:
+        if hit(item, "bench"):
+            call()
+
+    return step
+
+
+def _own(gate: Gate, work: Work, path: Path) -> Step:
+    if path is Path.REJECTION:
+        fill_gate(gate)
+    return gate_step(gate, work)
+
+
+def _aiolimiter_refusing(limiter: Any, work: Work) -> Step:
+    has_capacity, acquire, call = limiter.has_capacity, limiter.acquire, work.acall
+
+    async def step() -> None:
+        if has_capacity():
+            await acquire()
+            await call()
+
+    return step
+
+
+AIOLIMITER = Contender("aiolimiter", aiolimiter, "aiolimiter")
+HYX = Contender("hyx tokenbucket", hyx, "hyx")
+LIMITS = Contender("limits, sliding window", limits, "limits")
+JOBS = (
+    Job("token_bucket", Contender("TokenBucket", token_bucket), (AIOLIMITER, HYX)),
+    Job("gcra", Contender("Gcra", gcra), (AIOLIMITER, HYX)),
+    Job("sliding_window", Contender("SlidingWindow", sliding_window), (LIMITS,)),
+)
