@@ -19,6 +19,7 @@ from resilience.pipeline import ClientPipeline
 from resilience.policy.bbr import BbrLimiter
 from resilience.policy.bulkhead import Bulkhead
 from resilience.policy.contract import Mode
+from resilience.policy.criticality_gate import CriticalityGate
 from resilience.policy.single import SingleEndpoint
 from resilience.policy.sre_breaker import SreBreaker
 from resilience.switches import FixedSwitches
@@ -38,13 +39,13 @@ def bare_server(work: Work) -> Step:
 
 
 def server(work: Work) -> Step:
-    """Deadline and limiter."""
+    """Deadline, criticality and limiter."""
     switches = FixedSwitches({"cancellation": Mode.OFF})
     return _request_step(_guarded(_app(work), switches))
 
 
 def listening_server(work: Work) -> Step:
-    """Deadline and limiter, and listening for a client who leaves."""
+    """The same, and listening for a client who leaves."""
     return _request_step(_guarded(_app(work), FixedSwitches()))
 
 
@@ -124,9 +125,8 @@ def _app(work: Work) -> ASGIApp:
 
 
 def _guarded(app: ASGIApp, switches: FixedSwitches) -> ASGIApp:
-    limited = LimiterMiddleware(
-        app, BbrLimiter(lambda: 0.0), switches=switches, scope_name="bench.1"
-    )
+    gate = CriticalityGate(BbrLimiter(lambda: 0.0))
+    limited = LimiterMiddleware(app, gate, switches=switches, scope_name="bench.1")
     return DeadlineMiddleware(limited, switches=switches)
 
 
@@ -168,17 +168,17 @@ def _server_step(app: ASGIApp) -> Step:
 
 
 CHAINS = (
-    Chain("server", "deadline ▸ limiter (bbr)", server, bare_server, SERVER_AIM_US),
+    Chain("server", "deadline ▸ criticality ▸ limiter (bbr)", server, bare_server, SERVER_AIM_US),
     Chain(
         "server, listening",
-        "deadline ▸ client's leaving ▸ limiter (bbr)",
+        "deadline ▸ client's leaving ▸ criticality ▸ limiter (bbr)",
         listening_server,
         bare_server,
         None,
     ),
     Chain(
         "server, whole",
-        "context from headers ▸ deadline ▸ client's leaving ▸ limiter (bbr) ▸ Server-Timing",
+        "context from headers ▸ all that ▸ Server-Timing",
         full_server,
         bare_full_server,
         None,

@@ -6,6 +6,7 @@ state, so they do less for their time than either breaker of ours.
 
 import random
 import time
+from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
 
@@ -13,7 +14,7 @@ from bench.contender import Contender, Job, Path, Step, Work, WorkError
 from bench.guarded import gate_step
 from resilience.policy.breaker_settings import BreakerSettings
 from resilience.policy.contract import Gate, Outcome, Permit, Request
-from resilience.policy.sre_breaker import SreBreaker
+from resilience.policy.sre_breaker import KRATOS_V1, SreBreaker
 from resilience.policy.state_breaker import StateBreaker
 
 OPEN_S = 3600.0  # an open breaker stays open for the whole run
@@ -26,7 +27,7 @@ def sre_breaker(work: Work, path: Path) -> Step:
     if path is Path.HAPPY:
         return gate_step(SreBreaker(random.Random(SEED)), work)
     # The default window of 3 s would forget the failures while others are measured.
-    breaker = SreBreaker(random.Random(SEED), window_s=OPEN_S)
+    breaker = SreBreaker(random.Random(SEED), replace(KRATOS_V1, window_s=OPEN_S))
     _fail(breaker, FAILURES)
     return gate_step(breaker, work, Outcome.FAILED)
 

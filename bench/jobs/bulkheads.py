@@ -1,18 +1,21 @@
-"""Bulkheads: at most so many at once."""
+"""Bulkheads: at most so many at once; one for all, one for each tenant, a hand of shared ones.
+
+hyx has the first; none of the eight peers separates tenants.
+"""
 
 from importlib import import_module
 
 from bench.contender import Contender, Job, Path, Step, Work
 from bench.guarded import fill_queue, queue_step
 from resilience.policy.bulkhead import Bulkhead
+from resilience.policy.contract import Queue
+from resilience.policy.pools import BulkheadPools
+from resilience.policy.shuffle_shard import ShuffleShardedBulkhead
 
 
 def bulkhead(work: Work, path: Path) -> Step:
     """25 slots and no room to wait, the defaults."""
-    queue = Bulkhead()
-    if path is Path.REJECTION:
-        fill_queue(queue)
-    return queue_step(queue, work)
+    return _own(Bulkhead(), work, path)
 
 
 async def hyx(work: Work, path: Path) -> Step:
@@ -39,5 +42,25 @@ async def hyx(work: Work, path: Path) -> Step:
     return step
 
 
+def pools(work: Work, path: Path) -> Step:
+    """A bulkhead for each tenant; here one tenant asks, and its pool is full."""
+    return _own(BulkheadPools(), work, path)
+
+
+def shuffle_shard(work: Work, path: Path) -> Step:
+    """The emptier of a tenant's two pools out of eight; refusing when both are full."""
+    return _own(ShuffleShardedBulkhead(), work, path)
+
+
+def _own(queue: Queue, work: Work, path: Path) -> Step:
+    if path is Path.REJECTION:
+        fill_queue(queue)
+    return queue_step(queue, work)
+
+
 PEERS = (Contender("hyx bulkhead", hyx, "hyx"),)
-JOBS = (Job("bulkhead", Contender("Bulkhead", bulkhead), PEERS),)
+JOBS = (
+    Job("bulkhead", Contender("Bulkhead", bulkhead), PEERS),
+    Job("pools", Contender("BulkheadPools", pools)),
+    Job("shuffle_shard", Contender("ShuffleShardedBulkhead", shuffle_shard)),
+)

@@ -1,20 +1,26 @@
 """Parts: what the other policies stand on, so that their share of a chain shows.
 
-Only the cut-off has a peer: hyx's time-out, which ends the current task's work at a time too.
+hyx's time-out ends the current task's work at a time, as the cut-off does, and its fallback stands
+in for an error. The rest has no peer. ``floor`` is the least that any gate can cost.
 """
 
 import time
+from collections.abc import Callable
 from importlib import import_module
 
-from bench.contender import Contender, Job, Path, Step, Work
+from bench.contender import Contender, Job, Make, Path, Step, Work, WorkError
 from bench.guarded import gate_step
 from resilience.cutoff import CutOff
+from resilience.fallback import Fallback, FixedAnswer
 from resilience.policy.bbr import BbrLimiter
+from resilience.policy.budget import Budget, RetryBudget
 from resilience.policy.contract import Mode, Outcome, Permit, Rejection, Request, Snapshot
 from resilience.policy.deadline import attempt_timeout_s, clamp_s, is_spent
+from resilience.policy.finagle_budget import FinagleBudget
 from resilience.policy.pressure import combine
 from resilience.policy.single import SingleEndpoint
 from resilience.policy.switch import SwitchedGate
+from resilience.policy.token_throttle import TokenThrottle
 
 TIMEOUT_S = 30.0  # never runs out
 
@@ -77,6 +83,46 @@ def hyx_timeout(work: Work, path: Path) -> Step:
     return step
 
 
+def fallback(work: Work, path: Path) -> Step:
+    """A call that succeeds, so that nothing stands in for it."""
+    guard, call = Fallback("bench", [FixedAnswer[None](None)]), work.acall
+
+    async def step() -> None:
+        await guard.call(call)
+
+    return step
+
+
+def hyx_fallback(work: Work, path: Path) -> Step:
+    """Its decorator."""
+
+    async def handler(error: Exception) -> None:
+        return
+
+    guarded = import_module("hyx.fallback").fallback(handler, on=WorkError)(work.acall)
+
+    async def step() -> None:
+        await guarded()
+
+    return step
+
+
+def budget(kind: Callable[[], Budget]) -> Make:
+    """What a budget costs a call that needs no retry."""
+
+    def make(work: Work, path: Path) -> Step:
+        kept, clock, call = kind(), time.monotonic, work.call
+
+        def step() -> None:
+            kept.on_call_start(clock())
+            call()
+            kept.on_call_end(answered=True)
+
+        return step
+
+    return make
+
+
 def deadline(work: Work, path: Path) -> Step:
     """The arithmetic of one request: its time, whether it is spent, one attempt's share."""
     clock, call = time.monotonic, work.call
@@ -130,6 +176,15 @@ JOBS = (
         (Contender("hyx timeout", hyx_timeout, "hyx"),),
         HAPPY,
     ),
+    Job(
+        "fallback",
+        Contender("Fallback", fallback),
+        (Contender("hyx fallback", hyx_fallback, "hyx"),),
+        HAPPY,
+    ),
+    Job("budget", Contender("RetryBudget", budget(RetryBudget)), (), HAPPY),
+    Job("finagle_budget", Contender("FinagleBudget", budget(FinagleBudget)), (), HAPPY),
+    Job("token_throttle", Contender("TokenThrottle", budget(TokenThrottle)), (), HAPPY),
     Job("deadline", Contender("deadline arithmetic", deadline), (), HAPPY),
     Job("single", Contender("SingleEndpoint", single), (), HAPPY),
     Job("switch", Contender("SwitchedGate(BbrLimiter)", switch), (), HAPPY),

@@ -1,19 +1,21 @@
 """Rate limits: at most so many in a time.
 
 What does the same job differs. A leaky bucket (aiolimiter) and a token bucket (hyx) smooth and
-allow a burst; limits' cheapest window that does not let twice the limit through at its edge is the
-sliding one with two counters. hyx's bucket reads no clock until it is empty.
+allow a burst; aiolimiter also paces. limits has windows, of which the sliding ones do not let twice
+the limit through at an edge. hyx's bucket reads no clock until it is empty.
 """
 
 from importlib import import_module
 from typing import Any
 
 from bench.contender import Contender, Job, Path, Step, Work
-from bench.guarded import fill_gate, gate_step
+from bench.guarded import fill_gate, fill_queue, gate_step, queue_step
 from resilience.policy.contract import Gate
 from resilience.policy.gcra import Gcra
-from resilience.policy.sliding_window import SlidingWindow
+from resilience.policy.pacer import Pacer
+from resilience.policy.sliding_window import SlidingLog, SlidingWindow
 from resilience.policy.token_bucket import TokenBucket
+from resilience.policy.warm_up import WarmUp
 
 PLENTY_RPS = 1e8  # never reached
 SCARCE_RPS = 1e-4  # one request, and the next in three hours
@@ -34,6 +36,25 @@ def sliding_window(work: Work, path: Path) -> Step:
     """Two counters, the older one weighted."""
     gate = SlidingWindow(PLENTY_RPS, 1.0) if path is Path.HAPPY else SlidingWindow(1.0, DAY_S)
     return _own(gate, work, path)
+
+
+def sliding_log(work: Work, path: Path) -> Step:
+    """Every request of the last second remembered."""
+    gate = SlidingLog(PLENTY_RPS, 1.0) if path is Path.HAPPY else SlidingLog(1.0, DAY_S)
+    return _own(gate, work, path)
+
+
+def warm_up(work: Work, path: Path) -> Step:
+    """A rate that a cold service reaches by degrees."""
+    return _own(WarmUp(PLENTY_RPS if path is Path.HAPPY else SCARCE_RPS), work, path)
+
+
+def pacer(work: Work, path: Path) -> Step:
+    """Starts at even distances; who would have to wait is refused."""
+    queue = Pacer(PLENTY_RPS if path is Path.HAPPY else SCARCE_RPS, max_wait_s=0.0)
+    if path is Path.REJECTION:
+        fill_queue(queue)
+    return queue_step(queue, work)
 
 
 def aiolimiter(work: Work, path: Path) -> Step:
@@ -74,16 +95,24 @@ def hyx(work: Work, path: Path) -> Step:
     return step
 
 
-def limits(work: Work, path: Path) -> Step:
+def limits_counter(work: Work, path: Path) -> Step:
+    """Two counters, in memory."""
+    return _limits("SlidingWindowCounterRateLimiter", work, path)
+
+
+def limits_log(work: Work, path: Path) -> Step:
+    """Every request remembered, in memory."""
+    return _limits("MovingWindowRateLimiter", work, path)
+
+
+def _limits(strategy: str, work: Work, path: Path) -> Step:
     """``hit`` on the memory storage."""
     package, strategies = import_module("limits"), import_module("limits.strategies")
-    limiter = strategies.SlidingWindowCounterRateLimiter(
-        import_module("limits.storage").MemoryStorage()
-    )
-    happy = path is Path.HAPPY
-    item = (
-        package.RateLimitItemPerSecond(int(PLENTY_RPS)) if happy else package.RateLimitItemPerDay(1)
-    )
+    limiter = getattr(strategies, strategy)(import_module("limits.storage").MemoryStorage())
+    if path is Path.HAPPY:
+        item = package.RateLimitItemPerSecond(int(PLENTY_RPS))
+    else:
+        item = package.RateLimitItemPerDay(1)
     hit, call = limiter.hit, work.call
 
     def step() -> None:
@@ -112,9 +141,13 @@ def _aiolimiter_refusing(limiter: Any, work: Work) -> Step:
 
 AIOLIMITER = Contender("aiolimiter", aiolimiter, "aiolimiter")
 HYX = Contender("hyx tokenbucket", hyx, "hyx")
-LIMITS = Contender("limits, sliding window", limits, "limits")
+COUNTER = Contender("limits sliding window", limits_counter, "limits")
+LOG = Contender("limits moving window", limits_log, "limits")
 JOBS = (
     Job("token_bucket", Contender("TokenBucket", token_bucket), (AIOLIMITER, HYX)),
     Job("gcra", Contender("Gcra", gcra), (AIOLIMITER, HYX)),
-    Job("sliding_window", Contender("SlidingWindow", sliding_window), (LIMITS,)),
+    Job("sliding_window", Contender("SlidingWindow", sliding_window), (COUNTER,)),
+    Job("sliding_log", Contender("SlidingLog", sliding_log), (LOG,)),
+    Job("warm_up", Contender("WarmUp", warm_up)),
+    Job("pacer", Contender("Pacer", pacer), (AIOLIMITER,)),
 )
