@@ -20,6 +20,7 @@ Not handled: durations themselves (who counts says what was slow); clocks that r
 a time counts as now).
 """
 
+from math import inf
 from typing import Protocol
 
 
@@ -109,14 +110,14 @@ class TimeWindow:
         self._slow = [0] * self.buckets
         self._newest: int | None = None  # number of the bucket being filled, counted from time 0
         self._slot = 0  # its place in the lists
-        self._until_s = 0.0  # its end
+        self._until_s = -inf  # its end; before the first result any time is past it
         self.calls = 0
         self.failed = 0
         self.slow = 0
 
     def add(self, failed: bool, slow: bool, now_s: float) -> None:
         """Remember one result in the bucket of now."""
-        if now_s >= self._until_s or self._newest is None:
+        if now_s >= self._until_s:
             self.advance(now_s)
         slot = self._slot
         self._calls[slot] += 1

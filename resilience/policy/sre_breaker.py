@@ -6,11 +6,18 @@ time and needs no half-open state.
 
     drop = max(0, (requests - K * accepts) / (requests + 1))
 
+It bites once the accepts of the window are fewer than 1/K of its requests: a dependency that was
+well and then hangs is noticed after ``window_s * (1 - 1/K)``, 1 s with kratos' setting, a minute
+with the book's. Afterwards each window lets through K times what was accepted in the one before.
+
 Source: SRE Book, ch. 21, "Client-Side Throttling", eq. 21-1; the window and the minimum are
 go-kratos' (kratos@v1:pkg/net/netutil/breaker/sre_breaker.go, aegis:circuitbreaker/sre/sre.go).
 Unlike those two a request counts *before* the call, as the book has it: counting afterwards hides
-the calls that hang (go-zero #5011). A refused request counts too, an IGNORED one is refunded.
-Not handled: one breaker per method (make one each); slow calls that succeed.
+the calls that hang, until the first times out, and all the longer when the window is shorter than
+the timeout (go-zero #3837, #5011). A refused request counts too, an IGNORED one is refunded.
+The price: a burst of first calls looks like a hang until the first answers come, which is what
+``min_requests`` is for.
+Not handled: one breaker per method (make one each); slow calls that succeed (``state_breaker``).
 """
 
 import random
@@ -19,9 +26,10 @@ from dataclasses import dataclass
 from resilience.policy.contract import Outcome, Permit, Rejection, Request, Snapshot
 from resilience.policy.window import RollingWindow
 
-WINDOW_S = 3.0  # kratos v1, aegis and kratos v3 alike; the book takes 2 minutes
+WINDOW_S = 3.0  # kratos v1, aegis and kratos v3 alike
+BOOK_WINDOW_S = 120.0  # the book remembers two minutes
 BUCKETS = 10  # the same three
-RETRY_AFTER_S = 1.0  # a third of the window: by then a third of the failures is forgotten
+RETRY_AFTER_S = 1.0  # a third of kratos' window: by then a third of the failures is forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +38,34 @@ class SreSettings:
 
     Args:
         k: Requests sent per accepted one before refusing, > 1; 2 wastes more and adapts faster.
-        min_requests: Requests in the window below which nothing is refused.
+        min_requests: Requests in the window below which nothing is refused, >= 0.
+        window_s: Seconds remembered, > 0. A longer one bites later and recovers later; one shorter
+            than the call's timeout forgets requests that are still on their way.
+
+    Raises:
+        ValueError: A value is out of its range.
     """
 
     k: float
     min_requests: int
+    window_s: float = WINDOW_S
+
+    def __post_init__(self) -> None:
+        """Refuse what can't work: K of 1 would refuse for each single failure."""
+        if not self.k > 1:
+            raise ValueError(f"k={self.k} must be > 1")
+        if self.min_requests < 0:
+            raise ValueError(f"min_requests={self.min_requests} must be >= 0")
+        if not self.window_s > 0:
+            raise ValueError(f"window_s={self.window_s} must be > 0")
 
 
 KRATOS_V1 = SreSettings(k=1.5, min_requests=100)  # pkg/net/netutil/breaker/breaker.go
 AEGIS = SreSettings(k=1 / 0.6, min_requests=100)  # success 0.6; its own comment says 0.5
 KRATOS_V3 = SreSettings(k=2.0, min_requests=20)  # internal/circuitbreaker/sre.go: ratio 0.5
+# The book names no least number: its formula alone refuses the second call of a cold start. That of
+# kratos v3, which has the same K, is taken for it.
+BOOK = SreSettings(k=2.0, min_requests=20, window_s=BOOK_WINDOW_S)
 
 
 class SreBreaker:
@@ -48,19 +74,16 @@ class SreBreaker:
     Args:
         rng: Whose ``random()`` decides on each request under throttling.
         settings: One of the presets above, or your own.
-        window_s: Seconds remembered; shorter than the call's timeout it forgets requests that
-            are still on their way.
     """
 
     name = "breaker"
 
     __slots__ = ("_generation", "_rejected", "_rng", "_window", "in_flight", "settings")
 
-    def __init__(
-        self, rng: random.Random, settings: SreSettings = KRATOS_V1, *, window_s: float = WINDOW_S
-    ) -> None:
+    def __init__(self, rng: random.Random, settings: SreSettings = KRATOS_V1) -> None:
         self._rng = rng
-        self._window = RollingWindow(BUCKETS, window_s / BUCKETS)  # count: requests; total: accepts
+        bucket_s = settings.window_s / BUCKETS
+        self._window = RollingWindow(BUCKETS, bucket_s)  # count: requests; total: accepts
         self._generation = 0
         self._rejected = 0
         self.in_flight = 0
@@ -114,6 +137,7 @@ class SreBreaker:
             "in_flight": self.in_flight,
             "k": round(self.settings.k, 4),
             "min_requests": self.settings.min_requests,
+            "window_s": self.settings.window_s,
         }
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from resilience.policy import sre_breaker
 from resilience.policy.contract import Outcome, Permit, Rejection, Request
-from resilience.policy.sre_breaker import AEGIS, KRATOS_V1, KRATOS_V3, SreBreaker, SreSettings
+from resilience.policy.sre_breaker import AEGIS, BOOK, KRATOS_V1, KRATOS_V3, SreBreaker, SreSettings
 
 REQUEST = Request()
 
@@ -43,8 +43,47 @@ def test_defaults_are_those_of_kratos_v1() -> None:
     assert pytest.approx(1.667, abs=0.001) == AEGIS.k
     assert SreSettings(k=2.0, min_requests=20) == KRATOS_V3
     assert (sre_breaker.WINDOW_S, sre_breaker.BUCKETS) == (3.0, 10)
+    assert {KRATOS_V1.window_s, AEGIS.window_s, KRATOS_V3.window_s} == {3.0}
     assert sre_breaker.RETRY_AFTER_S == 1.0
     assert SreBreaker(random.Random(1)).settings is KRATOS_V1
+
+
+@pytest.mark.paper
+def test_the_book_s_setting_is_a_preset() -> None:
+    """SRE Book, ch. 21, "Client-Side Throttling": K = 2, two minutes; it names no least number."""
+    assert SreSettings(k=2.0, min_requests=20, window_s=120.0) == BOOK
+    breaker = SreBreaker(_Always(), BOOK)
+    feed(breaker, Outcome.FAILED, 20, 0.0)
+    assert isinstance(breaker.admit(REQUEST, 107.9), Rejection)
+    assert isinstance(breaker.admit(REQUEST, 240.0), Permit)
+
+
+def test_without_a_least_number_a_cold_start_refuses_its_second_call() -> None:
+    """The book's formula alone takes a burst of first calls for a hang; with 20 it doesn't."""
+    bare = SreBreaker(_Always(), SreSettings(k=2.0, min_requests=0))
+    assert isinstance(bare.admit(REQUEST, 0.0), Permit)
+    assert isinstance(bare.admit(REQUEST, 0.0), Rejection)
+
+    book = SreBreaker(_Always(), BOOK)
+    assert all(isinstance(book.admit(REQUEST, 0.0), Permit) for _ in range(20))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ((1.0, 20, 3.0), r"k=1\.0 must be > 1"),
+        ((float("nan"), 20, 3.0), "k=nan must be > 1"),
+        ((2.0, -1, 3.0), "min_requests=-1 must be >= 0"),
+        ((2.0, 0, 0.0), r"window_s=0\.0 must be > 0"),
+    ],
+)
+def test_settings_that_can_not_work_are_an_error(
+    settings: tuple[float, int, float], told: str
+) -> None:
+    """The message names the value and the range; just inside it is fine."""
+    with pytest.raises(ValueError, match=told):
+        SreSettings(*settings)
+    SreSettings(1.001, 0, 0.001)
 
 
 @pytest.mark.paper
