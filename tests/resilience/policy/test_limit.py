@@ -1,5 +1,6 @@
 """Adaptive limiter: the gate around a limit, whatever it is learned by."""
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -8,12 +9,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from resilience.policy import limit as limits
+from resilience.policy.aimd import AimdLimit
 from resilience.policy.contract import Gate, Outcome, Permit, Rejection, Request, Snapshot
 from resilience.policy.fixed import FixedLimit
 from resilience.policy.limit import AdaptiveLimiter, Limit
+from resilience.policy.vegas import VegasLimit
 from tests.golden import transcript
 
-LEARNERS: dict[str, Callable[[], Limit]] = {"fixed": lambda: FixedLimit(5)}
+LEARNERS: dict[str, Callable[[], Limit]] = {
+    "aimd": AimdLimit,
+    "fixed": lambda: FixedLimit(5),
+    "vegas": lambda: VegasLimit(random.Random(1)),
+}
 
 
 class Recorder:
@@ -126,6 +133,16 @@ def test_after_a_reset_old_permits_release_and_teach_nothing() -> None:
 
     assert (learner.samples, learner.resets, limiter.in_flight) == ([], [1.0], 0)
     assert limiter.snapshot() == AdaptiveLimiter(Recorder()).snapshot()
+
+
+def test_a_reset_lifts_the_deadline_cap() -> None:
+    """The rate was learned before, and may be another now."""
+    limiter = AdaptiveLimiter(FixedLimit(1000))
+    queue_up(limiter, 0.8, 16, 5.0)
+    assert limiter.snapshot()["drain_rps"] == 20.0
+    limiter.reset(5.0)
+
+    assert limiter.snapshot()["drain_rps"] == 0.0
 
 
 def test_no_limit_times_its_service_time_exceeds_the_deadline() -> None:
