@@ -12,14 +12,18 @@ from resilience.policy import limit as limits
 from resilience.policy.aimd import AimdLimit
 from resilience.policy.contract import Gate, Outcome, Permit, Rejection, Request, Snapshot
 from resilience.policy.fixed import FixedLimit
+from resilience.policy.gradient2 import Gradient2Limit
 from resilience.policy.limit import AdaptiveLimiter, Limit
 from resilience.policy.vegas import VegasLimit
+from resilience.policy.windowed import WindowedLimit
 from tests.golden import transcript
 
 LEARNERS: dict[str, Callable[[], Limit]] = {
     "aimd": AimdLimit,
     "fixed": lambda: FixedLimit(5),
+    "gradient2": Gradient2Limit,
     "vegas": lambda: VegasLimit(random.Random(1)),
+    "windowed": lambda: WindowedLimit(Gradient2Limit()),
 }
 
 

@@ -131,7 +131,7 @@ def test_the_published_probe_climbs_under_load_and_this_one_does_not() -> None:
     assert published.shortest_s > 0.4
     assert 20 <= ours.value <= 60
     assert ours.shortest_s < 0.15
-    assert rtt_s <= 0.3
+    assert rtt_s < 0.35
 
 
 def test_probes_hold_half_and_cost_little() -> None:
