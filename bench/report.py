@@ -6,11 +6,12 @@ from bench.machine import machine, versions
 from bench.measure import AIM_RATIO, ChainResult, Figure, JobResult, Status, exit_code
 
 SCHEMA = "squall.bench-policies/1"
-JOB_HEAD = ("policy", "path", "contender", "best ns", "median ns", "of fastest", "")
+JOB_HEAD = ("policy", "path", "contender", "best ns", "median ns", "ratio", "")
 CHAIN_HEAD = ("chain", "best µs", "median µs", "aim µs", "", "layers")
 LEGEND = (
     "CPU nanoseconds per call beyond the bare call: admit plus settle, the clock read twice. "
-    f"Aim: at most {AIM_RATIO} of the fastest peer that does the same job."
+    "A ratio is our best over a peer's, beside ours over the fastest peer's; "
+    f"the aim is {AIM_RATIO} at most."
 )
 
 
@@ -38,13 +39,13 @@ def job_rows(jobs: Sequence[JobResult]) -> list[tuple[str, ...]]:
     """Return the rows below ``JOB_HEAD``: ours first, its peers under it, none left out."""
     rows: list[tuple[str, ...]] = []
     for job in jobs:
-        ratio = "" if job.ratio is None else f"{job.ratio:.2f}"
         verdict = _note(job.ours) or (job.verdict.value if job.peers else "no peer does this")
         label = job.path.label
+        ratio = _ratio(job.ours, job.fastest)
         rows.append((job.policy, label, job.ours.name, *_cells(job.ours), ratio, verdict))
-        rows += [
-            ("", "", f"  {_title(peer)}", *_cells(peer), "", _note(peer)) for peer in job.peers
-        ]
+        for peer in job.peers:
+            cells = (*_cells(peer), _ratio(job.ours, peer), _note(peer))
+            rows.append(("", "", f"  {_title(peer)}", *cells))
     return rows
 
 
@@ -69,6 +70,12 @@ def _title(figure: Figure) -> str:
 
 def _cells(figure: Figure) -> tuple[str, str]:
     return _number(figure.best_ns), _number(figure.median_ns)
+
+
+def _ratio(ours: Figure, peer: Figure | None) -> str:
+    if ours.best_ns is None or peer is None or not peer.best_ns:
+        return ""
+    return f"{ours.best_ns / peer.best_ns:.2f}"
 
 
 def _note(figure: Figure) -> str:

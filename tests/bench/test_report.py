@@ -26,7 +26,7 @@ def test_a_table_leaves_nobody_out() -> None:
     """The absent and the broken are rows, with what to do and what went wrong."""
     assert job_rows([JOB, ALONE]) == [
         ("policy", "give up", "Ours", "30", "40", "0.30", "unknown"),
-        ("", "", "  peer 1.2", "100", "100", "", ""),
+        ("", "", "  peer 1.2", "100", "100", "0.30", ""),
         ("", "", "  absent", "", "", "", "not installed: pip install absent"),
         ("", "", "  broken 3.4", "", "", "", "failed: KeyError: 'x'"),
         ("alone", "happy", "Ours", "30", "40", "", "no peer does this"),
