@@ -8,7 +8,8 @@ time and needs no half-open state.
 
 It bites once the accepts of the window are fewer than 1/K of its requests: a dependency that was
 well and then hangs is noticed after ``window_s * (1 - 1/K)``, 1 s with kratos' setting, a minute
-with the book's. Afterwards each window lets through K times what was accepted in the one before.
+with the book's. It recovers exponentially: what it lets through grows by e^x a window, where
+x = K * (1 - e^-x), that is 2.4-fold for K = 1.5 and 4.9-fold for K = 2.
 
 Source: SRE Book, ch. 21, "Client-Side Throttling", eq. 21-1; the window and the minimum are
 go-kratos' (kratos@v1:pkg/net/netutil/breaker/sre_breaker.go, aegis:circuitbreaker/sre/sre.go).

@@ -7,12 +7,12 @@ little quiet; and with a window shorter than the timeout it even forgets that th
 
 import random
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 
 from resilience.policy.contract import Outcome, Permit, Rejection, Request
-from resilience.policy.sre_breaker import BOOK, BUCKETS, KRATOS_V1, SreBreaker
+from resilience.policy.sre_breaker import BOOK, BUCKETS, KRATOS_V1, SreBreaker, SreSettings
 from tests.golden import transcript
 
 REQUEST = Request()
@@ -118,3 +118,21 @@ def test_a_long_window_notices_a_hang_late() -> None:
     """Two minutes of good answers outweigh a minute of none: 120 s * (1 - 1/2), a bucket less."""
     book = watch(SreBreaker(random.Random(1), BOOK))
     assert 60 - BOOK.window_s / BUCKETS <= first_refusal_s(book) <= 60
+
+
+@pytest.mark.parametrize(("k", "growth"), [(1.5, 2.4), (2.0, 4.9)])
+def test_recovery_is_exponential(k: float, growth: float) -> None:
+    """What passes in a window grows about as the docs say, until all of it does."""
+    breaker = SreBreaker(random.Random(4), SreSettings(k, 100))
+    passed = [0] * 20
+    for call in range(20 * 1500):  # 1,500 calls a window of 3 s; those of the first two fail
+        now_s = call / 500
+        decision = breaker.admit(REQUEST, now_s)
+        if isinstance(decision, Permit):
+            passed[int(now_s / 3)] += 1
+            breaker.settle(decision, Outcome.FAILED if now_s < 6 else Outcome.OK, now_s)
+
+    growths = [late / early for early, late in pairwise(passed[2:]) if early > 30 and late < 1000]
+    assert growths == pytest.approx([growth] * len(growths), rel=0.3)
+    assert growths
+    assert passed[-1] == 1500

@@ -135,4 +135,4 @@ class StateBreakerMachine(RuleBasedStateMachine):
 
 
 TestStateBreakerMachine = pytest.mark.property(StateBreakerMachine.TestCase)
-TestStateBreakerMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestStateBreakerMachine.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
