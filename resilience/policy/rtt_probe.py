@@ -5,25 +5,35 @@ sample shows it. The usual ways out do harm. Taking any sample as the new shorte
 teaches the queue as if it were service, so the limit climbs with each probe. Pinning concurrency to
 a handful (Envoy, three) refuses nearly everybody for as long as the measurement takes.
 
-The way here. Half of what is in flight is less than what the workers can hold whenever the limit
-is below twice that, which the laws that use this keep. So:
+The way here. By Little's law the workers hold in flight × shortest / round trip without a queue; a
+little less than that can be measured without load, and keeps them nearly all at work. So:
 
-1. drain:   the limit is halved; nothing is measured until in flight has fallen to it
+1. drain:   hold max(1/4, 3/4 × shortest / round trip) of what is in flight; nothing is measured
+            until in flight has fallen to it
 2. measure: requests *begun since* count, until there are enough or the time is up
 3. restore: the old limit is back; with too few samples the old figure stays
 
-At most about half of what would have passed is refused, for at most ``max_s`` seconds.
+Usually a quarter of what would have passed is refused, three quarters where the shortest was
+outdated, for at most ``max_s`` seconds.
 
 Source: Envoy #11579 (discard what began before the probe; what began behind it is queued all the
 same, hence the drain), #46532 and PR #46602 (probe concurrency apart from the lower bound);
 BBR's PROBE_RTT (draft-cardwell-iccrg-bbr-congestion-control, 4.3.4) drains in the same way.
-Not handled: a limit more than twice what the workers hold; then the probe sees half the queue.
+Not handled: a limit more than four times what the workers hold, when the shortest is outdated too.
 """
 
 from collections.abc import Sequence
 
-PROBE_RATIO = 0.5  # BBRv2: BBRProbeRTTCwndGain
+HELD_RATIO = 0.75  # of what the workers hold; BBRv2 takes half (BBRProbeRTTCwndGain)
+LEAST_RATIO = 0.25  # of what is in flight, should the shortest be outdated
 MIN_SAMPLES = 5  # fewer say too little to replace a figure that served
+
+
+def held_ratio(shortest_s: float, rtt_s: float) -> float:
+    """Return which part of what is in flight to hold during a probe, 0.25..0.75."""
+    if shortest_s >= rtt_s:
+        return HELD_RATIO
+    return max(LEAST_RATIO, HELD_RATIO * shortest_s / rtt_s)
 
 
 class RttProbe:

@@ -32,7 +32,7 @@ import random
 from math import ceil, inf, log10
 
 from resilience.policy.contract import Snapshot
-from resilience.policy.rtt_probe import PROBE_RATIO, RttProbe
+from resilience.policy.rtt_probe import RttProbe, held_ratio
 
 INITIAL_LIMIT = 20  # Netflix: initialLimit
 MAX_LIMIT = 1000  # Netflix: maxConcurrency
@@ -41,7 +41,7 @@ BETA = 6  # Netflix: betaFunc, the same
 PROBE_MULTIPLIER = 30  # Netflix: probeMultiplier, samples per unit of the limit
 PROBE_JITTER = 0.5  # Netflix: resetProbeJitter, 0.5..1 of it
 PROBE_SAMPLES = 5  # the least that a probe takes; the published one takes 1
-PROBE_TIME_SHARE = 0.05  # of all time; half is refused meanwhile, so 2.5 % of the traffic
+PROBE_TIME_SHARE = 0.05  # of all time; a quarter is refused meanwhile, so 1.25 % of all
 PROBE_MAX_S = 3.0  # BBR's PROBE_RTT takes 200 ms; a service at 2 a second needs longer
 
 
@@ -88,7 +88,7 @@ class VegasLimit:
 
     @property
     def value(self) -> float:
-        """How many may be in flight; while the shortest is measured, half of that."""
+        """How many may be in flight; less while the shortest is measured."""
         return self._probe.limit if self._probe.is_on else self._limit
 
     def on_sample(self, rtt_s: float, in_flight: int, dropped: bool, now_s: float) -> None:
@@ -99,7 +99,8 @@ class VegasLimit:
         self._samples += 1
         if self._samples >= self._due * self._limit and now_s >= self._probe_after_s:
             self._probed_s = now_s
-            self._probe.start(int(min(in_flight, self._limit) * PROBE_RATIO), now_s)
+            used = min(in_flight, self._limit)
+            self._probe.start(int(used * held_ratio(self.shortest_s, rtt_s)), now_s)
         elif dropped:
             self._move(-1)
         elif rtt_s < self.shortest_s:

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from resilience.policy import limit as limits
 from resilience.policy.aimd import AimdLimit
 from resilience.policy.contract import Gate, Outcome, Permit, Rejection, Request, Snapshot
+from resilience.policy.envoy_gradient import EnvoyGradientLimit
 from resilience.policy.fixed import FixedLimit
 from resilience.policy.gradient2 import Gradient2Limit
 from resilience.policy.limit import AdaptiveLimiter, Limit
@@ -20,6 +21,7 @@ from tests.golden import transcript
 
 LEARNERS: dict[str, Callable[[], Limit]] = {
     "aimd": AimdLimit,
+    "envoy_gradient": lambda: EnvoyGradientLimit(random.Random(1)),
     "fixed": lambda: FixedLimit(5),
     "gradient2": Gradient2Limit,
     "vegas": lambda: VegasLimit(random.Random(1)),

@@ -5,12 +5,20 @@ from math import inf
 import pytest
 
 from resilience.policy import rtt_probe
-from resilience.policy.rtt_probe import RttProbe
+from resilience.policy.rtt_probe import RttProbe, held_ratio
 
 
 def test_constants() -> None:
-    """Half is held, as BBRv2 does; five samples are the least worth having."""
-    assert (rtt_probe.PROBE_RATIO, rtt_probe.MIN_SAMPLES) == (0.5, 5)
+    """Three quarters of what the workers hold, a quarter of all at least; five samples."""
+    assert (rtt_probe.HELD_RATIO, rtt_probe.LEAST_RATIO, rtt_probe.MIN_SAMPLES) == (0.75, 0.25, 5)
+
+
+def test_what_is_held_follows_the_queue_and_has_bounds() -> None:
+    """No queue: three quarters. Half of it queue: three eighths. Nearly all: still a quarter."""
+    assert [held_ratio(0.1, rtt_s) for rtt_s in (0.0, 0.1, 0.2, 0.25, 9.0)] == pytest.approx(
+        [0.75, 0.75, 0.375, 0.3, 0.25]
+    )
+    assert held_ratio(inf, 0.1) == 0.75
 
 
 @pytest.mark.parametrize(("samples", "max_s"), [(4, 1.0), (5, 0.0)])
