@@ -12,6 +12,8 @@ from importlib import import_module
 
 from bench.contender import Contender, Job, Path, Step, Work, WorkError
 from bench.guarded import gate_step
+from resilience.errors import Rejected
+from resilience.guard import guard
 from resilience.policy.breaker_settings import BreakerSettings
 from resilience.policy.contract import Gate, Outcome, Permit, Request
 from resilience.policy.sre_breaker import KRATOS_V1, SreBreaker
@@ -20,6 +22,7 @@ from resilience.policy.state_breaker import StateBreaker
 OPEN_S = 3600.0  # an open breaker stays open for the whole run
 FAILURES = 2_000  # then 1 request in 2,001 is let through
 SEED = 20_261_122
+_STAYS_OPEN = BreakerSettings(open_s=OPEN_S, open_cap_s=OPEN_S)
 
 
 def sre_breaker(work: Work, path: Path) -> Step:
@@ -36,10 +39,27 @@ def state_breaker(work: Work, path: Path) -> Step:
     """Judge the last hundred results, the default; refusing once it is open."""
     if path is Path.HAPPY:
         return gate_step(StateBreaker(), work)
-    settings = BreakerSettings(open_s=OPEN_S, open_cap_s=OPEN_S)
-    breaker = StateBreaker(settings)
-    _fail(breaker, settings.min_calls)
+    breaker = StateBreaker(_STAYS_OPEN)
+    _fail(breaker, _STAYS_OPEN.min_calls)
     return gate_step(breaker, work)
+
+
+def guarded(work: Work, path: Path) -> Step:
+    """The same breaker as a decorator of a plain function, which is how the peers are used."""
+    breaker = StateBreaker(_STAYS_OPEN)
+    if path is Path.REJECTION:
+        _fail(breaker, _STAYS_OPEN.min_calls)
+    call = guard(breaker, scope="bench")(work.call)
+    if path is Path.HAPPY:
+        return lambda: call()
+
+    def step() -> None:
+        try:
+            call()
+        except Rejected:
+            return
+
+    return step
 
 
 def pybreaker(work: Work, path: Path) -> Step:
@@ -163,4 +183,5 @@ PEERS = (
 JOBS = (
     Job("sre_breaker", Contender("SreBreaker", sre_breaker), PEERS),
     Job("state_breaker", Contender("StateBreaker", state_breaker), PEERS),
+    Job("guard", Contender("@guard(StateBreaker)", guarded), PEERS),
 )
