@@ -24,13 +24,16 @@ Not handled: one breaker per method (make one each); slow calls that succeed (``
 import random
 from dataclasses import dataclass
 
+from resilience.policy.breaker_window import AcceptWindow
 from resilience.policy.contract import Outcome, Permit, Rejection, Request, Snapshot
-from resilience.policy.window import RollingWindow
 
 WINDOW_S = 3.0  # kratos v1, aegis and kratos v3 alike
 BOOK_WINDOW_S = 120.0  # the book remembers two minutes
 BUCKETS = 10  # the same three
+REASON = "BREAKER_OPEN"
 RETRY_AFTER_S = 1.0  # a third of kratos' window: by then a third of the failures is forgotten
+
+_OK, _IGNORED = Outcome.OK, Outcome.IGNORED  # a name of this module costs less than an attribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +82,35 @@ class SreBreaker:
 
     name = "breaker"
 
-    __slots__ = ("_generation", "_rejected", "_rng", "_window", "in_flight", "settings")
+    __slots__ = (
+        *("_generation", "_k", "_min_requests", "_rejected", "_rng", "_window"),
+        *("in_flight", "settings"),
+    )
 
     def __init__(self, rng: random.Random, settings: SreSettings = KRATOS_V1) -> None:
         self._rng = rng
-        bucket_s = settings.window_s / BUCKETS
-        self._window = RollingWindow(BUCKETS, bucket_s)  # count: requests; total: accepts
+        self._k = settings.k
+        self._min_requests = settings.min_requests
+        self._window = AcceptWindow(BUCKETS, settings.window_s / BUCKETS)
         self._generation = 0
         self._rejected = 0
         self.in_flight = 0
         self.settings = settings
 
     def admit(self, request: Request, now_s: float) -> Permit | Rejection:
-        """Count the request, and let it pass or not by the drop ratio."""
+        """Count the request, and let it pass or not by the drop ratio before it."""
         window = self._window
-        window.advance(now_s)
-        ratio = self.drop_ratio()
-        window.add(1, 0.0, now_s)
-        if ratio > 0.0 and self._rng.random() < ratio:
-            self._rejected += 1
-            allowed = round(self.settings.k * window.total, 1)
-            return Rejection(self.name, "BREAKER_OPEN", RETRY_AFTER_S, window.count, allowed)
+        if now_s >= window.until_s:
+            window.advance(now_s)
+        requests = window.requests
+        surplus = requests - self._k * window.accepts
+        window.add_request(now_s)
+        if (
+            surplus > 0
+            and requests >= self._min_requests
+            and self._rng.random() < surplus / (requests + 1)
+        ):
+            return self._refuse()
         self.in_flight += 1
         return Permit(self._generation, now_s, request.cost)
 
@@ -109,16 +120,16 @@ class SreBreaker:
         self.in_flight -= 1
         if permit.generation != self._generation:
             return
-        if outcome is Outcome.OK:
-            self._window.add(0, 1.0, now_s)
-        elif outcome is Outcome.IGNORED:
-            self._window.take_back(1, 0.0, permit.issued_s, now_s)
+        if outcome is _OK:
+            self._window.add_accept(now_s)
+        elif outcome is _IGNORED:
+            self._window.refund(permit.issued_s, now_s)
 
     def drop_ratio(self) -> float:
         """Share of requests to refuse, 0..1, from what the window remembers."""
-        requests, accepts = self._window.count, self._window.total
-        surplus = requests - self.settings.k * accepts
-        if requests < self.settings.min_requests or surplus <= 0:
+        requests = self._window.requests
+        surplus = requests - self._k * self._window.accepts
+        if surplus <= 0 or requests < self._min_requests:
             return 0.0
         return surplus / (requests + 1)
 
@@ -131,8 +142,8 @@ class SreBreaker:
     def snapshot(self) -> Snapshot:
         """Return the window as it was at the last call, and the ratio it gives."""
         return {
-            "requests": self._window.count,
-            "accepts": int(self._window.total),
+            "requests": self._window.requests,
+            "accepts": self._window.accepts,
             "drop_ratio": round(self.drop_ratio(), 4),
             "rejected": self._rejected,
             "in_flight": self.in_flight,
@@ -141,5 +152,10 @@ class SreBreaker:
             "window_s": self.settings.window_s,
         }
 
+    def _refuse(self) -> Rejection:
+        self._rejected += 1
+        allowed = round(self._k * self._window.accepts, 1)
+        return Rejection(self.name, REASON, RETRY_AFTER_S, self._window.requests, allowed)
+
     def __repr__(self) -> str:
-        return f"<SreBreaker {self._window.total:g} of {self._window.count} accepted>"
+        return f"<SreBreaker {self._window.accepts} of {self._window.requests} accepted>"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilience.policy.breaker_window import CountWindow, TimeWindow, Window
+from resilience.policy.breaker_window import AcceptWindow, CountWindow, TimeWindow, Window
 
 RESULTS = st.tuples(st.booleans(), st.booleans())
 
@@ -81,6 +81,48 @@ def test_a_time_before_the_newest_bucket_counts_as_now() -> None:
 
 
 @pytest.mark.unit
+def test_accepts_count_in_the_bucket_of_their_end() -> None:
+    """A request of second 0 is forgotten at 2.0, its accept of second 1 at 3.0."""
+    window = AcceptWindow(2, 1.0)
+    window.add_request(0.5)
+    window.add_accept(1.5)
+    assert repr(window) == "<AcceptWindow 1 of 1 accepted in 2 s>"
+
+    window.add_request(2.0)
+    assert (window.requests, window.accepts) == (1, 1)
+    window.add_accept(3.0)
+    assert (window.requests, window.accepts) == (1, 1)
+    window.advance(5.0)
+    assert (window.requests, window.accepts) == (0, 0)
+
+
+@pytest.mark.unit
+def test_a_refund_goes_to_the_bucket_of_its_request_or_nowhere() -> None:
+    """While the bucket is remembered it takes one back; afterwards nothing is there to take."""
+    window = AcceptWindow(2, 1.0)
+    window.add_request(0.5)
+    window.add_request(1.5)
+    window.refund(0.5, 1.9)
+    assert window.requests == 1
+    window.advance(2.0)  # what is forgotten with bucket 0 is not the request of bucket 1
+    assert window.requests == 1
+
+    window.refund(1.5, 3.0)
+    assert window.requests == 0
+    window.advance(9.0)
+    assert window.requests == 0
+
+
+@pytest.mark.unit
+def test_a_refund_of_a_moment_ahead_of_the_window_counts_as_now() -> None:
+    """A clock read a moment too late at its admission loses no refund."""
+    window = AcceptWindow(2, 1.0)
+    window.add_request(1.0)
+    window.refund(2.0, 1.0)
+    assert window.requests == 0
+
+
+@pytest.mark.unit
 @pytest.mark.parametrize("window", [CountWindow(3), TimeWindow(3, 1.0)])
 def test_a_reset_window_is_as_new(window: CountWindow | TimeWindow) -> None:
     """Nothing of before the reset comes back or is taken off later."""
@@ -146,3 +188,33 @@ def test_a_time_window_equals_a_list_that_forgets(
         kept = [each for each in seen if each[0] > newest - buckets]
         expected = len(kept), sum(each[1] for each in kept), sum(each[2] for each in kept)
         assert counts(window) == expected
+
+
+@pytest.mark.property
+@given(
+    st.lists(st.tuples(st.floats(0, 3), st.integers(0, 2)), max_size=60),
+    st.integers(1, 6),
+    st.sampled_from([0.1, 0.25, 1.0]),
+)
+def test_an_accept_window_equals_two_lists_that_forget(
+    steps: list[tuple[float, int]], buckets: int, bucket_s: float
+) -> None:
+    """The running sums are those of all that is not yet forgotten nor taken back."""
+    window = AcceptWindow(buckets, bucket_s)
+    requests: list[float] = []
+    accepts: list[float] = []
+    now_s = 0.0
+    for gap_s, step in steps:
+        now_s += gap_s
+        if step == 0:
+            window.add_request(now_s)
+            requests.append(now_s)
+        elif step == 1:
+            window.add_accept(now_s)
+            accepts.append(now_s)
+        elif requests:
+            window.refund(requests.pop(0), now_s)
+        window.advance(now_s)
+        oldest = int(now_s // bucket_s) - buckets
+        kept = [sum(int(t // bucket_s) > oldest for t in each) for each in (requests, accepts)]
+        assert [window.requests, window.accepts] == kept

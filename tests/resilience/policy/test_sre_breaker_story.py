@@ -29,14 +29,16 @@ class CountsAfter(SreBreaker):
     def admit(self, request: Request, now_s: float) -> Permit | Rejection:
         self._window.advance(now_s)
         if self._rng.random() < self.drop_ratio():
-            self._window.add(1, 0.0, now_s)
+            self._window.add_request(now_s)
             return Rejection(self.name, "BREAKER_OPEN")
         self.in_flight += 1
         return Permit(self._generation, now_s)
 
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
         self.in_flight -= 1
-        self._window.add(1, 1.0 if outcome is Outcome.OK else 0.0, now_s)
+        self._window.add_request(now_s)
+        if outcome is Outcome.OK:
+            self._window.add_accept(now_s)
 
 
 class Second:
