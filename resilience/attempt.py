@@ -26,6 +26,7 @@ from resilience.policy.contract import (
     Request,
 )
 from resilience.policy.deadline import attempt_timeout_s, is_spent
+from resilience.policy.hedge import HedgeDelay
 from resilience.refusal import DECISION_KEY, decision_text, note_rejection, note_shadow, to_error
 
 T = TypeVar("T")
@@ -45,12 +46,14 @@ class Guards:
         breaker: None for none.
         bulkhead: None for none.
         per_try_timeout_s: Longest one attempt may take; None leaves it to the deadline.
+        latency: Learns what attempts take, for hedges; None when nobody asks.
     """
 
     __slots__ = (
         "breaker",
         "bulkhead",
         "clock",
+        "latency",
         "name",
         "observer",
         "per_try_timeout_s",
@@ -69,6 +72,7 @@ class Guards:
         per_try_timeout_s: float | None,
         clock: Clock,
         observer: Observer,
+        latency: HedgeDelay | None = None,
     ) -> None:
         self.name = name
         self.scope = scope
@@ -78,10 +82,11 @@ class Guards:
         self.per_try_timeout_s = per_try_timeout_s
         self.clock = clock
         self.observer = observer
+        self.latency = latency
 
 
 class Attempt:
-    """One try. ``refused`` says afterwards that nothing was sent.
+    """One try. ``refused`` says afterwards that nothing was sent, ``took_s`` how long it took.
 
     Args:
         guards: What it passes.
@@ -90,7 +95,16 @@ class Attempt:
         context: Where to note what happened; None outside of a request.
     """
 
-    __slots__ = ("_context", "_deadline_s", "_guards", "_request", "endpoint", "outcome", "refused")
+    __slots__ = (
+        "_context",
+        "_deadline_s",
+        "_guards",
+        "_request",
+        "endpoint",
+        "outcome",
+        "refused",
+        "took_s",
+    )
 
     def __init__(
         self, guards: Guards, request: Request, deadline_s: float | None, context: Context | None
@@ -102,6 +116,7 @@ class Attempt:
         self.endpoint = ""
         self.outcome = Outcome.IGNORED
         self.refused = True
+        self.took_s = 0.0
 
     async def run(self, send: Send[T], exclude: Sequence[str]) -> T:
         """Pass the guards and send.
@@ -191,6 +206,7 @@ class Attempt:
             self.outcome = Outcome.OK
             return value
         except asyncio.CancelledError as error:
+            self._teach_cut(start_s)
             ours = cut is not None and cut.claim()
             self.outcome = classify(Judge.BREAKER, error, cut=self._cut(ours))
             if ours:
@@ -198,13 +214,22 @@ class Attempt:
             raise
         except Exception as error:
             self.outcome = classify(Judge.BREAKER, error)
-            if isinstance(error, UpstreamTimeout) and is_spent(self._deadline_s, guards.clock()):
-                raise self._out_of_time() from error
+            if isinstance(error, UpstreamTimeout):
+                self._teach_cut(start_s)
+                if is_spent(self._deadline_s, guards.clock()):
+                    raise self._out_of_time() from error
             raise
         finally:
             if cut is not None:
                 cut.close()
             self._finish(start_s)
+
+    def _teach_cut(self, start_s: float) -> None:
+        """Let the hedge delay know that an attempt was cut short: it takes at least this long."""
+        guards = self._guards
+        if guards.latency is not None:
+            now_s = guards.clock()
+            guards.latency.observe_cut(now_s - start_s, now_s)
 
     def _cut(self, ours: bool) -> Cut | None:
         if ours:
@@ -232,7 +257,10 @@ class Attempt:
         guards = self._guards
         now_s = guards.clock()
         guards.picker.on_finish(self.endpoint, self.outcome, now_s)
-        ms = round((now_s - start_s) * 1000, 3)
+        self.took_s = took_s = now_s - start_s
+        if guards.latency is not None and self.outcome is Outcome.OK:
+            guards.latency.observe(took_s, now_s)
+        ms = round(took_s * 1000, 3)
         if self._context is not None:
             self._context.note(
                 "attempt",
