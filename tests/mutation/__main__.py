@@ -51,12 +51,11 @@ def _tell(trial: Trial) -> None:
 
 
 def _line(suite: Suite, trials: list[Trial], excuses: list[Equivalent]) -> str:
-    noticed_count = sum(trial.fate is Fate.NOTICED for trial in trials)
+    count = {fate: sum(trial.fate is fate for trial in trials) for fate in Fate}
     left = len(survivors(trials, excuses))
-    excused = len(trials) - noticed_count - left
     return (
-        f"{suite.path:36} {len(trials):3} mutants, {noticed_count:3} noticed, "
-        f"{excused} equivalent, {left} survived"
+        f"{suite.path:38} {len(trials):3} mutants, {count[Fate.NOTICED]:3} noticed, "
+        f"{count[Fate.ENDLESS]} endless, {count[Fate.SURVIVED] - left} equivalent, {left} survived"
     )
 
 

@@ -66,7 +66,7 @@ def gone(known: Iterable[Equivalent]) -> list[Equivalent]:
 
 def noticed(trials: Iterable[Trial], known: Iterable[Equivalent]) -> list[Equivalent]:
     """Return the entries whose mutant a test has noticed: they are not equivalent."""
-    seen = [trial for trial in trials if trial.fate is Fate.NOTICED]
+    seen = [trial for trial in trials if trial.fate is not Fate.SURVIVED]
     return [
         entry
         for entry in known

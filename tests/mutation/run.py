@@ -14,14 +14,18 @@ from tests.mutation import plugin
 from tests.mutation.mutants import Mutant, mutants_of
 from tests.mutation.suites import ROOT, Suite
 
+# What tests of policies use. Others come with installed packages, and cost two thirds of a run.
+PLUGINS = ("pytest_asyncio.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
 PATIENCE = 5.0  # a mutant may take that many times as long as the module itself
+EXIT_ENDLESS = 124  # as timeout(1) says it
 PATIENCE_FLOOR_S = 20.0  # pytest's start alone varies by seconds on a busy machine
 
 
 class Fate(Enum):
     """What became of a mutant."""
 
-    NOTICED = "noticed"  # a test failed, or did not end
+    NOTICED = "noticed"  # a test failed
+    ENDLESS = "endless"  # the tests did not end in time, which is noticed too, if less surely
     SURVIVED = "survived"
 
 
@@ -80,14 +84,16 @@ def _check_sound(suite: Suite, copy: Path) -> float:
 def _trials(suite: Suite, mutants: list[Mutant], copy: Path, limit_s: float) -> Iterator[Trial]:
     for mutant in mutants:
         code, _ = run_tests(suite, copy, mutant.index, limit_s)
-        yield Trial(suite, mutant, Fate.NOTICED if code else Fate.SURVIVED)
+        ends = {0: Fate.SURVIVED, EXIT_ENDLESS: Fate.ENDLESS}
+        yield Trial(suite, mutant, ends.get(code, Fate.NOTICED))
 
 
 def run_tests(suite: Suite, copy: Path, index: int, limit_s: float | None) -> tuple[int, str]:
-    """Run once; a time-out counts as a failure."""
+    """Run once; return the exit code and the last words."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=line"]
     command += ["-c", "pyproject.toml", "--rootdir", "."]  # also for tests that lie elsewhere
     command += ["-p", "tests.mutation.plugin", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+    command += [part for name in PLUGINS for part in ("-p", name)]
     environment = {
         **os.environ,
         plugin.MODULE: suite.module,
@@ -95,6 +101,7 @@ def run_tests(suite: Suite, copy: Path, index: int, limit_s: float | None) -> tu
         plugin.SOURCE: str(copy),
         "HYPOTHESIS_STORAGE_DIRECTORY": str(copy.parent / "hypothesis"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     }
     try:
         done = subprocess.run(
@@ -107,5 +114,5 @@ def run_tests(suite: Suite, copy: Path, index: int, limit_s: float | None) -> tu
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return 1, "it did not end"
+        return EXIT_ENDLESS, "it did not end"
     return done.returncode, done.stdout[-2000:] + done.stderr[-2000:]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.mutation import run
 from tests.mutation.equivalents import Equivalent, gone, noticed, read_equivalents, survivors
-from tests.mutation.mutants import mutants_of
+from tests.mutation.mutants import Mutant, mutants_of
 from tests.mutation.run import BadSuiteError, Fate, Trial, try_suite
 from tests.mutation.suites import ROOT, Suite, own_tests, suites
 
@@ -39,11 +39,14 @@ def entry_of(trial: Trial) -> Equivalent:
 
 def test_a_mutant_survives_tests_that_do_not_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """What passes with a mutant in place is a survivor, named with its line."""
-    monkeypatch.setattr(run, "run_tests", lambda suite, copy, index, limit_s: (index == 1, ""))
+    extra = Mutant(2, 1, "", "a", "b")
+    ends = {-1: 0, 0: 0, 1: run.EXIT_ENDLESS, 2: 1}
+    monkeypatch.setattr(run, "mutants_of", lambda source: [*mutants_of(source), extra])
+    monkeypatch.setattr(run, "run_tests", lambda suite, copy, index, limit_s: (ends[index], ""))
     told: list[Trial] = []
     found = try_suite(Suite(SLOTS, ("test_slots.py",)), told.append)
 
-    assert [trial.fate for trial in found] == [Fate.SURVIVED, Fate.NOTICED]
+    assert [trial.fate for trial in found] == [Fate.SURVIVED, Fate.ENDLESS, Fate.NOTICED]
     assert told == found
     assert (
         str(found[0]) == f"{SLOTS}:{found[0].mutant.line}  hashed_part: start < 0  ->  start >= 0"
