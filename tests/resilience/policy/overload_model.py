@@ -43,10 +43,10 @@ class Phase(NamedTuple):
 
 DRILL = (Phase(CALM_S, CALM_RPS), Phase(BURST_S, BURST_RPS))
 COURSE = (  # capacity 20 a second; 4 a second while the dependency is slow
-    Phase(20.0, 10.0),
-    Phase(20.0, 200.0),
-    Phase(20.0, 10.0, 5 * MEAN_S),
-    Phase(20.0, 10.0),
+    Phase(10.0, 10.0),
+    Phase(15.0, 200.0),
+    Phase(15.0, 10.0, 5 * MEAN_S),
+    Phase(10.0, 10.0),
 )
 
 
