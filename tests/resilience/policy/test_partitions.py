@@ -168,16 +168,37 @@ def test_usage_is_forgotten() -> None:
 
 
 def test_an_ignored_request_gives_back_what_it_counted() -> None:
-    """A hundred that their callers left make nobody greedy."""
+    """A hundred that their callers left make nobody greedy, and nobody poorer than nothing."""
     gate = TenantPartitions(Slots(1), {"A": 1, "B": 1})
-    slot = take(gate, B)
-    refuse(gate, B)
+    take(gate, B, 100.0)
+    refuse(gate, B, 100.0)  # contention begins
     for _ in range(100):
-        gate.settle(take(gate, A), Outcome.IGNORED, 0.5)
-    gate.settle(slot, Outcome.OK, 0.5)
-    take(gate, B, 0.5)
+        gate.settle(take(gate, A, 100.5), Outcome.IGNORED, 100.6)
+    take(gate, A, 100.5)  # its slot; B's usage is 1
 
-    take(gate, A, 0.5, count=2)
+    refuse(gate, A, 100.5)
+
+
+def test_contention_begins_anew_a_second_after_the_last_refusal() -> None:
+    """Exactly then: what A used in the last one is forgotten, and what B holds counts."""
+    gate = TenantPartitions(Slots(2), {"A": 1, "B": 1})
+    take(gate, B, count=2)
+    refuse(gate, B, 0.0)
+    for _ in range(5):
+        gate.settle(take(gate, A, 0.5), Outcome.OK, 0.5)
+    take(gate, A, 1.5, count=2)
+
+    refuse(gate, A, 1.5)  # used 2, and B 2
+
+
+def test_as_greedy_as_the_greediest_begins_at_95_percent() -> None:
+    """With B at twenty, A gets nineteen and no more."""
+    gate = TenantPartitions(Slots(20), {"A": 1, "B": 1})
+    take(gate, B, count=20)
+    refuse(gate, B)
+    take(gate, A, count=19)
+
+    refuse(gate, A)
 
 
 def test_the_greediest_stays_known_after_a_refund() -> None:
@@ -205,6 +226,7 @@ def test_usage_survives_any_length_of_contention() -> None:
         gate.settle(held, Outcome.OK, now_s / 2)
         held = take(gate, B, now_s / 2)
 
+    assert gate._landmark_s == 9_004.5  # moved each time it was older than 1000 s
     take(gate, A, 9_999.9, count=3)
     refuse(gate, B, 9_999.9)
 
