@@ -43,6 +43,15 @@ def with_grpc(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Environ
 
 
 @pytest.fixture(scope="session")
+def with_httpx2(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Environment:
+    """Install resilience with its other extra."""
+    folder = tmp_path_factory.mktemp("httpx2") / "venv"
+    environment = Environment(folder, wheels, adapted=["httpx2"])
+    environment.install("squall-resilience[httpx2]")
+    return environment
+
+
+@pytest.fixture(scope="session")
 def with_hiredis(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Environment:
     """Install shard by its name alone: the two libraries it stands on come by its metadata."""
     folder = tmp_path_factory.mktemp("hiredis") / "venv"

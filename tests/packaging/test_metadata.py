@@ -68,13 +68,18 @@ def test_libraries_require_only_what_they_adapt(wheels: Path) -> None:
         "resilience": set(),
         "shard": {"hiredis", "squall-hashing", "squall-resilience"},
     }
-    assert metadata_of("resilience", wheels).get_all("Provides-Extra") == ["grpc", "hashing"]
+    assert metadata_of("resilience", wheels).get_all("Provides-Extra") == [
+        "grpc",
+        "hashing",
+        "httpx2",
+    ]
 
 
 def test_libraries_ask_for_the_same_versions_as_the_lab(wheels: Path) -> None:
     """A requirement is the root's own, to the letter; a sibling's admits the root's version."""
     project = root()["project"]
-    known = {(each := Requirement(text)).name: each.specifier for text in project["dependencies"]}
+    texts = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    known = {(each := Requirement(text)).name: each.specifier for text in texts}
 
     for library in LIBRARIES:
         for requirement in requirements_of(library, wheels):

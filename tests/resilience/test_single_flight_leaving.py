@@ -89,6 +89,14 @@ async def test_with_no_time_left_nothing_is_begun() -> None:
     assert origin.begun == 0
 
 
+async def test_a_deadline_of_this_moment_has_passed() -> None:
+    """No time left is none, to the instant."""
+    flights, origin = SingleFlight(clock=lambda: 5.0), Origin()
+    with pytest.raises(DeadlineExpired):
+        await flights.do("k", origin.work, deadline_s=5.0)
+    assert origin.begun == 0
+
+
 async def test_the_contexts_deadline_is_the_callers_and_not_the_works() -> None:
     """A caller keeps its Context's deadline; the work has its ids and notes, but no deadline."""
     flights, origin = SingleFlight(), Origin()

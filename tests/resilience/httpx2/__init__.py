@@ -1,0 +1,1 @@
+"""The httpx2 transport, against real sockets."""
