@@ -3,11 +3,13 @@
 Measured as CPU beyond the same call with nothing around it. Each step is one request: a Context of
 its own, current while it runs, and one turn of the event loop, as between two requests of a server;
 the bare call has both too. Making that Context from headers, ids and all, is a chain of its own.
+Chains with a part left out show what that part costs where it stands.
 """
 
 import asyncio
 import random
 import time
+from collections.abc import Callable
 
 from bench.contender import Chain, Step, Work
 from resilience.asgi.context import ContextMiddleware
@@ -24,12 +26,15 @@ from resilience.policy.single import SingleEndpoint
 from resilience.policy.sre_breaker import SreBreaker
 from resilience.switches import FixedSwitches
 
+Make = Callable[[Work], Step]
+
 SERVER_AIM_US = 6.0  # issue 4
 CLIENT_AIM_US = 12.0  # issue 4
 BUDGET_S = 30.0  # never runs out
 PER_TRY_S = 10.0
 SEED = 20_261_122
 SCOPE: Scope = {"type": "http", "path": "/v1/videos/1", "method": "GET", "headers": []}
+_UNHEARD = FixedSwitches({"cancellation": Mode.OFF})  # nobody listens for the client's leaving
 REQUEST: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
@@ -40,8 +45,17 @@ def bare_server(work: Work) -> Step:
 
 def server(work: Work) -> Step:
     """Deadline, criticality and limiter."""
-    switches = FixedSwitches({"cancellation": Mode.OFF})
-    return _request_step(_guarded(_app(work), switches))
+    return _request_step(_guarded(_app(work), _UNHEARD))
+
+
+def unlimited_server(work: Work) -> Step:
+    """Deadline alone."""
+    return _request_step(DeadlineMiddleware(_app(work), switches=_UNHEARD))
+
+
+def endless_server(work: Work) -> Step:
+    """Criticality and limiter alone."""
+    return _request_step(_limited(_app(work), _UNHEARD))
 
 
 def listening_server(work: Work) -> Step:
@@ -64,30 +78,34 @@ def bare_full_server(work: Work) -> Step:
     return _server_step(_app(work))
 
 
-def client(work: Work) -> Step:
-    """The pipeline with everything it has today."""
-    pipeline = ClientPipeline(
-        "bench",
-        SingleEndpoint("here"),
-        FixedSwitches(),
-        breaker=SreBreaker(random.Random(SEED)),
-        bulkhead=Bulkhead(),
-        per_try_timeout_s=PER_TRY_S,
-    )
-    call = work.acall
+def client(*, breaker: bool = True, bulkhead: bool = True, time_out: bool = True) -> Make:
+    """Return a pipeline with everything it has today, or with a guard left out."""
 
-    async def send(endpoint: str, timeout_s: float | None) -> None:
-        await call()
+    def make(work: Work) -> Step:
+        pipeline = ClientPipeline(
+            "bench",
+            SingleEndpoint("here"),
+            FixedSwitches({} if time_out else {"deadline": Mode.OFF}),
+            breaker=SreBreaker(random.Random(SEED)) if breaker else None,
+            bulkhead=Bulkhead() if bulkhead else None,
+            per_try_timeout_s=PER_TRY_S if time_out else None,
+        )
+        call = work.acall
 
-    async def step() -> None:
-        token = enter(_context())
-        try:
-            await pipeline.call(send, idempotent=True)
-        finally:
-            leave(token)
-        await asyncio.sleep(0)
+        async def send(endpoint: str, timeout_s: float | None) -> None:
+            await call()
 
-    return step
+        async def step() -> None:
+            token = enter(_context())
+            try:
+                await pipeline.call(send, idempotent=True)
+            finally:
+                leave(token)
+            await asyncio.sleep(0)
+
+        return step
+
+    return make
 
 
 def bare_client(work: Work) -> Step:
@@ -125,9 +143,12 @@ def _app(work: Work) -> ASGIApp:
 
 
 def _guarded(app: ASGIApp, switches: FixedSwitches) -> ASGIApp:
+    return DeadlineMiddleware(_limited(app, switches), switches=switches)
+
+
+def _limited(app: ASGIApp, switches: FixedSwitches) -> ASGIApp:
     gate = CriticalityGate(BbrLimiter(lambda: 0.0))
-    limited = LimiterMiddleware(app, gate, switches=switches, scope_name="bench.1")
-    return DeadlineMiddleware(limited, switches=switches)
+    return LimiterMiddleware(app, gate, switches=switches, scope_name="bench.1")
 
 
 def _request_step(app: ASGIApp) -> Step:
@@ -169,6 +190,8 @@ def _server_step(app: ASGIApp) -> Step:
 
 CHAINS = (
     Chain("server", "deadline ▸ criticality ▸ limiter (bbr)", server, bare_server, SERVER_AIM_US),
+    Chain("server, no limiter", "deadline", unlimited_server, bare_server, None),
+    Chain("server, no deadline", "criticality ▸ limiter (bbr)", endless_server, bare_server, None),
     Chain(
         "server, listening",
         "deadline ▸ client's leaving ▸ criticality ▸ limiter (bbr)",
@@ -186,8 +209,18 @@ CHAINS = (
     Chain(
         "client",
         "deadline ▸ retry ▸ breaker (sre) ▸ pick ▸ bulkhead ▸ per-try time-out",
-        client,
+        client(),
         bare_client,
         CLIENT_AIM_US,
+    ),
+    Chain("client, no breaker", "the same without", client(breaker=False), bare_client, None),
+    Chain("client, no bulkhead", "the same without", client(bulkhead=False), bare_client, None),
+    Chain("client, no deadline", "without any time-out", client(time_out=False), bare_client, None),
+    Chain(
+        "client, naked",
+        "retry ▸ pick",
+        client(breaker=False, bulkhead=False, time_out=False),
+        bare_client,
+        None,
     ),
 )
