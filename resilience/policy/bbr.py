@@ -16,8 +16,8 @@ Source: aegis:ratelimit/bbr/bbr.go, after TCP BBR. Differences, each for a reaso
 - Only an OK teaches. A handler that fails at once would teach a round trip no real answer can
   have, and one cut by our own deadline (OVERLOADED) one that says nothing.
 - With ``deadline_share`` no limit times its service time exceeds the deadline (``deadline_cap``).
-  Without, one that takes a third of its deadline is let in too late: 5 passes in a bucket that
-  holds 6 are noise of a fifth, and ``> limit`` lets one more in.
+  Without, a service that takes a third of its deadline is overfilled: of few passes a bucket the
+  maximum is far above the mean, and ``> limit`` lets one more in.
 
 Not handled: costs other than 1; priorities (a gate in front of this one).
 """

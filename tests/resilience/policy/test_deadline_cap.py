@@ -8,6 +8,7 @@ from resilience.policy import deadline_cap
 from resilience.policy.bbr import BbrLimiter
 from resilience.policy.contract import Outcome
 from resilience.policy.deadline_cap import DeadlineCap
+from tests.golden import transcript
 from tests.resilience.policy.overload_model import OverloadModel, Phase
 
 
@@ -183,6 +184,26 @@ def test_a_reset_forgets_all_but_that_something_is_in_flight() -> None:
         cap.settle(0.1, Outcome.OK, 2, 7.0 + number / 20)
 
     assert cap.rate == pytest.approx(20.0)
+
+
+@pytest.mark.golden
+def test_the_story_of_a_queue() -> None:
+    """Two workers of 100 ms: one at a time, eight at a time, mostly late, and one at a time."""
+    cap = DeadlineCap()
+    station = Station(cap, workers=2, service_s=0.1)
+    lines = []
+    now_s = 0.0
+    for held, outcome in (
+        (1, Outcome.OK),
+        (8, Outcome.OK),
+        (8, Outcome.OVERLOADED),
+        (1, Outcome.OK),
+    ):
+        for _ in range(3):
+            now_s = station.hold(held, now_s, 1.0, outcome)
+            what = f"{now_s:4.1f} s  {held} in flight, {outcome.name:10} -> {cap!r}"
+            lines.append(f"{what}, for 1 s left {cap.cap(1.0)}, for 400 ms {cap.cap(0.4)}")
+    transcript.check("deadline_cap", lines)
 
 
 def test_bbr_overshoots_where_a_service_takes_a_third_of_its_deadline_and_with_the_cap_not() -> (
