@@ -29,7 +29,7 @@ from resilience.policy.contract import Outcome, Permit, Rejection, Request, Snap
 
 WINDOW_S = 3.0  # kratos v1, aegis and kratos v3 alike
 BOOK_WINDOW_S = 120.0  # the book remembers two minutes
-BUCKETS = 10  # the same three
+BUCKETS = 10  # kratos v1, aegis and kratos v3 again
 REASON = "BREAKER_OPEN"
 RETRY_AFTER_S = 1.0  # a third of kratos' window: by then a third of the failures is forgotten
 
