@@ -4,7 +4,9 @@ Why: the slowest few of a hundred calls make the page slow, and are slow for rea
 queue, a pause, a lost packet) that another replica doesn't share. Sent after the 95th percentile, a
 hedge costs at most one call in twenty and takes the tail away.
 
-    delay = max(min_delay, 95th percentile of the last minute);  none before 100 answers are known
+    delay = max(min_delay, 95th percentile of the last minute, rounded up to its bucket's edge)
+
+None before 100 answers are known.
 
 Two traps. *A hedge that hides what it outran*: the loser is cancelled, so its latency is never
 seen, so the percentile sinks, so more is hedged. So a call cut short counts as "at least this
@@ -22,10 +24,11 @@ import math
 from dataclasses import dataclass
 
 from resilience.policy.contract import Snapshot
-from resilience.policy.percentile import WINDOW_S, Percentile
+from resilience.policy.percentile import RELATIVE_ERROR, WINDOW_S, Percentile
 
 HEDGE_PERCENTILE = 0.95  # The Tail at Scale: the 95th-percentile expected latency
 HEDGE_MIN_SAMPLES = 100  # resilience4j's hedge averages over 100; of fewer, five decide
+UPPER_EDGE = 1 + RELATIVE_ERROR  # of a bucket, over its estimate: never more hedges than asked for
 HEDGE_MIN_DELAY_S = 0.001  # a timer's grain: below it a hedge is a second call
 
 
@@ -99,7 +102,7 @@ class HedgeDelay:
         percentile_s = self._latencies.value(now_s)
         if self._latencies.count < settings.min_samples:
             return None
-        return max(settings.min_delay_s, percentile_s)
+        return max(settings.min_delay_s, percentile_s * UPPER_EDGE)
 
     def reset(self, now_s: float) -> None:
         """Forget the latencies and the counters."""

@@ -19,7 +19,7 @@ def fed(delay: HedgeDelay, *latencies_s: float, now_s: float = 0.0) -> HedgeDela
 def test_defaults() -> None:
     """The 95th percentile of a minute, at least 1 ms, of at least 100 answers."""
     assert (hedge.HEDGE_PERCENTILE, hedge.HEDGE_MIN_SAMPLES) == (0.95, 100)
-    assert hedge.HEDGE_MIN_DELAY_S == 0.001
+    assert (hedge.HEDGE_MIN_DELAY_S, hedge.UPPER_EDGE) == (0.001, 1.05)
     assert HedgeSettings() == HedgeSettings(None, 0.95, 0.001, 100, 60.0)
 
 
@@ -29,8 +29,19 @@ def test_nothing_is_hedged_before_enough_is_known() -> None:
     assert delay.delay_s(0.0) is None
     fed(delay, 0.1)
 
-    assert delay.delay_s(0.0) == pytest.approx(0.1, rel=0.05)
+    delay_s = delay.delay_s(0.0)
+    assert delay_s is not None
+    assert 0.1 <= delay_s <= 0.1 * 1.11
     assert delay.delay_s(61.0) is None
+
+
+def test_no_more_is_hedged_than_asked_for() -> None:
+    """Of a thousand answers spread evenly at most half: the upper edge of the bucket counts."""
+    latencies_s = [0.01 + number / 10_000 for number in range(1000)]
+    delay_s = fed(HedgeDelay(HedgeSettings(percentile=0.5)), *latencies_s).delay_s(0.0)
+
+    assert delay_s is not None
+    assert 400 < sum(latency_s > delay_s for latency_s in latencies_s) <= 500
 
 
 def test_a_fixed_delay_needs_no_answers() -> None:
