@@ -148,6 +148,51 @@ def test_after_a_reset_old_permits_release_and_teach_nothing() -> None:
     assert repr(limiter) == "<BbrLimiter 0 in flight, rejected 0>"
 
 
+def queued(deadline_share: float | None) -> tuple[BbrLimiter, float]:
+    """Return a limiter at ease whose service ends 20 a second with 16 waiting, and its clock."""
+    limiter = BbrLimiter(calm, deadline_share=deadline_share)
+    for second in range(30):
+        limiter.settle(take(limiter, float(second)), Outcome.OK, second + 0.1)
+    held = [take(limiter, 30.0) for _ in range(16)]
+    now_s = 30.0
+    for _ in range(100):
+        now_s += 0.05
+        limiter.settle(held.pop(0), Outcome.OK, now_s)
+        held.append(take(limiter, now_s))
+    for permit in held[10:]:
+        limiter.settle(permit, Outcome.IGNORED, now_s)
+    return limiter, now_s
+
+
+def test_with_a_deadline_share_the_deadline_binds_without_pressure_too() -> None:
+    """20 a second and a second left: ten in flight, though the machine is at ease."""
+    limiter, now_s = queued(0.5)
+    rejection = limiter.admit(Request(deadline_s=now_s + 1.0), now_s)
+
+    assert isinstance(rejection, Rejection)
+    assert (rejection.reason, rejection.value, rejection.limit) == ("LIMIT_EXCEEDED", 10, 10)
+    assert limiter.snapshot()["rejected"] == 1
+    assert limiter.in_flight == 10
+    take(limiter, now_s)  # without a deadline nothing can be late
+
+
+def test_by_default_the_deadline_is_left_out() -> None:
+    """As aegis has it, and as the lab runs it."""
+    limiter, now_s = queued(None)
+
+    assert isinstance(limiter.admit(Request(deadline_s=now_s + 0.1), now_s), Permit)
+
+
+def test_a_reset_forgets_the_deadline_cap_and_old_permits_teach_it_nothing() -> None:
+    """What was begun before is not evidence for after."""
+    limiter, now_s = queued(0.5)
+    old = take(limiter, now_s)
+    limiter.reset(now_s)
+    limiter.settle(old, Outcome.OK, now_s + 9.0)
+
+    assert isinstance(limiter.admit(Request(deadline_s=now_s + 0.1), now_s), Permit)
+
+
 def test_overload_keeps_goodput_and_answers_early_over_20_seeds() -> None:
     """At ten times capacity >= 0.90 of it is served, each within 700 ms; calm is untouched."""
     runs = [OverloadModel(BbrLimiter, seed).run() for seed in range(20)]

@@ -5,6 +5,7 @@ import pytest
 from resilience.policy import windowed
 from resilience.policy.contract import Snapshot
 from resilience.policy.windowed import WindowedLimit
+from tests.golden import transcript
 
 
 class Recorder:
@@ -115,6 +116,26 @@ def test_an_answer_below_100_us_does_not_count() -> None:
     limit.on_sample(0.0001, 3, False, 0.0)
 
     assert repr(limit) == "<WindowedLimit 1 samples, <Recorder>>"
+
+
+@pytest.mark.golden
+def test_the_story_of_three_windows() -> None:
+    """A second of answers, one with a few drops among them, one of too few."""
+    learner = Recorder()
+    limit = WindowedLimit(learner)
+    lines = []
+    for now_s, answers, drops in (
+        (0.0, 12, 0),
+        (1.2, 20, 2),
+        (2.3, 12, 4),
+        (3.5, 3, 0),
+        (4.6, 1, 0),
+    ):
+        learner.samples.clear()
+        fill(limit, [0.1] * answers, [0.9] * drops, now_s)
+        told = learner.samples or "nothing"
+        lines.append(f"{now_s} s  {answers} answers, {drops} drops -> {limit!r} taught {told}")
+    transcript.check("windowed", lines)
 
 
 def test_a_reset_forgets_the_window_and_resets_the_learner() -> None:
