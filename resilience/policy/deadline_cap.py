@@ -120,20 +120,16 @@ class DeadlineCap:
             self._recent_s += (rtt_s - self._recent_s) * SMOOTHING
             if self._recent_s > QUEUED_RATIO * self.shortest_s:
                 self.binds = True
-            self._close_if_due(now_s)
         elif outcome is Outcome.OVERLOADED:
             self._late += 1
-            self._close_if_due(now_s)
+        samples = self._passes + self._late
+        if samples >= SLICE_LEAST:
+            least_s = SLICE_MIN_S if samples >= SLICE_SAMPLES else SLICE_MAX_S
+            if now_s - self._begun_s >= least_s:
+                self._close(now_s)
         if not in_flight:
             self._count_busy(now_s)
             self._busy_since_s = None
-
-    def _close_if_due(self, now_s: float) -> None:
-        samples = self._passes + self._late
-        if samples >= SLICE_LEAST and now_s - self._begun_s >= (
-            SLICE_MIN_S if samples >= SLICE_SAMPLES else SLICE_MAX_S
-        ):
-            self._close(now_s)
 
     def _close(self, now_s: float) -> None:
         self._count_busy(now_s)

@@ -84,7 +84,7 @@ class AdaptiveLimiter:
     def admit(self, request: Request, now_s: float) -> Permit | Rejection:
         """Let the request in, or refuse it with in flight against what binds."""
         in_flight = self.in_flight
-        if in_flight >= floor(self.learner.value):
+        if in_flight + 1 > self.learner.value:
             return self._refuse(floor(self.learner.value))
         if self._cap is not None:
             most = self._cap.refuse(in_flight, request.deadline_s, now_s)
