@@ -203,18 +203,12 @@ def test_as_greedy_as_the_greediest_begins_at_95_percent() -> None:
 
 def test_the_greediest_stays_known_after_a_refund() -> None:
     """When its requests are refunded, the next greediest is."""
-    gate = TenantPartitions(Slots(1), {"A": 1, "B": 1, "C": 1})
-    first = take(gate, C)
-    refuse(gate, C)
-    left = [take(gate, A)]
-    gate.settle(first, Outcome.OK, 0.0)
-    left.append(take(gate, A))
-    for permit in left:
-        gate.settle(permit, Outcome.IGNORED, 0.0)
+    gate = TenantPartitions(Slots(1), {"A": 1, "C": 1})
     take(gate, C)
+    refuse(gate, C)  # C has used 1
+    gate.settle(take(gate, Request(3.0, tenant="A")), Outcome.IGNORED, 0.0)
 
-    refuse(gate, C)  # the greediest again, with its one slot taken
-    take(gate, A, count=2)
+    take(gate, Request(0.5, tenant="A"), count=2)  # a half is less than 0.95 of C's 1
 
 
 def test_usage_survives_any_length_of_contention() -> None:
