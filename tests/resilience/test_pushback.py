@@ -62,7 +62,7 @@ def test_neither_seconds_nor_a_date_is_an_error(text: str) -> None:
     ],
 )
 def test_grpc_push_back_is_milliseconds_or_never(text: str, wait_s: float) -> None:
-    """A6: signed 32 bits, no leading zeros; negative or unparseable asks for no retry."""
+    """A6: signed 32 bits, no leading zeros; negative or unreadable asks for no retry."""
     assert parse_grpc_pushback(text) == wait_s
 
 
