@@ -105,7 +105,8 @@ class WarmUp:
             return self._refuse(cost, passed, now_s)
         self._newer += cost
         self._second_total += cost
-        return Permit(self._generation, self._half * HALF_S, cost)
+        # With a clock set back it counts in the half that is being filled all the same.
+        return Permit(self._generation, max(now_s, self._half * HALF_S), cost)
 
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
         """Take an IGNORED request out of the half second it was counted in, if remembered."""
