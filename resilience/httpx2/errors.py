@@ -29,7 +29,6 @@ from resilience.wire import RETRY_AFTER_HEADER
 PROBLEM_TYPE = "application/problem+json"
 UNREADABLE_RETRY_AFTER_S = 1.0  # the smallest that HTTP's Retry-After can say
 CLIENT_ERROR = 400
-SERVER_ERROR = 500
 
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _OURS = (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol)
@@ -91,7 +90,7 @@ def _answered_at_unix_s(headers: httpx2.Headers) -> float:
         at = parsedate_to_datetime(headers.get("date", ""))
     except ValueError:
         return time.time()
-    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+    return at.replace(tzinfo=UTC).timestamp()  # always GMT (RFC 9110, 5.6.7), however written
 
 
 def _problem(response: httpx2.Response) -> dict[str, object]:
@@ -116,4 +115,4 @@ def _code(status: int) -> Code:
     try:
         return Code(status)
     except ValueError:
-        return Code.INVALID_ARGUMENT if status < SERVER_ERROR else Code.BAD_GATEWAY
+        return Code.INVALID_ARGUMENT if status // 100 == 4 else Code.BAD_GATEWAY

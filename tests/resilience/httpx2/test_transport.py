@@ -255,7 +255,7 @@ async def test_at_the_deadline_the_connection_is_closed() -> None:
     """The caller gets its error, the server sees that nobody waits any more."""
     hanging = Hanging()
     async with running(hanging) as server, client_of(server.endpoint) as (client, picker):
-        token = request_context.enter(make_context(remaining_s=0.1))
+        token = request_context.enter(make_context(remaining_s=0.5))
         with pytest.raises(DeadlineExpired):
             await client.get("/")
         request_context.leave(token)
@@ -268,7 +268,7 @@ async def test_a_try_is_cut_at_its_time_and_tried_elsewhere() -> None:
     async with (
         running(Hanging()) as slow,
         running(say(b"fine")) as good,
-        client_of(slow.endpoint, good.endpoint, per_try_timeout_s=0.2) as (client, picker),
+        client_of(slow.endpoint, good.endpoint, per_try_timeout_s=0.5) as (client, picker),
     ):
         assert (await client.get("/")).text == "fine"
     assert outcomes(picker) == [Outcome.FAILED, Outcome.OK]
@@ -278,7 +278,7 @@ async def test_httpx2_s_own_timeout_is_the_other_side_s_failure() -> None:
     """A read that times out is an UpstreamTimeout."""
     async with running(Hanging()) as server, client_of(server.endpoint) as (client, _):
         with pytest.raises(UpstreamTimeout):
-            await client.post("/", timeout=0.05)
+            await client.post("/", timeout=httpx2.Timeout(LIMIT_S, read=0.05))
 
 
 async def test_cancelling_the_call_closes_the_connection() -> None:

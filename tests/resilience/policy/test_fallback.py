@@ -110,7 +110,7 @@ class LastGoodMachine(RuleBasedStateMachine):
 
 
 TestLastGoodMachine = LastGoodMachine.TestCase
-TestLastGoodMachine.settings = settings(max_examples=25, deadline=None)
+TestLastGoodMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 
 
 @pytest.mark.golden

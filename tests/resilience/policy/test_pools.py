@@ -295,7 +295,7 @@ class PoolsMachine(RuleBasedStateMachine):
 
 
 TestPoolsMachine = PoolsMachine.TestCase
-TestPoolsMachine.settings = settings(max_examples=25, deadline=None)
+TestPoolsMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 
 
 @pytest.mark.golden

@@ -260,7 +260,7 @@ class ShuffleMachine(RuleBasedStateMachine):
 
 
 TestShuffleMachine = ShuffleMachine.TestCase
-TestShuffleMachine.settings = settings(max_examples=25, deadline=None)
+TestShuffleMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 
 
 @pytest.mark.golden
