@@ -8,9 +8,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from resilience.policy import pools
-from resilience.policy.contract import Outcome, Permit, QueueTurn, Rejection, Request, Ticket
+from resilience.policy.contract import (
+    Mode,
+    Outcome,
+    Permit,
+    QueueTurn,
+    Rejection,
+    Request,
+    Ticket,
+)
 from resilience.policy.pooled import PoolPermit
 from resilience.policy.pools import BulkheadPools, by_key, by_tenant
+from resilience.policy.switch import SwitchedQueue
 from tests.golden import transcript
 
 
@@ -205,6 +214,19 @@ def test_settling_twice_or_elsewhere_is_an_error() -> None:
         queue.settle(permit, Outcome.OK, 1.0)
     with pytest.raises(AssertionError, match="another policy"):
         queue.settle(Permit(0, 0.0), Outcome.OK, 1.0)
+
+
+def test_in_shadow_everybody_passes_and_is_counted() -> None:
+    """Behind a switch: the refused and the waiting go in, and no place stays taken."""
+    queue = BulkheadPools(1, 1)
+    switched = SwitchedQueue(queue, lambda: Mode.SHADOW)
+    permits = [switched.offer(of("a"), 0.0) for _ in range(3)]
+    assert (switched.would_wait, switched.would_reject, queue.waiting) == (2, 0, 0)
+
+    for permit in permits:
+        assert isinstance(permit, Permit)
+        switched.settle(permit, Outcome.OK, 1.0)
+    assert (queue.snapshot()["in_flight"], queue.snapshot()["idle"]) == (0, 1)
 
 
 def test_impossible_sizes_are_errors() -> None:
