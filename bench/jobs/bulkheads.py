@@ -9,8 +9,13 @@ from bench.contender import Contender, Job, Path, Step, Work
 from bench.guarded import fill_queue, queue_step
 from resilience.policy.bulkhead import Bulkhead
 from resilience.policy.contract import Queue
+from resilience.policy.fixed import FixedLimit
+from resilience.policy.limit import AdaptiveLimiter
 from resilience.policy.pools import BulkheadPools
 from resilience.policy.shuffle_shard import ShuffleShardedBulkhead
+from resilience.policy.wait_queue import WaitQueue
+
+FOREVER_S = 3600.0
 
 
 def bulkhead(work: Work, path: Path) -> Step:
@@ -42,6 +47,12 @@ async def hyx(work: Work, path: Path) -> Step:
     return step
 
 
+def wait_queue(work: Work, path: Path) -> Step:
+    """A room to wait in before a limiter; full, and nobody's wait ends while it is measured."""
+    limiter = AdaptiveLimiter(FixedLimit(25))
+    return _own(WaitQueue(limiter, target_s=FOREVER_S, interval_s=FOREVER_S), work, path)
+
+
 def pools(work: Work, path: Path) -> Step:
     """A bulkhead for each tenant; here one tenant asks, and its pool is full."""
     return _own(BulkheadPools(), work, path)
@@ -61,6 +72,7 @@ def _own(queue: Queue, work: Work, path: Path) -> Step:
 PEERS = (Contender("hyx bulkhead", hyx, "hyx"),)
 JOBS = (
     Job("bulkhead", Contender("Bulkhead", bulkhead), PEERS),
+    Job("wait_queue", Contender("WaitQueue(AdaptiveLimiter)", wait_queue), PEERS),
     Job("pools", Contender("BulkheadPools", pools)),
     Job("shuffle_shard", Contender("ShuffleShardedBulkhead", shuffle_shard)),
 )
