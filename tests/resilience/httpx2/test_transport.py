@@ -152,6 +152,18 @@ async def test_an_error_of_the_caller_s_own_is_not_tried_again() -> None:
     assert (outcomes(picker), len(server.seen)) == ([Outcome.OK], 1)
 
 
+async def test_errors_begin_at_400() -> None:
+    """A redirect that nobody follows is an answer, 400 is an error."""
+
+    def script(exchange: Exchange, number: int) -> None:
+        exchange.answer(304 if number == 0 else 400)
+
+    async with running(script) as server, client_of(server.endpoint) as (client, _):
+        assert (await client.get("/")).status_code == 304
+        with pytest.raises(AnsweredError):
+            await client.get("/")
+
+
 async def test_answers_are_handed_back_where_nobody_wants_errors() -> None:
     """With ``raises=False`` 404 and the last 500 are answers, after the same retries."""
 
