@@ -91,9 +91,8 @@ class Percentile:
     def observe(self, value: float, now_s: float) -> None:
         """Take in one value; above 0, else it counts as the smallest."""
         counts = self._advance(now_s)
-        i = 0
-        if value > self.min_value:
-            i = min(ceil(log(value / self.min_value) / self._log_gamma), len(counts) - 1)
+        steps = log(max(value, self.min_value) / self.min_value) / self._log_gamma
+        i = min(ceil(steps), len(counts) - 1)
         counts[i] += 1
         self._totals[i] += 1
         self.count += 1
