@@ -260,8 +260,8 @@ async def test_three_nodes_keep_the_quota_and_the_peace_and_outlive_the_store() 
     """All well 0.95 to 1.05 quotas, even, local; node killed 0.7 to 1.3; and back again."""
     with start_valkey() as server:
         async with fleet(server) as load:
-            await asyncio.sleep(0.8)
-            await load.keep(0.95, 1.05, 2.0)
+            await asyncio.sleep(0.6)
+            await load.keep(0.95, 1.05, 1.8)
             await until(load.is_supplied)
             for lease in load.leases:
                 local_ratio = lease.snapshot()["local_ratio"]
@@ -269,12 +269,12 @@ async def test_three_nodes_keep_the_quota_and_the_peace_and_outlive_the_store() 
                 assert local_ratio >= 0.95
 
             server.stop()
-            await load.keep(0.7, 1.3, 1.2)
+            await load.keep(0.7, 1.3, 1.0)
             await until(lambda: all(lease.is_alone for lease in load.leases))
 
             again = launch(server.port, folder=server.folder)
             try:
-                await load.keep(0.7, 1.3, 1.6)
+                await load.keep(0.7, 1.3, 1.2)
                 await until(load.is_supplied)
             finally:
                 again.stop()

@@ -1,7 +1,7 @@
 """Fair share: Doorman's published cases, and what max-min promises."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilience.policy.fair_share import fair_shares, jain_index
@@ -62,6 +62,7 @@ def test_impossible_figures_are_errors(demand: float, weight: float, capacity: f
 
 
 @pytest.mark.property
+@settings(max_examples=50)
 @given(TENANTS, st.floats(0, 2e4))
 def test_it_uses_what_there_is_and_gives_everybody_his_due(
     tenants: dict[str, tuple[float, float]], capacity: float
@@ -79,6 +80,7 @@ def test_it_uses_what_there_is_and_gives_everybody_his_due(
 
 
 @pytest.mark.property
+@settings(max_examples=50)
 @given(TENANTS, st.floats(0, 2e4))
 def test_who_has_too_little_is_at_the_highest_level(
     tenants: dict[str, tuple[float, float]], capacity: float
@@ -95,6 +97,7 @@ def test_who_has_too_little_is_at_the_highest_level(
 
 
 @pytest.mark.property
+@settings(max_examples=50)
 @given(TENANTS, st.floats(0, 2e4), st.floats(0, 1e4), st.sampled_from("abcdefgh"))
 def test_more_capacity_takes_nothing_away_and_more_demand_gives_nothing_to_others(
     tenants: dict[str, tuple[float, float]], capacity: float, more: float, who: str

@@ -201,6 +201,7 @@ def test_a_log_of_the_handed_back_does_not_grow() -> None:
 
 @pytest.mark.property
 @both
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.floats(0, 40), st.floats(0.1, 3)), max_size=40))
 def test_who_comes_back_when_told_to_passes(form: Form, steps: list[tuple[float, float]]) -> None:
     """Whatever came before, at the time of a machine that has run for months."""

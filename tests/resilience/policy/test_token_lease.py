@@ -422,7 +422,7 @@ class LeaseMachine(RuleBasedStateMachine):
 
 
 TestLeaseMachine = LeaseMachine.TestCase
-TestLeaseMachine.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestLeaseMachine.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
 
 
 @pytest.mark.golden
