@@ -136,7 +136,7 @@ class CriticalityGate:
         return self._limiter.limit(now_s)
 
     def room(self, level: Criticality, now_s: float) -> float:
-        """Return how many may be in flight for one of this level to come in above the limit."""
+        """Return how many may be in flight for one more of this level to come in, as BBR counts."""
         limit = self._limiter.limit(now_s)
         return limit + level * max(self.step_ratio * limit, self.least_step)
 
@@ -144,17 +144,21 @@ class CriticalityGate:
         """Let the request in if the limiter does or its importance allows, or refuse it."""
         level = request.criticality
         if now_s < self._shut_until_s[level]:
-            return self._refuse(level, now_s)
-        if self.overdrawn and now_s < self._binding_until_s and not self._has_room(level, now_s):
-            return self._refuse(level, now_s)
-        decision = self._limiter.admit(request, now_s)
+            return self._refuse(level, self.room(level, now_s), now_s)
+        limiter = self._limiter
+        if self.overdrawn and now_s < self._binding_until_s:
+            room = self.room(level, now_s)
+            if limiter.in_flight + self.overdrawn > room:
+                return self._refuse(level, room, now_s)
+        decision = limiter.admit(request, now_s)
         if not isinstance(decision, Rejection):
             return decision
         self._binding_until_s = now_s + HOLD_S
-        if level and self._has_room(level, now_s):
-            self.overdrawn += 1
-            return OverdrawnPermit(self, self._generation, now_s, request.cost)
-        return self._refuse(level, now_s)
+        room = self.room(level, now_s)
+        if level == Criticality.SHEDDABLE or limiter.in_flight + self.overdrawn > room:
+            return self._refuse(level, room, now_s)
+        self.overdrawn += 1
+        return OverdrawnPermit(self, self._generation, now_s, request.cost)
 
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
         """Give the place back: to the limiter, which may learn, or to the gate, which does not."""
@@ -177,14 +181,11 @@ class CriticalityGate:
         refused = {f"rejected_{level.name.lower()}": self._rejected[level] for level in Criticality}
         return {**self._limiter.snapshot(), "overdrawn": self.overdrawn, **refused}
 
-    def _has_room(self, level: Criticality, now_s: float) -> bool:
-        return self.in_flight <= self.room(level, now_s)  # as BBR: one more than the limit
-
-    def _refuse(self, level: Criticality, now_s: float) -> Rejection:
+    def _refuse(self, level: Criticality, room: float, now_s: float) -> Rejection:
+        """Refuse one of this level, and shut the gate for those below it."""
         self._rejected[level] += 1
         for lower in range(level):
             self._shut_until_s[lower] = now_s + HOLD_S
-        room = self.room(level, now_s)
         return Rejection(self.name, "CRITICALITY_SHED", HOLD_S, self.in_flight, room)
 
     def __repr__(self) -> str:

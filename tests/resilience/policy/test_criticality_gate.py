@@ -336,13 +336,17 @@ class GateMachine(RuleBasedStateMachine):
 
     @rule(level=st.sampled_from(Criticality))
     def come(self, level: Criticality) -> None:
-        before = self.gate.in_flight
+        before, free = self.gate.in_flight, self.limiter.slots - self.limiter.in_flight
         decision = self.gate.admit(Request(1.0, level), self.now_s)
         above = [self.refused_s[each] for each in Criticality if each > level]
         if isinstance(decision, Permit):
             self.permits.append(decision)
             assert all(self.now_s >= refused_s + 1.0 for refused_s in above)
-            assert before < max(self.limiter.slots, self.gate.room(level, self.now_s) + 1)
+            if isinstance(decision, OverdrawnPermit):
+                assert free <= 0
+                assert before <= self.gate.room(level, self.now_s)
+            else:
+                assert free > 0
         else:
             self.refused_s[level] = self.now_s
             is_shut = any(self.now_s < refused_s + 1.0 for refused_s in above)

@@ -460,13 +460,15 @@ class PartitionsMachine(RuleBasedStateMachine):
         mine = sum(permit.partition.tenant == tenant for permit in self.permits)
         before = self.gate.in_flight
         decision = self.gate.admit(Request(cost, tenant=tenant), self.now_s)
-        slots = self.gate.slots(tenant, self.now_s)
         if isinstance(decision, PartitionPermit):
             self.permits.append(decision)
-            most = self.limiter.slots + max(2 * self.limiter.slots, 8)
-            assert mine < slots or before <= most or before < self.limiter.slots
+            partition = decision.partition
+            if decision.inner is None:
+                most = self.limiter.slots + max(2 * self.limiter.slots, 8)
+                slots = self.gate.slots(partition.tenant, self.now_s)
+                assert partition.in_flight <= slots or before <= most
         else:
-            assert mine >= slots
+            assert mine >= self.gate.slots(tenant, self.now_s)
             assert before >= self.limiter.slots
 
     @rule(number=st.integers(0, 30), outcome=st.sampled_from(Outcome))
