@@ -281,7 +281,8 @@ class TenantPartitions:
         """Take back what the admission counted, as the landmark has it now."""
         partition = permit.partition
         age_s = permit.issued_s - self._landmark_s
-        partition.usage -= permit.cost * exp(age_s / USAGE_S) / partition.weight
+        charge = permit.cost * exp(age_s / USAGE_S) / partition.weight
+        partition.usage = max(0.0, partition.usage - charge)  # it may span two contentions
         if partition is self._greediest:
             self._find_greediest()
 

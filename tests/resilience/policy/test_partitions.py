@@ -492,7 +492,8 @@ class PartitionsMachine(RuleBasedStateMachine):
         assert self.gate.in_flight == len(self.permits)
         assert sum(int(value or 0) for value in by_tenant) == len(self.permits)
         assert int(figures["tenants"] or 0) <= 3
-        assert all(partition.partition.in_flight > 0 for partition in self.permits)
+        assert all(permit.partition.in_flight > 0 for permit in self.permits)
+        assert all(permit.partition.usage >= 0 for permit in self.permits)
 
     def teardown(self) -> None:
         for permit in self.permits:
