@@ -328,6 +328,21 @@ async def test_a_store_that_is_slow_or_wrong_leaves_a_node_on_its_own(reply: byt
     assert set(results) <= {"failed", "wrong"}
 
 
+async def test_after_close_nobody_asks_any_more(server: Valkey) -> None:
+    """Starting twice is one loop, closing ends it, closing again or unstarted does nothing."""
+    before = asyncio.all_tasks()
+    client = QuotaClient([(server.host, server.port)], "closed", TokenLease(1.0))
+    await client.close()
+    client = QuotaClient([(server.host, server.port)], "closed", TokenLease(1.0))
+    await client.start()
+    await client.start()
+    assert len(asyncio.all_tasks() - before) == 1
+    await client.close()
+    await client.close()
+
+    assert asyncio.all_tasks() == before
+
+
 async def test_all_clients_ask_the_owner_of_the_groups_key() -> None:
     """Groups are spread over the nodes as keys are, and each is on one."""
     nodes = [("127.0.0.1", 1), ("127.0.0.1", 2), ("127.0.0.1", 3)]
