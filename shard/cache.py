@@ -214,7 +214,7 @@ class CacheClient:
             return "ejected"
         if self._coherence.is_barred(node.name):
             return "barred"
-        is_read = self._coherence.may_read(node.name, now_s, self._watch.dead)
+        is_read = self._coherence.may_read(node.name, now_s, self._watch.gone)
         return "up" if is_read else "unread"
 
 

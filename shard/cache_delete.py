@@ -89,14 +89,15 @@ class Deleter:
     async def _bar(self, node: CacheNode) -> str:
         """Bar a node that a delete didn't reach; return when nobody reads from it any more."""
         was_barred = self._coherence.is_barred(node.name)
-        number = self._coherence.bar(node.name, self._clock())
+        number = self._coherence.bar(node.name, self._clock(), self._watch.gone)
         if not was_barred:
             self._observer.on_node(node.name, "barred")
             self._watch.hurry()
-        while not self._coherence.is_settled(node.name, number, self._clock()):
-            if not self._watch.is_running:
-                return UNPROVEN
-            if not self._coherence.can_prove(node.name, self._watch.dead):
+        while not self._is_settled(node, number):
+            if not self._watch.is_running or not self._coherence.can_settle(self._watch.gone):
                 return UNPROVEN
             await self._watch.wait_round()
         return BARRED
+
+    def _is_settled(self, node: CacheNode, number: int) -> bool:
+        return self._coherence.is_settled(node.name, number, self._clock(), self._watch.gone)

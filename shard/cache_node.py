@@ -16,6 +16,7 @@ from shard.link import Dial, Link, directly
 from shard.policy.attempt import Failure
 from shard.policy.ejection import Ejection
 from shard.policy.load import RecentLoad
+from shard.policy.presence import Presence
 from shard.policy.topology import Address
 from shard.resp import Answer, is_plain, pack
 
@@ -64,6 +65,7 @@ class CacheNode:
         self.name = name
         self.link = CacheLink(address, limits, rng, dial=dial, on_event=self._on_event, clock=clock)
         self.ejection = Ejection()
+        self.presence = Presence()
         self.load = RecentLoad()
         self.hit_count = 0
         self.miss_count = 0
@@ -80,6 +82,11 @@ class CacheNode:
     def is_up(self) -> bool:
         """Whether it may be used, as far as its own conduct goes."""
         return self.ejection.is_up
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it answers nobody any more; a node may be ejected long before."""
+        return self.presence.is_gone
 
     def entry(self, key: str) -> str:
         """Return the key as this life of the node knows it."""
@@ -128,6 +135,7 @@ class CacheNode:
 
     def on_answer(self) -> None:
         """Note that it answered."""
+        self.presence.on_answer()
         if self.ejection.on_success(self._clock()):
             self._observer.on_node(self.name, "returned")
 
@@ -136,6 +144,11 @@ class CacheNode:
         self.failure_count += 1
         if self.ejection.on_failure(self._clock()):
             self._observer.on_node(self.name, "ejected")
+
+    def on_unanswered_look(self) -> None:
+        """Note that a look was not answered."""
+        self.on_silence()
+        self.presence.on_silence(self._clock())
 
     @property
     def is_statistics_due(self) -> bool:
@@ -151,7 +164,13 @@ class CacheNode:
 
     def _on_event(self, address: Address, event: str) -> None:
         self._observer.on_node(self.name, event)
-        if event == "failed" and self.ejection.on_unreachable(self._clock()):
+        if event != "failed":
+            return
+        if self.link.was_refused:
+            self.presence.on_refused()
+        else:
+            self.presence.on_silence(self._clock())
+        if self.ejection.on_unreachable(self._clock()):
             self.failure_count += 1
             self._observer.on_node(self.name, "ejected")
 

@@ -46,11 +46,12 @@ class Placement:
 
         With the owner gone, the next candidate stands in for it and isn't overflow.
         """
-        dead = {name for name, node in self._nodes.items() if not node.is_up}
+        up = {name for name, node in self._nodes.items() if node.is_up}
+        gone = {name for name, node in self._nodes.items() if node.is_gone}
         usable = [
             name
             for name in self.candidates(key)
-            if name not in dead and self._coherence.may_read(name, now_s, dead)
+            if name in up and self._coherence.may_read(name, now_s, gone)
         ]
         if not usable:
             return None
@@ -60,7 +61,7 @@ class Placement:
         loads = {
             name: node.load.value(now_s)
             for name, node in self._nodes.items()
-            if name in usable or (name not in dead and not self._coherence.is_barred(name))
+            if name in usable or (name in up and not self._coherence.is_barred(name))
         }
         index = self._ring.choose(usable, loads)
         return Place(self._nodes[usable[index]], index > 0)

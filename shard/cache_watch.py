@@ -68,9 +68,9 @@ class Watch:
         return self._task is not None and not self._task.done()
 
     @property
-    def dead(self) -> frozenset[str]:
-        """The nodes we hold for dead."""
-        return frozenset(name for name, node in self._nodes.items() if not node.is_up)
+    def gone(self) -> frozenset[str]:
+        """The nodes that answer nobody any more."""
+        return frozenset(name for name, node in self._nodes.items() if node.is_gone)
 
     async def start(self) -> None:
         """Look once, then go on in the background."""
@@ -112,14 +112,16 @@ class Watch:
             self._wake.clear()
 
     async def _round(self) -> None:
-        """Look at every node that is up or may be probed.
+        """Look at every node; at one that is gone as often as its ejection lets us.
 
         Looks on open connections leave together and need no task each: that halves their cost.
         """
         self.round_count += 1
         now_s = self._clock()
         due = [
-            each for each in self._nodes.values() if each.is_up or each.ejection.may_probe(now_s)
+            each
+            for each in self._nodes.values()
+            if not each.is_gone or each.ejection.may_probe(now_s)
         ]
         async with asyncio.TaskGroup() as group:
             sent: list[_Look] = []
@@ -137,7 +139,7 @@ class Watch:
         if connection is not None:
             await self._take(self._send(node, connection), group)
         elif self._clock() >= until_s:  # still at it; a refusal has been noted already
-            node.on_silence()
+            node.on_unanswered_look()
 
     def _send(self, node: CacheNode, connection: Connection) -> _Look:
         began_s = self._clock()
@@ -153,10 +155,11 @@ class Watch:
             answer = await connection.send(look.call.by_source(), until_s)
         board = parse_board(answer)
         if board is None:
-            node.judge(answer if not is_plain(answer) else Failure.LOST)
+            if answer is not Failure.FULL:  # our own bound, not the node's fault
+                node.on_unanswered_look()
             return
         node.on_answer()
-        self._coherence.on_look(node.name, look.began_s, self._clock(), board, self.dead)
+        self._coherence.on_look(node.name, look.began_s, self._clock(), board, self.gone)
         if self._coherence.is_owed(node.name):
             group.create_task(self._settle(node, connection))
         if node.is_statistics_due:
@@ -170,7 +173,7 @@ class Watch:
             if await self._flush(node, connection, self._coherence.client, number):
                 self._coherence.on_flushed(node.name, number)
             else:
-                self._coherence.on_flush_failed(node.name, self._clock())
+                self._coherence.on_flush_failed(node.name)
                 return
         for client, orphan in self._coherence.orphans(node.name, self._clock()):
             if not await self._flush(node, connection, client, orphan):

@@ -14,6 +14,8 @@ Not handled: more than one connection per purpose; one saturates a node's single
 """
 
 import asyncio
+import errno
+import socket
 import time
 from collections.abc import Callable
 from random import Random
@@ -28,6 +30,9 @@ from shard.policy.topology import Address
 from shard.resp import is_plain, pack
 
 PING = pack(("PING",))
+
+_NOBODY_THERE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH})
+_NO_SUCH_NAME = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 Dial: TypeAlias = Callable[[Address], Address]
 
@@ -64,6 +69,7 @@ class Link:
         self._limits = limits
         self._on_event = on_event
         self._clock = clock
+        self.was_refused = False  # the last attempt: nobody listens there, or no such host is left
         self._way = dial
         self._dialled = dial(address)
         self._backoff = Backoff(rng)
@@ -135,9 +141,10 @@ class Link:
                 connection = await self._dial()
                 if not await self._greet(connection):
                     raise ConnectionError("not ready")
-        except OSError:  # TimeoutError and ConnectionError are OSErrors too
+        except OSError as error:  # TimeoutError and ConnectionError are OSErrors too
             if connection is not None:
                 connection.close()
+            self.was_refused = _is_refusal(error)
             self._backoff.on_failure(self._clock())
             self._on_event(self.address, "failed")
             return
@@ -167,6 +174,12 @@ class Link:
         if self.connection is not None and not self.connection.is_open:  # not one that is leaving
             self.connection = None
             self._on_event(self.address, "lost")
+
+
+def _is_refusal(error: OSError) -> bool:
+    if isinstance(error, socket.gaierror):
+        return error.errno in _NO_SUCH_NAME
+    return error.errno in _NOBODY_THERE
 
 
 class CommitLink(Link):

@@ -6,20 +6,22 @@ others, from memory, what should be gone: it was frozen, or only our way to it i
 - The deleter *bars* the node: it writes a notice (who, number, which node) on the boards of all
   other nodes, and renews it with every look.
 - Every client *looks* at every node each ``LOOK_INTERVAL_S``. It reads from a node only if it began
-  less than ``LEASE_S`` ago a look at each node that it doesn't hold for dead, and knows of no
-  notice against this one that this one has not acknowledged.
-- The deleter *waits* until its notice is ``LEASE_S`` old on every board it reaches: by then nobody
-  reads from the node any more. That is once an outage: while the notice stands, later deletes of
-  the same client are covered by it and don't wait.
+  less than ``LEASE_S`` ago a look at each node that isn't *gone* (``shard.policy.presence``), and
+  knows of no notice against this one that this one has not acknowledged. So while a node is silent
+  and not yet gone, it reads nothing.
+- The deleter *waits* until its notice is ``LEASE_S`` old on every other board that isn't gone: by
+  then nobody reads from the node any more. That is once an outage: while the notice stands on all
+  of them, later deletes of the same client are covered by it and don't wait.
 - A node acknowledges a notice only by being *flushed*: by the deleter when it reaches it, or by any
   other client once nobody has renewed the notice for ``NOTICE_TTL_S`` (the deleter has died). A
   notice stays on its boards until then, so clients that come later know it too.
 
 **Invariant.** When a delete has returned, each candidate of its keys has executed it, or has been
 flushed since, or is barred in the eyes of everybody who shares a live board with the deleter.
-**Bound.** A deleter and a reader that no board lies between (each is cut off from every node that
-the other reaches, or the boards between them have restarted and not been told again) don't know of
-each other: stale for ``STALE_BOUND_S`` at most, since no value lives longer.
+**Bound.** A deleter and a reader that no board lies between (each has been cut off for
+``presence.GONE_S`` from every node that the other reaches, or the boards between them have
+restarted and not been told again) don't know of each other: stale for ``STALE_BOUND_S`` at most,
+since no value lives longer.
 
 Why not leases per value (the deleter waits for them): every outage would then cost every write.
 Why not a version read from the owner's store: the cache would depend on what it protects.
@@ -65,13 +67,21 @@ class Board:
 
 @dataclass(slots=True)
 class _Bar:
-    """Our notice against a node. ``posted_s`` is None until every live board has it."""
+    """Our notice against a node: since when each board has had it, and our last look there.
+
+    ``is_spent`` when it covers no new delete: the node may have been flushed for it, by ourselves
+    or, after a board went without renewal, by others.
+    """
 
     number: int
-    renewed_s: float
-    boards: set[str] = field(default_factory=set)
-    posted_s: float | None = None
+    posted_s: dict[str, float] = field(default_factory=dict)
+    renewed_s: dict[str, float] = field(default_factory=dict)
     is_flushing: bool = False
+    is_spent: bool = False
+
+    def is_renewed(self, board: str, now_s: float) -> bool:
+        """Whether nobody takes it for orphaned there before a read that begins now ends."""
+        return now_s < self.renewed_s[board] + NOTICE_TTL_S - LEASE_S
 
 
 @dataclass(slots=True)
@@ -102,7 +112,7 @@ class Coherence:
     # The reader's side
 
     def on_look(
-        self, node: str, began_s: float, now_s: float, board: Board, dead: Collection[str]
+        self, node: str, began_s: float, now_s: float, board: Board, gone: Collection[str]
     ) -> None:
         """Take in what a look showed.
 
@@ -111,7 +121,7 @@ class Coherence:
             began_s: When the look left; it carried ``notices()`` as they were then.
             now_s: When its answer came.
             board: What it showed.
-            dead: Nodes that we hold for dead; their boards don't count.
+            gone: Nodes that answer nobody any more; their boards don't count.
         """
         seen = self._seen[node]
         if began_s < seen.looked_s:
@@ -123,19 +133,18 @@ class Coherence:
                 target.owed[posting.client] = max(number, target.owed.get(posting.client, 0))
         for name, each in self._seen.items():
             _forget_settled(each)
-            self._note_absence(name, each, now_s, dead)
+            self._note_absence(name, each, now_s, gone)
         for name, bar in self._bars.items():
             if board.notices.get(Posting(self.client, name)) == bar.number and name != node:
-                bar.boards.add(node)
-                bar.renewed_s = max(bar.renewed_s, began_s)
-            if bar.posted_s is None and bar.boards and bar.boards >= self._boards(name, dead):
-                bar.posted_s = now_s
+                bar.is_spent |= node in bar.posted_s and not bar.is_renewed(node, began_s)
+                bar.posted_s.setdefault(node, now_s)
+                bar.renewed_s[node] = began_s
 
-    def may_read(self, node: str, now_s: float, dead: Collection[str]) -> bool:
-        """Whether a read that begins now may believe this node (which is not among the dead)."""
+    def may_read(self, node: str, now_s: float, gone: Collection[str]) -> bool:
+        """Whether a read that begins now may believe this node (which is not gone)."""
         oldest_s = now_s - LEASE_S
         return not self.is_owed(node) and all(
-            seen.looked_s > oldest_s for name, seen in self._seen.items() if name not in dead
+            seen.looked_s > oldest_s for name, seen in self._seen.items() if name not in gone
         )
 
     def is_owed(self, node: str) -> bool:
@@ -160,28 +169,36 @@ class Coherence:
 
     # The deleter's side
 
-    def bar(self, node: str, now_s: float) -> int:
-        """Note a delete that did not reach a node; return the number it waits for."""
+    def bar(self, node: str, now_s: float, gone: Collection[str]) -> int:
+        """Note a delete that did not reach a node; return the number it waits for.
+
+        The notice that stands serves, unless who sees one of its boards may hold us for dead by
+        now: the node may then have been flushed for it, and read since.
+        """
         bar = self._bars.get(node)
-        if bar is None or bar.is_flushing or _has_lapsed(bar, now_s):
+        if bar is None or bar.is_spent or self._has_lapsed(bar, now_s, gone):
             self._number += 1
-            bar = self._bars[node] = _Bar(self._number, now_s)
+            bar = self._bars[node] = _Bar(self._number)
         return bar.number
 
     def is_barred(self, node: str) -> bool:
         """Whether we have a notice out against a node."""
         return node in self._bars
 
-    def is_settled(self, node: str, number: int, now_s: float) -> bool:
+    def is_settled(self, node: str, number: int, now_s: float, gone: Collection[str]) -> bool:
         """Whether a delete that got this number from ``bar`` may return."""
         if self._flushed[node] >= number:
             return True
-        bar = self._bars[node]
+        bar, boards = self._bars[node], self._boards(node, gone)
         return (
-            bar.posted_s is not None
+            bool(boards)
             and not bar.is_flushing
-            and now_s >= bar.posted_s + LEASE_S
-            and not _has_lapsed(bar, now_s)
+            and all(
+                board in bar.posted_s
+                and now_s >= bar.posted_s[board] + LEASE_S
+                and bar.is_renewed(board, now_s)
+                for board in boards
+            )
         )
 
     def notices(self) -> dict[str, int]:
@@ -196,7 +213,7 @@ class Coherence:
         bar = self._bars.get(node)
         if bar is None:
             return None
-        bar.is_flushing = True
+        bar.is_flushing = bar.is_spent = True
         return bar.number
 
     def on_flushed(self, node: str, number: int) -> None:
@@ -206,24 +223,27 @@ class Coherence:
         if bar is not None and bar.number == number:
             del self._bars[node]
 
-    def on_flush_failed(self, node: str, now_s: float) -> None:
+    def on_flush_failed(self, node: str) -> None:
         """Begin anew with a higher number: the node may have been flushed all the same."""
         bar = self._bars.get(node)
         if bar is not None and bar.is_flushing:
             self._number += 1
-            self._bars[node] = _Bar(self._number, now_s)
+            self._bars[node] = _Bar(self._number)
 
-    def can_prove(self, node: str, dead: Collection[str]) -> bool:
-        """Whether there is a board to leave a notice on."""
-        return bool(self._boards(node, dead))
+    def can_settle(self, gone: Collection[str]) -> bool:
+        """Whether waiting may help: some node isn't gone, to be told or to be flushed."""
+        return any(name not in gone for name in self._seen)
 
-    def _boards(self, node: str, dead: Collection[str]) -> set[str]:
-        """Return the nodes whose boards can carry a notice against this one."""
-        return {name for name in self._seen if name != node and name not in dead}
+    def _has_lapsed(self, bar: _Bar, now_s: float, gone: Collection[str]) -> bool:
+        return not all(bar.is_renewed(each, now_s) for each in bar.posted_s if each not in gone)
 
-    def _note_absence(self, node: str, seen: _Seen, now_s: float, dead: Collection[str]) -> None:
+    def _boards(self, node: str, gone: Collection[str]) -> set[str]:
+        """Return the nodes whose boards must carry a notice against this one."""
+        return {name for name in self._seen if name != node and name not in gone}
+
+    def _note_absence(self, node: str, seen: _Seen, now_s: float, gone: Collection[str]) -> None:
         """Note since when no board shows that somebody renews what a node still owes."""
-        boards = self._boards(node, dead)
+        boards = self._boards(node, gone)
         for client in seen.owed:
             if any(_is_renewed(self._seen[board].board, Posting(client, node)) for board in boards):
                 seen.absent_s.pop(client, None)
@@ -233,11 +253,6 @@ class Coherence:
 
 def _is_renewed(board: Board, posting: Posting) -> bool:
     return posting in board.notices and board.silent_s[posting.client] < NOTICE_TTL_S
-
-
-def _has_lapsed(bar: _Bar, now_s: float) -> bool:
-    """Whether others may take our notice for orphaned before a read that begins now ends."""
-    return now_s >= bar.renewed_s + NOTICE_TTL_S - LEASE_S
 
 
 def _forget_settled(seen: _Seen) -> None:

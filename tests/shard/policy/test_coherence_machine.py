@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from shard.cache_scripts import GAP_S
 from shard.policy.coherence import Coherence
+from shard.policy.presence import Presence
 from tests.shard.model_cache import ModelNode
 
 pytestmark = pytest.mark.property
@@ -36,11 +37,18 @@ class Client:
 
     name: str
     coherence: Coherence
-    dead: set[str] = field(default_factory=set)
+    presence: dict[str, Presence] = field(  # two looks, so that it is wrong often enough
+        default_factory=lambda: {name: Presence(gone_looks=2) for name in NODES}
+    )
     cut: set[str] = field(default_factory=set)
     flushing: list[tuple[str, int]] = field(default_factory=list)  # done, and not yet known
     misses: list[tuple[str, int, str]] = field(default_factory=list)  # node, run, token
     answers: list[tuple[str, int, str, int]] = field(default_factory=list)  # and the origin's word
+
+    @property
+    def gone(self) -> set[str]:
+        """The nodes it takes for gone; it may be wrong: they are frozen, or its own way is cut."""
+        return {name for name, each in self.presence.items() if each.is_gone}
 
 
 @dataclass
@@ -180,10 +188,9 @@ class CacheMachine(RuleBasedStateMachine):
         delete = Delete(me.name, self.origin)
         for name in NODES:
             there = self.nodes[name]
-            if name in me.dead or name in me.cut or name in self.frozen or loses_answer:
-                if name not in me.dead:
-                    self._send(client, name, partial(there.unlink, KEY))
-                delete.waits[name] = me.coherence.bar(name, self.now_s)
+            if name in me.cut or name in self.frozen or loses_answer:
+                self._send(client, name, partial(there.unlink, KEY))
+                delete.waits[name] = me.coherence.bar(name, self.now_s, me.gone)
             else:
                 there.unlink(KEY)
         self.under_way.append((client, delete))
@@ -193,8 +200,8 @@ class CacheMachine(RuleBasedStateMachine):
         """Deletes return as early as they may; then every client reads wherever it may."""
         self._return_what_may()
         for client, me in self.clients.items():
-            for node in set(NODES) - me.dead - me.cut - set(self.frozen):
-                if me.coherence.may_read(node, self.now_s, me.dead):
+            for node in set(NODES) - me.gone - me.cut - set(self.frozen):
+                if me.coherence.may_read(node, self.now_s, me.gone):
                     read = self._begin_read(me, node)
                     _, value = self.nodes[node].entries.get((self.nodes[node].run, KEY), ("", None))
                     gap_s = self.now_s - (self.nodes[node].beat_s or 0.0)
@@ -207,10 +214,10 @@ class CacheMachine(RuleBasedStateMachine):
         for client, delete in list(self.under_way):
             me = self.clients[client]
             for node, number in list(delete.waits.items()):
-                if me.coherence.is_settled(node, number, self.now_s):
+                if me.coherence.is_settled(node, number, self.now_s, me.gone):
                     if me.coherence.is_barred(node):  # else it was flushed: nothing is left there
                         delete.witnesses[node] = self._boards_reached(me, node)
-                elif not me.coherence.can_prove(node, me.dead):
+                elif not me.coherence.can_settle(me.gone):
                     delete.unproven.add(node)
                 else:
                     continue
@@ -228,12 +235,12 @@ class CacheMachine(RuleBasedStateMachine):
         return {
             (name, self.left_in_run.get((me.name, node, number, name), there.run))
             for name, there in self.nodes.items()
-            if name != node and name not in me.dead
+            if name != node and name not in me.gone
         }
 
     def _begin_read(self, me: Client, node: str) -> Read:
         """Work out the oldest version that a read of a node may yield."""
-        live = {(name, self.nodes[name].run) for name in NODES if name not in me.dead}
+        live = {(name, self.nodes[name].run) for name in NODES if name not in me.gone}
         floor, why = 0, ""
         for delete in self.returned:
             if delete.version <= floor or node in delete.unproven:
@@ -257,20 +264,20 @@ class CacheMachine(RuleBasedStateMachine):
 
     def _look(self, me: Client, node: str, answer: str) -> None:
         if node in me.cut or node in self.frozen:
-            me.dead.add(node)
+            me.presence[node].on_silence(self.now_s)
             return
-        me.dead.discard(node)
+        me.presence[node].on_answer()
         there, now_s = self.nodes[node], self.now_s
         notices = me.coherence.notices()
         board = there.look(me.name, notices, now_s)
         for barred, number in notices.items():
             self.left_in_run[me.name, barred, number, node] = there.run
-        me.coherence.on_look(node, now_s, now_s, board, me.dead)
+        me.coherence.on_look(node, now_s, now_s, board, me.gone)
         owed = me.coherence.begin_flush(node)
         if owed is not None:
             there.flush(me.name, owed)
             if answer == "is lost":
-                me.coherence.on_flush_failed(node, now_s)
+                me.coherence.on_flush_failed(node)
             elif answer == "is late":
                 me.flushing.append((node, owed))
             else:
@@ -281,7 +288,7 @@ class CacheMachine(RuleBasedStateMachine):
     def _get(self, client: str, node: str) -> None:
         """Read at a candidate, if it may be read."""
         me = self.clients[client]
-        if node in me.dead or not me.coherence.may_read(node, self.now_s, me.dead):
+        if node in me.gone or not me.coherence.may_read(node, self.now_s, me.gone):
             return
         read = self._begin_read(me, node)
         self._send(client, node, lambda: self._run_get(me, read))
@@ -371,4 +378,19 @@ def test_a_reader_that_sees_one_node_only_reads_none(outage: CacheMachine) -> No
     outage._look(bob, "cache-1", "comes")
     outage.a_read_that_begins_now_is_not_past_a_delete()
 
-    assert not bob.coherence.may_read("cache-1", outage.now_s, bob.dead)
+    assert not bob.coherence.may_read("cache-1", outage.now_s, bob.gone)
+
+
+def test_two_that_lose_sight_of_different_nodes_wait_and_read_nothing() -> None:
+    """On a starved machine Ann hears from cache-1 alone, Bob from the two others."""
+    machine = CacheMachine()
+    machine.everybody_looks()
+    machine.rewire("bob", {"cache-1"})
+    machine.begin_delete("ann", {"cache-2", "cache-3"}, loses_answer=False)
+    for _ in range(4):
+        machine.time_passes(0.3, {"ann", "bob"}, None)
+    machine.a_read_that_begins_now_is_not_past_a_delete()
+
+    assert len(machine.under_way) == 1
+    bob = machine.clients["bob"].coherence
+    assert not any(bob.may_read(node, machine.now_s, ()) for node in NODES)
