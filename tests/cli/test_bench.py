@@ -55,3 +55,13 @@ def test_a_policy_is_called_as_its_module_is(squall: Squall) -> None:
     assert {"sre_breaker", "bulkhead", "bbr", "retry", "deadline", "single", "switch"} <= set(
         catalogue.names()
     )
+
+
+def test_without_a_checkout_it_says_where_to_go(
+    squall: Squall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image has no bench/: exit code 3 and the way out, no traceback."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = squall("bench", "policies")
+    assert done.code == 3
+    assert "make bench" in done.err
