@@ -224,13 +224,19 @@ def _plan(stage: Stage, arm: Arm) -> dict[str, Any]:
 
 
 def _cores_used(samples: Sequence[Sample], summary: dict[str, Any], arm: Arm) -> float:
-    """Return the mean cores under the fault; the generator's share goes by requests sent."""
+    """Return the mean cores under the fault; the generator's share goes by requests sent.
+
+    While control is away nobody answers: what was burnt meanwhile shows in the next sample.
+    """
     window = arm.windows[FAULT]
-    grown = readings.steps(readings.totals(samples, lambda a: readings.number(a, "cpu_s")), window)
+    heard = [sample for sample in samples if sample.answers]
+    grown_s = readings.growth(
+        readings.totals(heard, lambda answer: readings.number(answer, "cpu_s")), window
+    )
     requests = {str(p.name): sum(p.rates.values()) * p.seconds for p in arm.phases}
     share = requests[FAULT] / max(1.0, sum(requests.values()))
     generator_s = float(summary.get("cpu_s", 0.0)) * share
-    return round((sum(grown) + generator_s) / window.seconds, 3)
+    return round((grown_s + generator_s) / window.seconds, 3)
 
 
 def _last_words(samples: Sequence[Sample]) -> dict[str, Any]:

@@ -107,6 +107,20 @@ def steps(series: Sequence[tuple[float, float]], window: Window) -> list[float]:
     return [after[1] - before[1] for before, after in pairwise(inner)]
 
 
+def growth(series: Sequence[tuple[float, float]], window: Window) -> float:
+    """Return by how much a running total grew in a window; between two samples it grows evenly."""
+    return _at(series, window.to_s) - _at(series, window.from_s)
+
+
+def _at(series: Sequence[tuple[float, float]], at_s: float) -> float:
+    """Return a running total at a time; outside the samples, that of the nearest."""
+    for (before_s, before), (after_s, after) in pairwise(series):
+        if at_s < after_s:
+            passed = max(0.0, at_s - before_s) / (after_s - before_s)
+            return before + (after - before) * passed
+    return series[-1][1] if series else 0.0
+
+
 def wasted_share(readings: Readings, window: Window) -> Observation:
     """Return the share of all stations' time that was spent for callers who had left.
 

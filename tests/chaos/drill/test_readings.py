@@ -6,7 +6,7 @@ import pytest
 
 from chaos.drill import readings
 from chaos.drill.metrics import Arrivals, observe
-from chaos.drill.readings import CommandRun, Readings, Sample, steps, totals
+from chaos.drill.readings import CommandRun, Readings, Sample, growth, steps, totals
 from chaos.drill.records import Window
 from chaos.drill.schema import Hypothesis
 from tests.chaos.drill.build import record
@@ -91,6 +91,15 @@ def test_steps_are_those_of_the_phase() -> None:
     series = [(0.0, 0.0), (1.0, 1.0), (2.1, 3.0), (3.0, 6.0), (6.2, 10.0), (7.0, 20.0)]
 
     assert steps(series, PHASE) == [3.0, 4.0]
+
+
+def test_growth_is_even_between_samples() -> None:
+    """Nobody answered between 4 and 10 s: half of those six seconds' work lies in the window."""
+    series = [(0.0, 1.0), (4.0, 2.0), (10.0, 8.0), (12.0, 9.0)]
+    assert growth(series, Window(4.0, 7.0)) == 3.0
+    assert growth(series, Window(2.0, 11.0)) == 7.0
+    assert growth(series, Window(-5.0, 20.0)) == 8.0
+    assert growth([], Window(0.0, 1.0)) == 0.0
 
 
 def test_wasted_share_is_of_all_stations_time() -> None:
