@@ -70,4 +70,6 @@ def _require_bench() -> None:
     from kit.errors import LabEnvironmentError
 
     if find_spec("bench") is None:
-        raise LabEnvironmentError("squall bench needs a checkout of Squall: on the host, make bench")
+        raise LabEnvironmentError(
+            "squall bench needs a checkout of Squall: on the host, make bench"
+        )
