@@ -22,6 +22,7 @@ Not handled: durations themselves (who counts says what was slow); clocks that r
 a time counts as now).
 """
 
+from abc import ABC, abstractmethod
 from math import inf
 from typing import Protocol
 
@@ -83,7 +84,7 @@ class CountWindow:
         return f"<CountWindow {self.failed} failed, {self.slow} slow of {self.calls}/{self.size}>"
 
 
-class _Buckets:
+class _Buckets(ABC):
     """Numbered stretches of time, the last of which are remembered; subclasses say what is in them.
 
     Args:
@@ -122,8 +123,9 @@ class _Buckets:
         self._slot = number % self.buckets
         self.until_s = (number + 1) * self.bucket_s
 
+    @abstractmethod
     def _forget(self, slot: int) -> None:
-        raise NotImplementedError
+        """Empty a bucket whose time is over."""
 
     def _span_s(self) -> float:
         return self.buckets * self.bucket_s

@@ -15,6 +15,7 @@ its cause goes on: the drill `metastable`.
 Not handled: one budget per method (make one each).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -50,7 +51,7 @@ class Budget(Protocol):
         """Return the figures for a page."""
 
 
-class CountingBudget:
+class CountingBudget(ABC):
     """What every budget counts; a kind of budget adds ``has_room``. Every call is O(1)."""
 
     __slots__ = ("calls", "refused", "retries", "spent")
@@ -71,11 +72,12 @@ class CountingBudget:
         self.calls -= 1
 
     def on_failure(self) -> None:
-        """Hear of an attempt that failed."""
+        """Hear of an attempt that failed; most kinds learn nothing from it."""
+        return
 
+    @abstractmethod
     def has_room(self, now_s: float = UNTIMED_S) -> bool:
         """Whether a retry could start now."""
-        raise NotImplementedError
 
     def try_start_retry(self, now_s: float = UNTIMED_S) -> bool:
         """Take one retry; False means give up now. Hand it back with ``on_retry_end``."""

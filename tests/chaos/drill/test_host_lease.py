@@ -153,7 +153,7 @@ async def test_renewal_beside_a_change_does_not_bring_the_old_overlay_back(
         changing = asyncio.create_task(held.change({"id": "new"}))
         await until(lambda: control.written[-1] == "new")
         held._loop.call_soon_threadsafe(held._wake.set)  # a renewal is due
-        time.sleep(0.05)  # noqa: ASYNC251  it waits for its turn by now
+        _wait_blocking(lambda: getattr(held._lock, "_waiters", None))  # it waits for its turn
         control.may_answer.set()
         _wait_blocking(lambda: len(control.written) > 2)
         await changing
