@@ -3,13 +3,13 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
 
-from shard.cache import CacheClient, Hit, Miss
+from shard.cache import NOTHING, CacheClient, Hit, Miss
 from shard.policy import coherence
 from shard.policy.coherence import LEASE_S
 from shard.policy.topology import Address
@@ -77,6 +77,15 @@ def deletes_of(client: CacheClient) -> dict[str, int]:
     return counts
 
 
+async def read_until(client: CacheClient, holds: Callable[[Hit | Miss], bool]) -> None:
+    """Get ``k`` again and again until the answer is so."""
+    while True:
+        answer = await client.get("k")
+        if holds(answer):
+            return
+        await asyncio.sleep(0.005)
+
+
 async def test_a_killed_nodes_keys_go_to_the_others_and_come_back(nodes: CacheNodes) -> None:
     """Ejected by refusal; probed; read again in its next life, of which nothing is left over."""
     async with connected(nodes, Ways()) as [client]:
@@ -108,6 +117,17 @@ async def test_a_frozen_node_costs_readers_their_timeout_only_until_it_is_ejecte
         nodes.thaw(owner)
         await until_state(client, owner, "up")
         assert await found(client, "k")
+
+
+async def test_while_a_node_is_silent_and_not_gone_nothing_is_read(nodes: CacheNodes) -> None:
+    """Ejected is not enough: a deleter may have left its notice on that node's board alone."""
+    async with connected(nodes, Ways()) as [client], asyncio.timeout(15):
+        owner = await put(client, "k", b"x")
+        silent = next(f"cache-{number}" for number in (1, 2) if owner != f"cache-{number}")
+        nodes.freeze(silent)
+        await read_until(client, lambda answer: answer == NOTHING)
+        await read_until(client, lambda answer: isinstance(answer, Hit))
+        assert client._watch.gone == {silent}
 
 
 async def test_a_frozen_node_never_serves_what_it_missed(nodes: CacheNodes) -> None:

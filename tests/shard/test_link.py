@@ -64,6 +64,19 @@ async def test_a_caller_waits_no_longer_than_it_has_time() -> None:
         await link.close()
 
 
+async def test_a_refusal_is_told_from_silence() -> None:
+    """Where nobody listens is refused; a node that takes the connection and says nothing isn't."""
+    refused = Link(Address("127.0.0.1", free_port()), SHORT, Random(1))
+    assert await refused.open() is None
+    assert refused.was_refused
+    async with fake_node(lambda command: None) as node:
+        silent = Link(node.address, SHORT, Random(1))
+        assert await silent.open() is None
+        assert not silent.was_refused
+        await silent.close()
+    await refused.close()
+
+
 async def test_a_dead_node_is_not_hammered() -> None:
     """During the backoff callers fail at once, without an attempt."""
     events, now_s = Events(), [100.0]
