@@ -34,7 +34,11 @@ def ask(
     headers: Mapping[str, str] | None = None,
     limit_s: float = LIMIT_S,
 ) -> Answer:
-    """Send one request to 127.0.0.1; a body that isn't bytes goes as JSON."""
+    """Send one request to 127.0.0.1; a body that isn't bytes goes as JSON.
+
+    Raises:
+        OSError: no answer, or only a part of one (what http.client calls IncompleteRead).
+    """
     payload = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     sent = {"content-type": "application/json"} if payload is not None else {}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
@@ -43,6 +47,8 @@ def ask(
         connection.request(method, path, body=payload, headers={**sent, **(headers or {})})
         response = connection.getresponse()
         content = response.read()
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"{method} {path}: {error!r}") from error
     finally:
         connection.close()
     found: dict[str, str] = {}
