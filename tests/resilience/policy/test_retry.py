@@ -59,6 +59,17 @@ def test_defaults_are_those_of_envoy() -> None:
 
 
 @pytest.mark.parametrize(
+    ("jitter", "wait_s"),
+    [(Jitter.NONE, 1.0), (Jitter.FULL, 0.5), (Jitter.EQUAL, 0.75), (Jitter.DECORRELATED, 2.0)],
+)
+def test_a_half_drawn_is_another_wait_with_each_jitter(jitter: Jitter, wait_s: float) -> None:
+    """The first step is 1 s: all of it, half, three quarters, and midway from 1 to 3 s."""
+    settings = RetrySettings(base_s=1.0, cap_s=9.0, jitter=jitter, growth=Growth.EXPONENTIAL)
+
+    assert settings.backoff_s(1, Half()) == wait_s
+
+
+@pytest.mark.parametrize(
     ("name", "bad", "good"),
     [
         ("max_attempts", 0, 1),
