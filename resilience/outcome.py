@@ -34,6 +34,18 @@ HTTP_UNIMPLEMENTED = 501  # the caller asks for what is not there, as with 404
 HTTP_GATEWAY_TIMEOUT = 504
 
 
+# On Python 3.11 a member of an enum costs 70 ns to name and a union of types 150 ns to make.
+_DEADLINE, _CALLER = Cut.DEADLINE, Cut.CALLER
+_OK, _FAILED, _OVERLOADED, _IGNORED = (
+    Outcome.OK,
+    Outcome.FAILED,
+    Outcome.OVERLOADED,
+    Outcome.IGNORED,
+)
+_NOT_ABOUT_IT = (asyncio.CancelledError, Rejected)
+_OUT_OF_TIME = (DeadlineExpired, UpstreamTimeout, TimeoutError)
+
+
 class Judge(Enum):
     """Who asks: a policy that judges the other side, or one that judges ourselves."""
 
@@ -61,33 +73,40 @@ def classify(
         status: The HTTP status it answered with, if it did.
         cut: Who cut it short, when that is known to have happened.
     """
-    if cut is Cut.DEADLINE:
+    if cut is _DEADLINE:
         return judge.out_of_time
-    if cut is Cut.CALLER or isinstance(error, asyncio.CancelledError | Rejected):
-        return Outcome.IGNORED
-    if isinstance(error, DeadlineExpired | UpstreamTimeout | TimeoutError):
+    if cut is _CALLER:
+        return _IGNORED
+    if error is not None:
+        return _by_error(judge, error)
+    return _OK if status is None else _by_status(judge, status)
+
+
+def _by_error(judge: Judge, error: BaseException) -> Outcome:
+    if isinstance(error, _NOT_ABOUT_IT):
+        return _IGNORED
+    if isinstance(error, _OUT_OF_TIME):
         return judge.out_of_time
-    if isinstance(error, ServiceError):
-        status = error.code.http_status
-        if error.retry_after_s is not None and status >= HTTP_TOO_MANY:
-            return Outcome.OVERLOADED  # push-back: the other side asks for less
-    elif error is not None:
-        return Outcome.FAILED
-    return Outcome.OK if status is None else _by_status(judge, status)
+    if not isinstance(error, ServiceError):
+        return _FAILED
+    status = error.code.http_status
+    if error.retry_after_s is not None and status >= HTTP_TOO_MANY:
+        return _OVERLOADED  # push-back: the other side asks for less
+    return _by_status(judge, status)
 
 
 def _by_status(judge: Judge, status: int) -> Outcome:
     if status < HTTP_BAD_REQUEST:
-        return Outcome.OK
+        return _OK
     if status == HTTP_TOO_MANY:
-        return Outcome.OVERLOADED
+        return _OVERLOADED
     if status == HTTP_CLIENT_CLOSED:
-        return Outcome.IGNORED
+        return _IGNORED
     if status == HTTP_GATEWAY_TIMEOUT:
         return judge.out_of_time
     if status < HTTP_SERVER_ERROR or status == HTTP_UNIMPLEMENTED:
-        return Outcome.OK
-    return Outcome.FAILED
+        return _OK
+    return _FAILED
 
 
 def is_deeper(error: BaseException) -> bool:

@@ -24,6 +24,7 @@ from resilience.policy.contract import (
 
 NO_GENERATION = -1  # of a permit that no policy gave
 NOTHING = QueueTurn((), ())
+_ON, _OFF = Mode.ON, Mode.OFF  # an enum's member costs 70 ns to name on Python 3.11
 
 
 class PassPermit(Permit):
@@ -59,10 +60,10 @@ class SwitchedGate:
     def admit(self, request: Request, now_s: float) -> Permit | Rejection:
         """Ask the gate if it is to be asked; obey it only when on."""
         mode = self._mode_fn()
-        if mode is Mode.OFF:
+        if mode is _OFF:
             return PassPermit(now_s)
         decision = self.gate.admit(request, now_s)
-        if mode is Mode.ON or not isinstance(decision, Rejection):
+        if mode is _ON or not isinstance(decision, Rejection):
             return decision
         self.would_reject += 1
         return PassPermit(now_s, decision)
@@ -103,10 +104,10 @@ class SwitchedQueue:
     def offer(self, request: Request, now_s: float) -> Permit | Rejection | Ticket:
         """Ask the queue if it is to be asked; obey it only when on."""
         mode = self._mode_fn()
-        if mode is Mode.OFF:
+        if mode is _OFF:
             return PassPermit(now_s)
         decision = self.queue.offer(request, now_s)
-        if mode is Mode.ON or isinstance(decision, Permit):
+        if mode is _ON or isinstance(decision, Permit):
             return decision
         if isinstance(decision, Ticket):
             self.queue.cancel(decision, now_s)  # takes no slot, so it grants nobody one

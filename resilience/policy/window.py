@@ -8,6 +8,7 @@ Not handled: percentiles; clocks that run backwards (such a time counts as now).
 """
 
 from collections.abc import Iterator
+from math import inf
 
 
 class RollingWindow:
@@ -20,7 +21,10 @@ class RollingWindow:
     Invariant: ``count`` and ``total`` equal the sums over the buckets still remembered.
     """
 
-    __slots__ = ("_counts", "_newest", "_totals", "bucket_s", "buckets", "count", "total")
+    __slots__ = (
+        *("_counts", "_is_used", "_newest", "_slot", "_totals", "_until_s"),
+        *("bucket_s", "buckets", "count", "total"),
+    )
 
     def __init__(self, buckets: int, bucket_s: float) -> None:
         if buckets < 1 or bucket_s <= 0:
@@ -33,23 +37,28 @@ class RollingWindow:
         """Forget everything."""
         self._counts = [0] * self.buckets
         self._totals = [0.0] * self.buckets
-        self._newest: int | None = None  # number of the bucket being filled, counted from time 0
+        self._is_used = False
+        self._newest = 0  # number of the bucket being filled, counted from time 0
+        self._slot = 0  # where it is
+        self._until_s = -inf  # when it ends: before then a call need not look for another
         self.count = 0
         self.total = 0.0
 
     def advance(self, now_s: float) -> int:
         """Forget what is too old; return the number of the bucket being filled now."""
-        number = int(now_s // self.bucket_s)
-        if self._newest is None:
-            self._newest = number
-        elif number > self._newest:
-            self._drop(self._newest + 1, number)
-            self._newest = number
+        if not now_s < self._until_s:  # so that NaN is an error
+            self._move(int(now_s // self.bucket_s))
         return self._newest
 
     def add(self, count: int, total: float, now_s: float) -> None:
         """Add to the bucket of now."""
-        self._put(self.advance(now_s), count, total)
+        if not now_s < self._until_s:
+            self._move(int(now_s // self.bucket_s))
+        slot = self._slot
+        self._counts[slot] += count
+        self._totals[slot] += total
+        self.count += count
+        self.total += total
 
     def take_back(self, count: int, total: float, then_s: float, now_s: float) -> None:
         """Undo an ``add`` made at ``then_s``; nothing happens once that bucket is forgotten."""
@@ -60,11 +69,22 @@ class RollingWindow:
 
     def finished(self) -> Iterator[tuple[int, float]]:
         """Yield (count, total) of each bucket but the one being filled; call ``advance`` first."""
-        if self._newest is None:
+        if not self._is_used:
             return
         for number in range(self._newest - self.buckets + 1, self._newest):
             slot = number % self.buckets
             yield self._counts[slot], self._totals[slot]
+
+    def _move(self, number: int) -> None:
+        """Begin that bucket unless it is the newest, or a clock that ran backwards names it."""
+        if self._is_used:
+            if number <= self._newest:
+                return
+            self._drop(self._newest + 1, number)
+        self._is_used = True
+        self._newest = number
+        self._slot = number % self.buckets
+        self._until_s = (number + 1) * self.bucket_s
 
     def _put(self, number: int, count: int, total: float) -> None:
         slot = number % self.buckets
@@ -75,9 +95,7 @@ class RollingWindow:
 
     def _drop(self, first: int, last: int) -> None:
         if last - first + 1 >= self.buckets:  # everything is too old: also clears float residue
-            newest = self._newest
             self.reset()
-            self._newest = newest
             return
         for number in range(first, last + 1):
             slot = number % self.buckets
