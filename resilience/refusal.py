@@ -19,8 +19,15 @@ RATE_POLICIES = frozenset({"quota", "rate"})  # 429: the caller asks too often; 
 
 def decision_text(policy: str, scope: str, value: float | None, limit: float | None) -> str:
     """Write ``policy; scope; value/limit``, e.g. ``limiter; video.2; 6/5``."""
-    figures = "" if value is None else f"; {value:g}" + ("" if limit is None else f"/{limit:g}")
-    return f"{policy}; {scope}{figures}"
+    if value is None:
+        return f"{policy}; {scope}"
+    if limit is None:
+        return f"{policy}; {scope}; {_figure(value)}"
+    return f"{policy}; {scope}; {_figure(value)}/{_figure(limit)}"
+
+
+def _figure(value: float) -> str:
+    return str(value) if type(value) is int else f"{value:g}"  # ``g`` rounds a large count
 
 
 def to_error(rejection: Rejection, scope: str) -> Rejected | DeadlineExpired:

@@ -16,6 +16,7 @@ from tests.resilience.fakes import make_context
     [
         (6, 5, "limiter; video.2; 6/5"),
         (0.5, None, "limiter; video.2; 0.5"),
+        (2_345_678, 2.5, "limiter; video.2; 2345678/2.5"),
         (None, 3, "limiter; video.2"),
     ],
 )
