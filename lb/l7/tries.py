@@ -16,6 +16,10 @@ from lb.policy.attempts import Failure, may_try_again, per_try_timeout_s
 from resilience.context import Note
 from resilience.policy.contract import Mode, Outcome
 
+# A head seldom comes alone: what is said at the deadline (a 504, most often) comes in two pieces.
+# 50 ms is what a page keeps for itself when it gives its parts their time (design: Context).
+ANSWER_GRACE_S = 0.05
+
 _TIMER_SLACK_S = 0.0005  # the loop's clock counts milliseconds, ours doesn't
 _NEVER_S = float("inf")
 
@@ -86,8 +90,13 @@ class Tries:
             self._sender.on_all_failed("", None)
 
     def choose(self, conn: UpstreamConnection, now_s: float) -> Attempt:
-        """Name the attempt whose answer begins, and close the others: they are outrun."""
+        """Name the attempt whose answer begins, and close the others: they are outrun.
+
+        From here on it has ``ANSWER_GRACE_S`` at least. Else a backend that answers 504 in the last
+        moment has its head passed on and its body broken off, and the client gets no answer at all.
+        """
         winner = self._on(conn)
+        self._deadline_s = max(self._deadline_s, now_s + ANSWER_GRACE_S)
         if len(self._live) > 1:
             for other in tuple(self._live):
                 if other is not winner:

@@ -7,6 +7,7 @@ import time
 import msgspec
 import pytest
 
+from lb.l7 import tries
 from lb.l7.settings import ProxySettings
 from resilience.policy.contract import Mode
 from resilience.switches import FixedSwitches
@@ -102,6 +103,27 @@ async def test_deadline_inside_an_answer_breaks_it_off() -> None:
         raw = await client.rest()
         assert raw.endswith(b"half") or raw == b""
         assert lab.summaries[0].code == 504
+
+
+async def test_answer_begun_in_the_last_moment_comes_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head before the deadline and its body after it: no client gets a head alone."""
+    assert tries.ANSWER_GRACE_S == 0.05
+    monkeypatch.setattr(tries, "ANSWER_GRACE_S", 10.0)
+
+    async def in_two_pieces(
+        backend: object, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 4\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.2)  # twice the deadline
+        writer.write(b"late")
+
+    async with rig(in_two_pieces) as lab:
+        answer = await lab.ask("/", f"{TIMEOUT}: 100")
+        assert (answer.status, answer.body) == (504, b"late")
+        assert lab.summaries[0].code == 504
+        assert lab.summaries[0].duration_ms > 100
 
 
 async def test_deadline_off_enforces_nothing_and_passes_nothing_on() -> None:
