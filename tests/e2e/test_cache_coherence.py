@@ -75,7 +75,7 @@ class Subject:
 
 
 def _post(lab: Lab, path: str, body: object, headers: dict[str, str]) -> Answer:
-    """POST until it is answered 201, with one key: a busy machine may refuse or be late at first."""
+    """POST until it is answered 201, with one key: a busy machine may refuse, or be late."""
     keyed = {**headers, "idempotency-key": uuid.uuid4().hex}
     answers = []
 
