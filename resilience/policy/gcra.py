@@ -20,6 +20,8 @@ from resilience.policy.contract import Outcome, Permit, Rejection, Request, Snap
 from resilience.policy.rate import POLICY_NAME, RATE_EXCEEDED, SLACK_S, check_above_zero
 from resilience.policy.token_bucket import BURST_S
 
+_IGNORED = Outcome.IGNORED  # see Outcome
+
 
 class Gcra:
     """A Gate: the generic cell rate algorithm. Every call is O(1).
@@ -83,7 +85,7 @@ class Gcra:
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
         """Hand an IGNORED request's time back; any other outcome changes nothing."""
         permit.mark_settled()
-        if outcome is Outcome.IGNORED and permit.generation == self._generation:
+        if outcome is _IGNORED and permit.generation == self._generation:
             self._latest_s = max(self._latest_s, now_s)
             self._tat_s = max(self._tat_s, self._latest_s) - permit.cost * self._interval_s
 

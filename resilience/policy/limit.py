@@ -27,6 +27,7 @@ from resilience.policy.contract import Outcome, Permit, Rejection, Request, Snap
 from resilience.policy.deadline_cap import DEADLINE_SHARE, DeadlineCap
 
 RETRY_AFTER_S = 1.0  # Netflix WindowedLimit's window: the soonest at which most limits are another
+_OK, _OVERLOADED = Outcome.OK, Outcome.OVERLOADED  # see Outcome
 
 
 class Limit(Protocol):
@@ -100,9 +101,9 @@ class AdaptiveLimiter:
         self.in_flight = in_flight - 1
         rtt_s = now_s - permit.issued_s
         taught = outcome if permit.generation == self._generation else None
-        if taught is Outcome.OK:
+        if taught is _OK:
             self.learner.on_sample(rtt_s, in_flight, False, now_s)
-        elif taught is Outcome.OVERLOADED:
+        elif taught is _OVERLOADED:
             self.learner.on_sample(rtt_s, in_flight, True, now_s)
         if self._cap is not None:
             self._cap.settle(rtt_s, taught, in_flight - 1, now_s)

@@ -31,6 +31,7 @@ from resilience.policy.contract import (
 from resilience.policy.rate import POLICY_NAME, RATE_EXCEEDED, SLACK_S, check_above_zero
 
 MAX_WAIT_S = 0.5  # Sentinel: FlowRule.maxQueueingTimeMs 500
+_IGNORED = Outcome.IGNORED  # see Outcome
 
 _NOTHING = QueueTurn((), ())
 
@@ -119,7 +120,7 @@ class Pacer:
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> QueueTurn:
         """Hand the latest turn back if it was IGNORED; else there is nothing to release."""
         permit.mark_settled()
-        if outcome is not Outcome.IGNORED or permit.generation != self._generation:
+        if outcome is not _IGNORED or permit.generation != self._generation:
             return _NOTHING
         assert isinstance(permit, PacedPermit), "a permit of another policy"
         if permit.after_s == self._latest_s:

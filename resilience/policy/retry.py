@@ -52,8 +52,11 @@ from resilience.policy.contract import AttemptResult, GiveUp, Outcome, Try, Wait
 
 MAX_ATTEMPTS = 3  # the first included; Envoy makes 2 by default, gRPC allows at most 5
 MAX_PUSHBACK_S = 300.0  # Envoy: the longest Retry-After its rate-limited back-off believes
+ANYWHERE = Try(())  # most calls need no other: the hot path makes none
 DONE = GiveUp("DONE")
 RESULT_ONLY = WaitUntil(math.inf)  # only a result can change anything
+_OK, _FAILED = Outcome.OK, Outcome.FAILED  # see Outcome
+_OVERLOADED, _IGNORED = Outcome.OVERLOADED, Outcome.IGNORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +211,9 @@ class RetryPlan:
             self._tried = (*self._tried, result.endpoint)
         self._return_retries(self._in_flight + self._due)
         outcome = result.outcome
-        if outcome is Outcome.FAILED or outcome is Outcome.OVERLOADED:
+        if outcome is _FAILED or outcome is _OVERLOADED:
             self._budget.on_failure()
-        elif outcome is Outcome.OK or self._in_flight == 0:
+        elif outcome is _OK or self._in_flight == 0:
             self._end = DONE
             return
         if self._end is not None:
@@ -234,7 +237,7 @@ class RetryPlan:
         self._in_flight += 1
         self._due = False
         self._last_try_s = now_s
-        return Try(self._tried)
+        return Try(self._tried) if self._tried else ANYWHERE
 
     def _hedge(self, now_s: float) -> Try | WaitUntil:
         """Send another attempt beside a slow one, if it is time and there is room."""
@@ -254,11 +257,11 @@ class RetryPlan:
 
     def _reason_to_stop(self, result: AttemptResult) -> str:
         """Name why no attempt follows this result; "" when another may."""
-        if result.outcome is Outcome.IGNORED:
+        if result.outcome is _IGNORED:
             return "REFUSED"
         wait_s, settings = result.retry_after_s, self._settings
         if wait_s is None:
-            if result.outcome is Outcome.OVERLOADED:
+            if result.outcome is _OVERLOADED:
                 return "PUSHED_BACK"
         elif not (settings.honour_pushback and 0.0 <= wait_s <= settings.max_pushback_s):
             return "PUSHED_BACK"

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from resilience.policy.contract import Outcome, Request, Snapshot
 
+_FAILED = Outcome.FAILED  # see Outcome
+
 
 class SingleEndpoint:
     """A Picker with one endpoint. Every call is O(1).
@@ -42,7 +44,7 @@ class SingleEndpoint:
     def on_finish(self, endpoint: str, outcome: Outcome, now_s: float) -> None:
         """Count it out, and whether it failed."""
         self.in_flight -= 1
-        self._failed += outcome is Outcome.FAILED
+        self._failed += outcome is _FAILED
 
     def snapshot(self) -> Snapshot:
         """Return how many are under way and how many failed."""

@@ -27,6 +27,7 @@ from resilience.policy.rate import POLICY_NAME, RATE_EXCEEDED, SLACK_S, check_ab
 
 WINDOW_S = 60.0  # "a minute", as in Cloudflare's article
 _ROUNDING = 1e-9  # share of the limit: what sums of many fractions may be off by
+_IGNORED = Outcome.IGNORED  # see Outcome
 
 
 class SlidingWindow:
@@ -88,7 +89,7 @@ class SlidingWindow:
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
         """Take an IGNORED request out of the window it was counted in, if that is remembered."""
         permit.mark_settled()
-        if outcome is not Outcome.IGNORED or permit.generation != self._generation:
+        if outcome is not _IGNORED or permit.generation != self._generation:
             return
         number = permit.issued_s // self.window_s
         if number == self._number:
@@ -207,7 +208,7 @@ class SlidingLog:
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
         """Take an IGNORED request's cost out of the log."""
         permit.mark_settled()
-        if outcome is not Outcome.IGNORED or permit.generation != self._generation:
+        if outcome is not _IGNORED or permit.generation != self._generation:
             return
         assert isinstance(permit, LoggedPermit), "a permit of another policy"
         self._total -= permit.counted

@@ -33,7 +33,7 @@ BUCKETS = 10  # kratos v1, aegis and kratos v3 again
 REASON = "BREAKER_OPEN"
 RETRY_AFTER_S = 1.0  # a third of kratos' window: by then a third of the failures is forgotten
 
-_OK, _IGNORED = Outcome.OK, Outcome.IGNORED  # a name of this module costs less than an attribute
+_OK, _IGNORED = Outcome.OK, Outcome.IGNORED  # see Outcome
 
 
 @dataclass(frozen=True, slots=True)

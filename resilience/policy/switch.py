@@ -24,7 +24,7 @@ from resilience.policy.contract import (
 
 NO_GENERATION = -1  # of a permit that no policy gave
 NOTHING = QueueTurn((), ())
-_ON, _OFF = Mode.ON, Mode.OFF  # an enum's member costs 70 ns to name on Python 3.11
+_ON, _OFF = Mode.ON, Mode.OFF  # see Outcome
 
 
 class PassPermit(Permit):

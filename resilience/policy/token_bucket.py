@@ -18,6 +18,7 @@ from resilience.policy.contract import Outcome, Permit, Rejection, Request, Snap
 from resilience.policy.rate import POLICY_NAME, RATE_EXCEEDED, SLACK_S, check_above_zero
 
 BURST_S = 1.0  # what a second earns, as Envoy's max_tokens equal to tokens_per_fill at 1 s
+_IGNORED = Outcome.IGNORED  # see Outcome
 
 
 class TokenBucket:
@@ -83,7 +84,7 @@ class TokenBucket:
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
         """Hand an IGNORED request's tokens back; any other outcome changes nothing."""
         permit.mark_settled()
-        if outcome is Outcome.IGNORED and permit.generation == self._generation:
+        if outcome is _IGNORED and permit.generation == self._generation:
             self._tokens = min(self.burst, self.tokens(now_s) + permit.cost)
             self._latest_s = max(self._latest_s, now_s)
 

@@ -52,6 +52,7 @@ TENANT_IDLE_S = 10.0  # who hasn't asked for so long is forgotten
 MAX_TENANTS = 1000  # names come from outside; who comes later shares one record
 OVERFLOW_TENANT = "*"
 _EPSILON = 1e-6  # tokens: sums of fractions
+_IGNORED = Outcome.IGNORED  # see Outcome
 
 
 class TokenLease:
@@ -160,7 +161,7 @@ class TokenLease:
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
         """Hand an IGNORED request's tokens back, and forget that it asked."""
         permit.mark_settled()
-        if outcome is not Outcome.IGNORED or permit.generation != self._generation:
+        if outcome is not _IGNORED or permit.generation != self._generation:
             return
         assert isinstance(permit, LeasedPermit), "a permit of another policy"
         account = permit.account

@@ -32,6 +32,7 @@ from resilience.policy.rate import POLICY_NAME, RATE_EXCEEDED, SLACK_S, check_ab
 COLD_FACTOR = 3.0  # Sentinel: csp.sentinel.flow.cold.factor
 PERIOD_S = 10.0  # Sentinel: FlowRule.warmUpPeriodSec
 HALF_S = 0.5  # Sentinel: two samples of a second
+_IGNORED = Outcome.IGNORED  # see Outcome
 
 
 class WarmUp:
@@ -111,7 +112,7 @@ class WarmUp:
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
         """Take an IGNORED request out of the half second it was counted in, if remembered."""
         permit.mark_settled()
-        if outcome is not Outcome.IGNORED or permit.generation != self._generation:
+        if outcome is not _IGNORED or permit.generation != self._generation:
             return
         half = int(permit.issued_s // HALF_S)
         if half == self._half:
