@@ -14,6 +14,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 from resilience.policy.contract import (
+    NOBODY,
     Outcome,
     Permit,
     QueueTurn,
@@ -26,7 +27,6 @@ from resilience.policy.contract import (
 DEFAULT_LIMIT = 25  # resilience4j: maxConcurrentCalls
 DEFAULT_MAX_WAITING = 0  # resilience4j: maxWaitDuration 0
 RETRY_AFTER_S = 1.0  # the smallest that HTTP's Retry-After can say
-NOBODY = QueueTurn((), ())  # the turn of a settle that nobody waited for: the hot path makes none
 
 
 class Bulkhead:

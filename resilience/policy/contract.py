@@ -174,6 +174,9 @@ class QueueTurn(NamedTuple):
     dropped: Sequence[tuple[Ticket, Rejection]]
 
 
+NOBODY = QueueTurn((), ())  # of a call that nobody waited for: the hot path makes none
+
+
 class Queue(Protocol):
     """May this request start, and if not now, when? The adapter owns the timer."""
 

@@ -20,6 +20,7 @@ Not handled: bursts (``token_bucket``); who goes first (strictly FIFO); clocks t
 from collections import OrderedDict
 
 from resilience.policy.contract import (
+    NOBODY,
     Outcome,
     Permit,
     QueueTurn,
@@ -32,8 +33,6 @@ from resilience.policy.rate import POLICY_NAME, RATE_EXCEEDED, SLACK_S, check_ab
 
 MAX_WAIT_S = 0.5  # Sentinel: FlowRule.maxQueueingTimeMs 500
 _IGNORED = Outcome.IGNORED  # see Outcome
-
-_NOTHING = QueueTurn((), ())
 
 
 class PacedPermit(Permit):
@@ -121,7 +120,7 @@ class Pacer:
         """Hand the latest turn back if it was IGNORED; else there is nothing to release."""
         permit.mark_settled()
         if outcome is not _IGNORED or permit.generation != self._generation:
-            return _NOTHING
+            return NOBODY
         assert isinstance(permit, PacedPermit), "a permit of another policy"
         if permit.after_s == self._latest_s:
             interval_s = permit.cost * self._interval_s

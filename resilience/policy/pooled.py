@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import count
 
-from resilience.policy.bulkhead import NOBODY, Bulkhead
+from resilience.policy.bulkhead import Bulkhead
 from resilience.policy.contract import (
+    NOBODY,
     Outcome,
     Permit,
     QueueTurn,

@@ -10,6 +10,7 @@ Not handled: plans and pickers, which refuse nothing (the pipeline reads their m
 from collections.abc import Callable
 
 from resilience.policy.contract import (
+    NOBODY,
     Gate,
     Mode,
     Outcome,
@@ -23,7 +24,6 @@ from resilience.policy.contract import (
 )
 
 NO_GENERATION = -1  # of a permit that no policy gave
-NOTHING = QueueTurn((), ())
 _ON, _OFF = Mode.ON, Mode.OFF  # see Outcome
 
 
@@ -120,7 +120,7 @@ class SwitchedQueue:
         """Hand the permit back to whoever gave it."""
         if isinstance(permit, PassPermit):
             permit.mark_settled()
-            return NOTHING
+            return NOBODY
         return self.queue.settle(permit, outcome, now_s)
 
     def cancel(self, ticket: Ticket, now_s: float) -> QueueTurn:

@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 
 from resilience.policy.contract import (
+    NOBODY,
     Criticality,
     Gate,
     Outcome,
@@ -70,6 +71,7 @@ class WaitQueue:
         "_evicted",
         "_evicted_s",
         "_filled_s",
+        "_full",
         "_gate",
         "_levels",
         "_next_number",
@@ -110,6 +112,7 @@ class WaitQueue:
         self._asked_s = 0.0  # when the gate last refused a waiter
         self._next_number = 0
         self._rejected = 0
+        self._full = f"{name.upper()}_FULL"
 
     def is_overloaded(self, now_s: float) -> bool:
         """Whether somebody has been waiting for longer than the interval without a break."""
@@ -125,13 +128,17 @@ class WaitQueue:
         if request.deadline_s is not None and request.deadline_s <= now_s:
             return self._refuse("DEADLINE_EXCEEDED", None)
         if self.waiting >= self.max_waiting and not self._make_room(request, now_s):
-            return self._refuse(f"{self.name.upper()}_FULL")
+            return self._refuse(self._full)
         return self._enqueue(request, now_s)
 
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> QueueTurn:
         """Give the permit back to the gate; name who goes next."""
         self._gate.settle(permit, outcome, now_s)
-        return self.on_tick(now_s)
+        if self.waiting or self._evicted:
+            return self.on_tick(now_s)
+        if self._ends:  # of waits long over
+            self._ends.clear()
+        return NOBODY
 
     def cancel(self, ticket: Ticket, now_s: float) -> QueueTurn:
         """Take a waiter out; one no longer waiting is no error."""
@@ -222,7 +229,7 @@ class WaitQueue:
         granted last. Otherwise it is the one who came last, for a more important request only.
         """
         is_newest_first = self.is_overloaded(now_s)
-        least = next(level for level in Criticality if self._levels[level])
+        least = next(level for level, waiters in enumerate(self._levels) if waiters)
         if request.criticality < least + (not is_newest_first):
             return False
         number, _ = self._levels[least].popitem(last=not is_newest_first)

@@ -75,7 +75,7 @@ def test_while_the_gate_admits_nobody_waits() -> None:
     permits = [start(queue), start(queue)]
     assert (queue.next_deadline_s(), queue.waiting) == (None, 0)
     for permit in permits:
-        assert queue.settle(permit, Outcome.OK, 0.1) == ((), [])
+        assert queue.settle(permit, Outcome.OK, 0.1) == ((), ())
 
     assert (limiter.in_flight, limiter.taught) == (0, [Outcome.OK] * 2)
 
