@@ -1,21 +1,12 @@
 """Wait queue: who waits, in which order, for how long, and who gives way when it is full."""
 
-import asyncio
-from functools import cache
-
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from resilience.admission import Admission
 from resilience.policy import wait_queue
-from resilience.policy.bbr import BbrLimiter
-from resilience.policy.bulkhead import Bulkhead
 from resilience.policy.contract import Criticality, Outcome, Permit, Rejection, Request, Ticket
 from resilience.policy.wait_queue import WaitQueue
 from tests.golden.transcript import check
-from tests.resilience.policy.admission_model import AdmissionModel, MakeDoor, Slots, Stream
+from tests.resilience.policy.admission_model import Slots
 
 SHEDDABLE, SHEDDABLE_PLUS, CRITICAL, CRITICAL_PLUS = (Request(1.0, each) for each in Criticality)
 
@@ -297,105 +288,6 @@ def test_the_target_may_be_the_interval() -> None:
     assert WaitQueue(Slots(1), 1, target_s=0.1, interval_s=0.1).max_waiting == 1
 
 
-DOORS: dict[str, MakeDoor] = {
-    "limiter": lambda _: Slots(2),
-    "queue": lambda _: WaitQueue(Slots(2)),
-    "patient queue": lambda _: WaitQueue(Slots(2), target_s=0.02, interval_s=0.4),
-    "fifo": lambda _: Bulkhead(2, 100),
-    "queue over bbr": lambda pressure: WaitQueue(BbrLimiter(pressure)),
-    "bbr": BbrLimiter,
-}
-
-
-@cache
-def goodputs(door: str, rps: float) -> list[float]:
-    """Offer so much to a capacity of 20 a second for 10 s; return the goodput by seed."""
-    phases = [(10.0, [Stream("all", rps)])]
-    seeds = 20 if rps < 100 else 5
-    return [AdmissionModel(phases, DOORS[door], seed).run().goodput for seed in range(seeds)]
-
-
-def test_a_short_wait_fills_the_gaps_that_refusing_leaves() -> None:
-    """Two slots that refuse lose a third of what just fits; waiting 100 ms gets much of it back."""
-    assert max(goodputs("limiter", 25.0)) < 0.75
-    assert min(goodputs("queue", 25.0)) > 0.75
-    assert min(goodputs("patient queue", 25.0)) > 0.85
-    assert sum(goodputs("queue over bbr", 25.0)) > sum(goodputs("bbr", 25.0))
-
-
-def test_under_ten_times_the_capacity_the_queue_serves_all_of_it_and_fifo_next_to_nothing() -> None:
-    """The control: a hundred who wait their turn are all served too late."""
-    assert min(goodputs("queue", 200.0)) > 0.95
-    assert min(goodputs("queue over bbr", 200.0)) > 0.95
-    assert max(goodputs("fifo", 200.0)) < 0.4
-
-
-def test_under_overload_the_important_wait_less_and_are_served_first() -> None:
-    """8 critical and 52 sheddable a second at two slots for 20: the critical get more of them."""
-    streams = [Stream("critical", 8.0), Stream("sheddable", 52.0, Criticality.SHEDDABLE)]
-    for seed in range(5):
-        run = AdmissionModel([(20.0, streams)], DOORS["patient queue"], seed).run()
-        assert run.tallies["critical"].in_time > 1.4 * run.tallies["sheddable"].in_time
-
-
-async def test_the_asyncio_adapter_drives_it_unchanged() -> None:
-    """Served by a settle, dropped by the timer, evicted at once: each waiter gets its answer."""
-    loop = asyncio.get_running_loop()
-    limiter = Slots(1)
-    queue = WaitQueue(limiter, 2, target_s=0.02, interval_s=0.02)
-    admission = Admission(queue, loop.time)
-    permit = await admission.acquire(CRITICAL)
-    assert isinstance(permit, Permit)
-    served = asyncio.ensure_future(admission.acquire(CRITICAL))
-    evicted = asyncio.ensure_future(admission.acquire(SHEDDABLE))
-    await asyncio.sleep(0)
-    late = asyncio.ensure_future(admission.acquire(CRITICAL))
-    decision = await evicted
-    assert isinstance(decision, Rejection)
-    assert decision.reason == "QUEUE_EVICTED"
-
-    admission.release(permit, Outcome.OK)
-    granted = await served
-    assert isinstance(granted, Permit)
-    decision = await late
-    assert isinstance(decision, Rejection)
-    assert decision.reason == "QUEUE_WAIT_EXCEEDED"
-    admission.release(granted, Outcome.OK)
-    assert (limiter.in_flight, queue.waiting, queue.next_deadline_s()) == (0, 0, None)
-
-
-async def test_the_asyncio_adapter_sees_a_gate_open_by_itself() -> None:
-    """The timer looks, though nobody settles."""
-    limiter = Slots(1)
-    admission = Admission(WaitQueue(limiter, target_s=5.0, interval_s=5.0))
-    assert isinstance(await admission.acquire(CRITICAL), Permit)
-    waiting = asyncio.ensure_future(admission.acquire(CRITICAL))
-    await asyncio.sleep(0)
-    limiter.slots = 2
-
-    assert isinstance(await waiting, Permit)
-
-
-async def test_a_cancelled_task_leaves_the_queue() -> None:
-    """Its place goes to the next, and nothing is held for it."""
-    limiter = Slots(1)
-    admission = Admission(WaitQueue(limiter, target_s=5.0, interval_s=5.0))
-    permit = await admission.acquire(CRITICAL)
-    assert isinstance(permit, Permit)
-    gone = asyncio.ensure_future(admission.acquire(CRITICAL))
-    stays = asyncio.ensure_future(admission.acquire(CRITICAL))
-    await asyncio.sleep(0)
-    gone.cancel()
-    admission.release(permit, Outcome.OK)
-    granted = await stays
-    assert isinstance(granted, Permit)
-    admission.release(granted, Outcome.OK)
-
-    with pytest.raises(asyncio.CancelledError):
-        await gone
-    assert limiter.in_flight == 0
-
-
 @pytest.mark.golden
 def test_an_overload_reads_like_a_story() -> None:
     """One slot, room for three, and too many who want it."""
@@ -446,90 +338,3 @@ def test_an_overload_reads_like_a_story() -> None:
     turn(200, "the slot comes free")
     lines.append(str(dict(queue.snapshot())))
     check("wait_queue", lines)
-
-
-class QueueMachine(RuleBasedStateMachine):
-    """Any order of events: every ticket is answered once, bounds hold, no permit leaks."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.limiter = Slots(2)
-        self.queue = WaitQueue(self.limiter, 3)
-        self.now_s = 0.0
-        self.permits: list[Permit] = []
-        self.waiting: dict[Ticket, tuple[Request, float]] = {}
-
-    def _apply(self, granted: object, dropped: object) -> None:
-        for ticket, rejection in dropped:  # type: ignore[attr-defined]
-            request, _ = self.waiting.pop(ticket)
-            if rejection.reason == "QUEUE_EVICTED":
-                rest = [each.criticality for each, _ in self.waiting.values()]
-                assert all(request.criticality <= each for each in rest)
-        for ticket, permit in granted:  # type: ignore[attr-defined]
-            request, came_s = self.waiting.pop(ticket)
-            assert self.now_s < came_s + 0.1
-            assert request.deadline_s is None or self.now_s < request.deadline_s
-            self.permits.append(permit)
-
-    @rule(gap_s=st.sampled_from([0.0, 0.004, 0.005, 0.03, 0.1]))
-    def tick(self, gap_s: float) -> None:
-        self.now_s += gap_s
-        self._apply(*self.queue.on_tick(self.now_s))
-
-    @rule(
-        level=st.sampled_from(Criticality),
-        left_s=st.one_of(st.none(), st.sampled_from([0.0, 0.003, 0.05])),
-    )
-    def come(self, level: Criticality, left_s: float | None) -> None:
-        deadline_s = None if left_s is None else self.now_s + left_s
-        request = Request(1.0, level, deadline_s=deadline_s)
-        decision = self.queue.offer(request, self.now_s)
-        if isinstance(decision, Permit):
-            self.permits.append(decision)
-        elif isinstance(decision, Ticket):
-            self.waiting[decision] = (request, self.now_s)
-        elif decision.reason == "QUEUE_FULL":
-            levels = [each.criticality for each, _ in self.waiting.values()]
-            assert all(level <= each for each in levels)
-        self._apply(*self.queue.cancel(Ticket(-1), self.now_s))  # tells who was evicted
-
-    @rule(outcome=st.sampled_from(Outcome))
-    def settle(self, outcome: Outcome) -> None:
-        if self.permits:
-            self._apply(*self.queue.settle(self.permits.pop(0), outcome, self.now_s))
-
-    @rule(number=st.integers(0, 5))
-    def cancel(self, number: int) -> None:
-        if self.waiting:
-            ticket = list(self.waiting)[number % len(self.waiting)]
-            granted, dropped = self.queue.cancel(ticket, self.now_s)
-            if ticket not in [each for each, _ in dropped]:
-                del self.waiting[ticket]
-            self._apply(granted, dropped)
-
-    @rule(slots=st.integers(1, 4))
-    def resize(self, slots: int) -> None:
-        self.limiter.slots = slots
-
-    @rule()
-    def reset(self) -> None:
-        self.queue.reset(self.now_s)
-
-    @invariant()
-    def bounds_hold(self) -> None:
-        assert self.queue.waiting <= 3
-        assert self.limiter.in_flight == len(self.permits)
-        assert self.queue.waiting <= len(self.waiting)
-        assert (self.queue.next_deadline_s() is None) == (not self.waiting)
-
-    def teardown(self) -> None:
-        self.now_s += 1.0
-        self._apply(*self.queue.on_tick(self.now_s))
-        assert not self.waiting
-        for permit in self.permits:
-            self.queue.settle(permit, Outcome.OK, self.now_s)
-        assert (self.limiter.in_flight, self.queue.waiting) == (0, 0)
-
-
-TestQueueMachine = QueueMachine.TestCase
-TestQueueMachine.settings = settings(max_examples=40, deadline=None)
