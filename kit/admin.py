@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from kit.choices import CHOICES, default_choice
 from kit.listen import BACKLOG, bind
 from kit.metrics import CONTENT_TYPE
 from kit.node import Node
@@ -134,6 +135,7 @@ class AdminServer:
             "phase": node.lifecycle.phase.value,
             "version": node.state.version,
             "modes": {policy: node.mode(policy).value for policy in sorted(DEFAULT_MODES)},
+            "choices": {name: node.choice(name, default_choice(name)) for name in CHOICES},
             "station": node.state.station(service, replica)._asdict(),
             "drained": node.state.is_drained(service, replica),
             "overlay": overlay.id if overlay else None,

@@ -8,6 +8,7 @@ Why: everybody reads and writes the same hash, so its shapes stand in one place.
     fault/<id>               a FaultRule; ends ``ttl_s`` after it was written
     station/<target>         {"workers": 8, "mean_ms": 5, "cv": 0.25}
     setting/<target>/<name>  {"value": 256}
+    choice/<target>/<name>   {"value": "vegas"}
     drain/<target>           {"drained": true}
     route/<service>          {"prefix": "/hello", "hosts": [...], "port": 8000, "health": "/"}
     reset                    {"epoch": 3}
@@ -18,11 +19,13 @@ Targets: ``*``, ``video``, ``video.2``; the more specific one wins.
 
 import re
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, TypeAlias
 
 import msgspec
 
 from faults.rule import FaultRule, check_rule, parse_rule
+from kit.choices import check_choice
 from kit.errors import ConfigError
 from resilience.policy.contract import Mode
 
@@ -60,6 +63,12 @@ class SettingEntry(msgspec.Struct, frozen=True):
     """A number that a service reads by name, e.g. the gateway's ``cap``."""
 
     value: float
+
+
+class ChoiceEntry(msgspec.Struct, frozen=True):
+    """Which of several policies does a job, e.g. ``vegas`` as ``limiter`` (``kit.choices``)."""
+
+    value: str
 
 
 class DrainEntry(msgspec.Struct, frozen=True):
@@ -103,6 +112,7 @@ class Overlay(msgspec.Struct, frozen=True):
         policy_default: What every policy not named is (drills.md R5: ``off``); None leaves them.
         stations: Target to station.
         settings: Target to name to number.
+        choices: Target to name to value.
         drains: Targets that get no new requests.
         faults: Rules; they live exactly as long as they stand here.
         reset_epoch: Added to the ``reset`` entry's.
@@ -117,6 +127,7 @@ class Overlay(msgspec.Struct, frozen=True):
     policy_default: Mode | None = None
     stations: dict[str, StationEntry] = {}
     settings: dict[str, dict[str, float]] = {}
+    choices: dict[str, dict[str, str]] = {}
     drains: list[str] = []
     faults: list[FaultRule] = []
     reset_epoch: int = 0
@@ -126,6 +137,7 @@ Entry: TypeAlias = (
     PolicyEntry
     | StationEntry
     | SettingEntry
+    | ChoiceEntry
     | DrainEntry
     | RouteEntry
     | ResetEntry
@@ -137,6 +149,7 @@ _TYPES: Mapping[str, type[Any]] = {
     "policy": PolicyEntry,
     "station": StationEntry,
     "setting": SettingEntry,
+    "choice": ChoiceEntry,
     "drain": DrainEntry,
     "route": RouteEntry,
     "fault": FaultRule,
@@ -146,6 +159,7 @@ _TYPES: Mapping[str, type[Any]] = {
 _PARTS = {
     "policy": 3,
     "setting": 3,
+    "choice": 3,
     "station": 2,
     "drain": 2,
     "route": 2,
@@ -182,7 +196,7 @@ def check_entry(field: str, value: object) -> Entry:
     kind = _TYPES.get(parts[0])
     if kind is None or len(parts) != _PARTS[parts[0]]:
         raise ConfigError(f"control entry {field!r} is unknown: see docs/control.md for the fields")
-    if parts[0] in ("policy", "setting", "station", "drain"):
+    if parts[0] in ("policy", "setting", "choice", "station", "drain"):
         _check_target(parts[1])
     if kind is FaultRule:
         return parse_rule(value)  # type: ignore[arg-type]
@@ -199,9 +213,14 @@ def _check_values(field: str, entry: Entry) -> None:
         _check_station(field, entry)
     elif isinstance(entry, RouteEntry):
         _check_route(field, entry)
+    elif isinstance(entry, ChoiceEntry):
+        check_choice(field.rpartition("/")[2], entry.value)
     elif isinstance(entry, Overlay):
-        for target in (*entry.policies, *entry.stations, *entry.settings, *entry.drains):
+        by_target = (entry.policies, entry.stations, entry.settings, entry.choices, entry.drains)
+        for target in chain.from_iterable(by_target):
             _check_target(target)
+        for name, value in chain.from_iterable(each.items() for each in entry.choices.values()):
+            check_choice(name, value)
         for target, station in entry.stations.items():
             _check_station(f"overlay station {target}", station)
         for rule in entry.faults:

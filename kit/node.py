@@ -153,6 +153,10 @@ class Node:
         """Return a number set for this process, or the default."""
         return self.state.setting(self.settings.service, self.settings.replica, name, default)
 
+    def choice(self, name: str, default: str) -> str:
+        """Return what was chosen for this process (``kit.choices``), or the default."""
+        return self.state.choice(self.settings.service, self.settings.replica, name, default)
+
     def pressure(self) -> float:
         """Return how full this process is: 0 idle, 1 full; sampled four times a second."""
         return self._pressure.value

@@ -17,6 +17,7 @@ from faults.rule import FaultRule
 from kit.entries import (
     OVERLAY_FIELD,
     RESET_FIELD,
+    ChoiceEntry,
     DrainEntry,
     Entry,
     Overlay,
@@ -48,7 +49,11 @@ DEFAULT_MODES: Mapping[str, Mode] = {
     "hedge": Mode.SHADOW,
     "bulkhead": Mode.SHADOW,
     "criticality": Mode.SHADOW,
+    "partitions": Mode.SHADOW,
+    "fallback": Mode.SHADOW,
     "quota": Mode.SHADOW,
+    "quota_local": Mode.ON,  # off: a quota whose store is away lets everybody in
+    "one_tier": Mode.ON,  # off: every tier above a failure retries, not only the next one
 }
 # l7 retries GET and HEAD: a killed gateway must not show (issue 2, lb).
 DEFAULT_MODES_BY_SERVICE: Mapping[tuple[str, str], Mode] = {("retry", "l7"): Mode.ON}
@@ -155,6 +160,24 @@ class LabState:
         for target in _targets(service, replica):
             entry = self._entries.get(f"setting/{target}/{name}")
             if isinstance(entry, SettingEntry):
+                return entry.value
+        return default
+
+    def choice(self, service: str, replica: int, name: str, default: str) -> str:
+        """Return what was chosen by name, or the default when nobody chose.
+
+        A drill's overlay states the whole policy set (R5): what it doesn't choose is the default.
+        """
+        if self._overlay:
+            for target in _targets(service, replica):
+                value = self._overlay.choices.get(target, {}).get(name)
+                if value is not None:
+                    return value
+            if self._overlay.policy_default is not None:
+                return default
+        for target in _targets(service, replica):
+            entry = self._entries.get(f"choice/{target}/{name}")
+            if isinstance(entry, ChoiceEntry):
                 return entry.value
         return default
 

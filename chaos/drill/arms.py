@@ -205,7 +205,7 @@ def overlay(
     """Return what an arm wants of every process, wholly.
 
     Args:
-        drill: Stations, settings and drains are the same in every arm.
+        drill: Stations, settings, choices and drains are the same in every arm.
         arm: Its policies.
         holder: Who asks, for people.
         epoch: Another one empties queues and makes policies forget.
@@ -221,6 +221,7 @@ def overlay(
             for target, s in drill.setup.stations.items()
         },
         "settings": {target: dict(s) for target, s in drill.setup.settings.items()},
+        "choices": {target: dict(c) for target, c in drill.setup.choices.items()},
         "drains": list(drill.setup.drains),
         "faults": [fault.rule for fault in faults],
         "reset_epoch": epoch,

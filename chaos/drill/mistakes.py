@@ -11,6 +11,7 @@ from chaos.drill.hypothesis_mistakes import Mistake, bound_mistakes, hypothesis_
 from chaos.drill.nearest import nearest
 from chaos.drill.schema import PHASE_ORDER, ROUTES, Drill
 from chaos.drill.source import DataPath
+from kit.choices import CHOICES
 from kit.state import DEFAULT_MODES
 from resilience.policy.contract import Mode
 
@@ -56,13 +57,20 @@ def _policy_mistakes(drill: Drill) -> Iterator[Mistake]:
 
 
 def _target_mistakes(drill: Drill) -> Iterator[Mistake]:
-    for part in ("stations", "settings", "drains"):
+    for part in ("stations", "settings", "choices", "drains"):
         for target in getattr(drill.setup, part):
             if not _TARGET.fullmatch(target):
                 yield ("set", part, target), f"{target} is no target; write video or video.2"
     for target, station in drill.setup.stations.items():
         if station.workers < 1 or station.mean_ms <= 0 or station.cv < 0:
             yield ("set", "stations", target), "a station needs workers >= 1, mean_ms > 0, cv >= 0"
+    for target, choices in drill.setup.choices.items():
+        for name, value in choices.items():
+            at: DataPath = ("set", "choices", target, name)
+            if name not in CHOICES:
+                yield at, f"unknown choice {name}; {nearest(name, CHOICES)}"
+            elif value not in CHOICES[name]:
+                yield at, f"{name} cannot be {value}; {nearest(value, CHOICES[name])}"
 
 
 def _control_mistakes(drill: Drill) -> Iterator[Mistake]:

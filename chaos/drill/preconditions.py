@@ -88,7 +88,8 @@ async def check_targets(control: ControlClient, drill: Drill, driver: Driver | N
 def targets_of(drill: Drill) -> set[str]:
     """Return every service and replica that a drill names."""
     named = {name for fault in drill.faults for name in names_in(fault.on)}
-    named |= set(drill.setup.stations) | set(drill.setup.settings) | set(drill.setup.drains)
+    setup = drill.setup
+    named |= {*setup.stations, *setup.settings, *setup.choices, *setup.drains}
     for switch in drill.policies.values():
         named |= set(switch) if isinstance(switch, dict) else set()
     return named - {"*"}

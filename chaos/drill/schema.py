@@ -62,11 +62,13 @@ class Setup(Part, frozen=True):
     Args:
         stations: By target.
         settings: Target to name to number, e.g. the gateway's ``cap``.
+        choices: Target to name to value, e.g. which ``limiter`` (``kit.choices``).
         drains: Targets that get no requests.
     """
 
     stations: dict[str, Station] = msgspec.field(default_factory=dict)
     settings: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
+    choices: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     drains: tuple[str, ...] = ()
 
 

@@ -110,6 +110,20 @@ def test_a_switch_is_live_when_the_command_returns(nodes: Nodes, squall: Squall)
     assert {nodes.nodes[name].mode("limiter") for name in ("video.1", "video.2")} == {Mode.ON}
 
 
+def test_a_choice_is_live_when_the_command_returns(nodes: Nodes, squall: Squall) -> None:
+    """Choose reaches a service and is listed; reset takes the switch and the choice back."""
+    done = squall("policy", "choose", "limiter", "vegas", "--on", "video", "--json")
+    assert (done.code, done.json["schema"], done.json["live"]) == (0, "squall.policy/1", 2)
+    assert nodes.nodes["video.1"].choice("limiter", "bbr") == "vegas"
+    choices = squall("policy", "list", "--json").json["choices"]
+    assert (choices["video.2"]["limiter"], choices["comment.1"]["limiter"]) == ("vegas", "bbr")
+
+    squall("policy", "set", "limiter", "off", "--on", "video")
+    squall("policy", "reset", "limiter", "--on", "video")
+    assert nodes.nodes["video.1"].choice("limiter", "bbr") == "bbr"
+    assert nodes.nodes["video.1"].mode("limiter") is Mode.ON
+
+
 def test_a_switch_without_a_target_is_everywhere(nodes: Nodes, squall: Squall) -> None:
     """``--on`` left out means every process, and the text says so."""
     done = squall("policy", "set", "breaker", "on")

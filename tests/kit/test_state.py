@@ -26,8 +26,9 @@ def test_defaults_are_those_of_the_design() -> None:
     """What protects without side effects is on, the rest is in shadow."""
     on = {"deadline", "limiter", "drain", "panic", "outlier", "checks"}
     on |= {"p2c", "static", "cancellation", "retry_budget", "cache", "single_flight"}
-    on |= {"p2c", "static", "cancellation", "retry_budget"}
-    shadow = {"breaker", "retry", "hedge", "bulkhead", "criticality", "quota"}
+    on |= {"quota_local", "one_tier"}
+    shadow = {"breaker", "retry", "hedge", "bulkhead", "criticality", "partitions"}
+    shadow |= {"fallback", "quota"}
     assert {name for name, mode in DEFAULT_MODES.items() if mode is Mode.ON} == on
     assert {name for name, mode in DEFAULT_MODES.items() if mode is Mode.SHADOW} == shadow
     assert default_mode("retry", "l7") is Mode.ON
@@ -182,3 +183,33 @@ def test_the_first_answer_in_order_wins(
         "policy_default": default.value if default else None,
     }
     assert lab(entries).mode("limiter", "video", 2) is expected
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ({}, "bbr"),
+        ({"choice/*/limiter": {"value": "aimd"}}, "aimd"),
+        (
+            {"choice/*/limiter": {"value": "aimd"}, "choice/video/limiter": {"value": "vegas"}},
+            "vegas",
+        ),
+        ({"choice/video.1/limiter": {"value": "aimd"}}, "bbr"),
+    ],
+)
+def test_a_choice_is_the_most_specific_one(entries: dict[str, object], expected: str) -> None:
+    """As with switches: video.2 before video before everybody."""
+    assert lab(entries).choice("video", 2, "limiter", "bbr") == expected
+
+
+def test_a_drill_s_choices_are_its_own() -> None:
+    """An arm states its whole set: what somebody chose before it does not reach into it."""
+    chosen = {"choice/video/limiter": {"value": "aimd"}}
+    arm = {"id": "a/main", "policy_default": "off", "choices": {"video": {"limiter": "vegas"}}}
+
+    def choice(overlay: dict[str, object], service: str = "video") -> str:
+        return lab({**chosen, "overlay": overlay}).choice(service, 1, "limiter", "bbr")
+
+    assert choice(arm) == "vegas"
+    assert choice({**arm, "choices": {}}) == "bbr"
+    assert choice({"id": "a", "choices": {}}) == "aimd"

@@ -34,45 +34,72 @@ def set_(
     modes = [position.value for position in Mode]
     if mode not in modes:
         raise ConfigError(f"a policy cannot be {mode!r}; it is one of {', '.join(modes)}")
-    report = asyncio.run(_switch(name, mode, on))
+    report = asyncio.run(_write({f"policy/{on}/{name}": {"mode": mode}}, on))
     _emit_switch(report, name, mode, on, as_json=as_json)
+
+
+@app.command("choose")
+def choose(
+    name: Annotated[str, typer.Argument(help="A choice: limiter, breaker, quota_fallback.")],
+    value: Annotated[str, typer.Argument(help="What does the job, e.g. vegas.")],
+    on: OnOption = "*",
+    as_json: JsonFlag = False,
+) -> None:
+    """Choose which of several policies does a job; its switch says whether it is asked."""
+    from kit.choices import CHOICES
+    from kit.errors import ConfigError
+
+    if name not in CHOICES:
+        raise ConfigError(f"there is no choice {name!r}; {nearest(name, CHOICES)}")
+    if value not in CHOICES[name]:
+        raise ConfigError(f"{name} cannot be {value!r}; {nearest(value, CHOICES[name])}")
+    report = asyncio.run(_write({f"choice/{on}/{name}": {"value": value}}, on))
+    _emit_switch(report, name, value, on, as_json=as_json)
 
 
 @app.command("reset")
 def reset(
-    name: Annotated[str, typer.Argument(help="A policy, e.g. limiter.")],
+    name: Annotated[str, typer.Argument(help="A policy or a choice, e.g. limiter.")],
     on: OnOption = "*",
     as_json: JsonFlag = False,
 ) -> None:
-    """Take a switch back to the lab's default."""
+    """Take a switch, and what was chosen for it, back to the lab's default."""
+    from kit.choices import CHOICES
     from kit.errors import ConfigError
     from kit.state import DEFAULT_MODES
 
-    if name not in DEFAULT_MODES:
-        raise ConfigError(f"no policy is called {name!r}; {nearest(name, DEFAULT_MODES)}")
-    report = asyncio.run(_switch(name, None, on))
+    known = {*DEFAULT_MODES, *CHOICES}
+    if name not in known:
+        raise ConfigError(f"no policy is called {name!r}; {nearest(name, known)}")
+    fields = [f"policy/{on}/{name}"] if name in DEFAULT_MODES else []
+    fields += [f"choice/{on}/{name}"] if name in CHOICES else []
+    report = asyncio.run(_write(dict.fromkeys(fields), on))
     _emit_switch(report, name, "default", on, as_json=as_json)
 
 
 @app.command("list")
 def list_(on: OnOption = "*", as_json: JsonFlag = False) -> None:
-    """Show every switch as each live process sees it."""
-    rows = asyncio.run(_modes(on))
+    """Show every switch and choice as each live process sees it."""
+    rows, choices = asyncio.run(_positions(on))
     names = sorted({name for modes in rows.values() for name in modes})
+    chosen = sorted({name for values in choices.values() for name in values})
     text = table(
-        ["", *names],
-        [[instance, *[modes[name] for name in names]] for instance, modes in rows.items()],
+        ["", *names, *(f"{name} by" for name in chosen)],
+        [
+            [instance, *[modes[name] for name in names], *[choices[instance][n] for n in chosen]]
+            for instance, modes in rows.items()
+        ],
     )
-    emit("squall.policies/1", {"policies": rows}, as_json=as_json, text=text)
+    data = {"policies": rows, "choices": choices}
+    emit("squall.policies/1", data, as_json=as_json, text=text)
 
 
-async def _switch(name: str, mode: str | None, on: str) -> "LiveReport":
+async def _write(entries: dict[str, dict[str, str] | None], on: str) -> "LiveReport":
     from squall.link import change, control, resolve_target
 
     async with control() as client:
         targets = await resolve_target(client, on)
-        entry = None if mode is None else {"mode": mode}
-        return await change(client, {f"policy/{on}/{name}": entry}, targets)
+        return await change(client, entries, targets)
 
 
 def _emit_switch(report: "LiveReport", name: str, mode: str, on: str, *, as_json: bool) -> None:
@@ -84,7 +111,9 @@ def _emit_switch(report: "LiveReport", name: str, mode: str, on: str, *, as_json
     raise typer.Exit(0 if not report.missing else 1)
 
 
-async def _modes(on: str) -> dict[str, dict[str, str]]:
+async def _positions(on: str) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
+    """Return the switches and the choices of each instance."""
+    from kit.choices import CHOICES, default_choice
     from kit.state import DEFAULT_MODES, LabState
     from squall.link import control, live_entries, resolve_target
 
@@ -94,9 +123,14 @@ async def _modes(on: str) -> dict[str, dict[str, str]]:
     entries = {field: entry for field, (entry, _) in live_entries(snapshot).items()}
     state = LabState(snapshot.version, entries)
     rows: dict[str, dict[str, str]] = {}
+    choices: dict[str, dict[str, str]] = {}
     for instance in targets:
         service, _, replica = instance.rpartition(".")
         rows[instance] = {
             name: state.mode(name, service, int(replica)).value for name in DEFAULT_MODES
         }
-    return rows
+        choices[instance] = {
+            name: state.choice(service, int(replica), name, default_choice(name))
+            for name in CHOICES
+        }
+    return rows, choices

@@ -86,6 +86,8 @@ def test_slow_dependency_is_row_two_of_the_catalogue() -> None:
         ("within_ms: 700, ", "", "share_within needs within_ms"),
         ("drains: [video.2", "drains: [Video!", "no target"),
         ("workers: 2", "workers: 0", "a station needs workers >= 1"),
+        ("drains:", "choices: {video: {limiter: vega}}\n  drains:", "did you mean vegas"),
+        ("drains:", "choices: {video: {limter: vegas}}\n  drains:", "unknown choice limter"),
     ],
 )
 def test_mistakes_are_located(old: str, new: str, message: str) -> None:
