@@ -12,11 +12,13 @@ from resilience.policy.aimd import AimdLimit
 from resilience.policy.bbr import BbrLimiter
 from resilience.policy.contract import Gate
 from resilience.policy.criticality_gate import CriticalityGate
+from resilience.policy.envoy_gradient import EnvoyGradientLimit
 from resilience.policy.fixed import FixedLimit
 from resilience.policy.gradient2 import Gradient2Limit
 from resilience.policy.limit import AdaptiveLimiter, Limit
 from resilience.policy.partitions import TenantPartitions
 from resilience.policy.vegas import VegasLimit
+from resilience.policy.windowed import WindowedLimit
 
 LIMIT = 25
 SEED = 20_261_122
@@ -54,6 +56,14 @@ def _vegas() -> Limit:
     return VegasLimit(random.Random(SEED))
 
 
+def _envoy() -> Limit:
+    return EnvoyGradientLimit(random.Random(SEED))
+
+
+def _windowed() -> Limit:
+    return WindowedLimit(_vegas())
+
+
 def _own(gate: Gate, work: Work, path: Path) -> Step:
     if path is Path.REJECTION:
         fill_gate(gate)
@@ -66,6 +76,8 @@ JOBS = (
     Job("aimd", Contender("AdaptiveLimiter(AimdLimit)", adaptive(AimdLimit))),
     Job("vegas", Contender("AdaptiveLimiter(VegasLimit)", adaptive(_vegas))),
     Job("gradient2", Contender("AdaptiveLimiter(Gradient2Limit)", adaptive(Gradient2Limit))),
+    Job("envoy_gradient", Contender("AdaptiveLimiter(EnvoyGradientLimit)", adaptive(_envoy))),
+    Job("windowed", Contender("AdaptiveLimiter(WindowedLimit(VegasLimit))", adaptive(_windowed))),
     Job("partitions", Contender("TenantPartitions(BbrLimiter)", partitions)),
     Job("criticality_gate", Contender("CriticalityGate(BbrLimiter)", criticality)),
 )

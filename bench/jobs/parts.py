@@ -21,6 +21,7 @@ from resilience.policy.pressure import combine
 from resilience.policy.single import SingleEndpoint
 from resilience.policy.switch import SwitchedGate
 from resilience.policy.token_throttle import TokenThrottle
+from resilience.single_flight import SingleFlight
 
 TIMEOUT_S = 30.0  # never runs out
 
@@ -167,6 +168,16 @@ def pressure(work: Work, path: Path) -> Step:
     return step
 
 
+def single_flight(work: Work, path: Path) -> Step:
+    """A caller who finds nobody to join: a task for the work, and a wait for it."""
+    do, call = SingleFlight().do, work.acall
+
+    async def step() -> None:
+        await do("key", call)
+
+    return step
+
+
 HAPPY = (Path.HAPPY,)
 JOBS = (
     Job("floor", Contender("a gate that decides nothing", floor), (), HAPPY),
@@ -188,5 +199,6 @@ JOBS = (
     Job("deadline", Contender("deadline arithmetic", deadline), (), HAPPY),
     Job("single", Contender("SingleEndpoint", single), (), HAPPY),
     Job("switch", Contender("SwitchedGate(BbrLimiter)", switch), (), HAPPY),
+    Job("single_flight", Contender("SingleFlight", single_flight), (), HAPPY),
     Job("pressure", Contender("combine", pressure), (), HAPPY),
 )

@@ -3,18 +3,25 @@
 What does the same job differs. A leaky bucket (aiolimiter) and a token bucket (hyx) smooth and
 allow a burst; aiolimiter also paces. limits has windows, of which the sliding ones do not let twice
 the limit through at an edge. hyx's bucket reads no clock until it is empty.
+
+A leased quota holds a global rate, and decides from tokens at hand; how many it gets is settled
+elsewhere, some times a second. limits has that rate in its store and asks it each time: here the
+store in memory and the fixed window, its cheapest, so that ours is held against no network.
 """
 
+import time
 from importlib import import_module
 from typing import Any
 
 from bench.contender import Contender, Job, Path, Step, Work
 from bench.guarded import fill_gate, fill_queue, gate_step, queue_step
-from resilience.policy.contract import Gate
+from resilience.policy.contract import Gate, Request
 from resilience.policy.gcra import Gcra
+from resilience.policy.lease import LeaseGrant
 from resilience.policy.pacer import Pacer
 from resilience.policy.sliding_window import SlidingLog, SlidingWindow
 from resilience.policy.token_bucket import TokenBucket
+from resilience.policy.token_lease import TokenLease
 from resilience.policy.warm_up import WarmUp
 
 PLENTY_RPS = 1e8  # never reached
@@ -55,6 +62,18 @@ def pacer(work: Work, path: Path) -> Step:
     if path is Path.REJECTION:
         fill_queue(queue)
     return queue_step(queue, work)
+
+
+def token_lease(work: Work, path: Path) -> Step:
+    """A node that was granted a day's tokens, or next to none."""
+    lease, tomorrow_s = TokenLease(PLENTY_RPS), time.monotonic() + DAY_S
+    if path is Path.HAPPY:
+        lease.admit(Request(PLENTY_RPS * DAY_S), tomorrow_s - 1.0)  # so that it asks for as much
+    question = lease.wants(tomorrow_s)
+    assert question is not None, "a new node asks at once"
+    tokens = {tenant: ask.want for tenant, ask in question.asks.items()}
+    lease.on_grant(LeaseGrant(question.sequence, 1_000_000_000, tokens), tomorrow_s)
+    return _own(lease, work, path)
 
 
 def aiolimiter(work: Work, path: Path) -> Step:
@@ -105,6 +124,11 @@ def limits_log(work: Work, path: Path) -> Step:
     return _limits("MovingWindowRateLimiter", work, path)
 
 
+def limits_fixed(work: Work, path: Path) -> Step:
+    """One counter, in memory."""
+    return _limits("FixedWindowRateLimiter", work, path)
+
+
 def _limits(strategy: str, work: Work, path: Path) -> Step:
     """``hit`` on the memory storage."""
     package, strategies = import_module("limits"), import_module("limits.strategies")
@@ -142,6 +166,7 @@ def _aiolimiter_refusing(limiter: Any, work: Work) -> Step:
 AIOLIMITER = Contender("aiolimiter", aiolimiter, "aiolimiter")
 HYX = Contender("hyx tokenbucket", hyx, "hyx")
 COUNTER = Contender("limits sliding window", limits_counter, "limits")
+FIXED = Contender("limits fixed window", limits_fixed, "limits")
 LOG = Contender("limits moving window", limits_log, "limits")
 JOBS = (
     Job("token_bucket", Contender("TokenBucket", token_bucket), (AIOLIMITER, HYX)),
@@ -149,5 +174,6 @@ JOBS = (
     Job("sliding_window", Contender("SlidingWindow", sliding_window), (COUNTER,)),
     Job("sliding_log", Contender("SlidingLog", sliding_log), (LOG,)),
     Job("warm_up", Contender("WarmUp", warm_up)),
+    Job("token_lease", Contender("TokenLease", token_lease), (FIXED,)),
     Job("pacer", Contender("Pacer", pacer), (AIOLIMITER,)),
 )
