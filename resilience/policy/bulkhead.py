@@ -45,6 +45,7 @@ class Bulkhead:
 
     __slots__ = (
         "_expiries",
+        "_full",
         "_generation",
         "_numbers",
         "_waiting",
@@ -76,6 +77,7 @@ class Bulkhead:
         self._expiries: list[tuple[float, int]] = []  # heap; may name tickets long gone
         self._numbers = count() if numbers is None else numbers
         self._generation = 0
+        self._full = f"{name.upper()}_FULL"
         self.rejected = 0
 
     @property
@@ -87,14 +89,14 @@ class Bulkhead:
         """Give a free slot, or a place in the room, or refuse."""
         if self.in_flight < self.limit:  # nobody can be waiting: a free slot is granted at once
             return self._issue(request, now_s)
-        expiry_s = self.expiry_s(request, now_s)
-        if expiry_s is not None and expiry_s <= now_s and self.max_waiting:
+        waiting, room = len(self._waiting), self.max_waiting
+        expiry_s = self.expiry_s(request, now_s) if room else None
+        if expiry_s is not None and expiry_s <= now_s:
             return self._refuse_expired(request, now_s)
-        if len(self._waiting) >= self.max_waiting:
+        if waiting >= room:
             self.rejected += 1
-            taken = self.in_flight + len(self._waiting)
-            room = self.limit + self.max_waiting
-            return Rejection(self.name, f"{self.name.upper()}_FULL", RETRY_AFTER_S, taken, room)
+            taken, places = self.in_flight + waiting, self.limit + room
+            return Rejection(self.name, self._full, RETRY_AFTER_S, taken, places)
         ticket = Ticket(next(self._numbers))
         self._waiting[ticket.number] = request
         if expiry_s is not None:
