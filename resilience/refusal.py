@@ -14,6 +14,7 @@ from resilience.policy.switch import PassPermit
 DECISION_HEADER = "x-squall-decision"
 DECISION_KEY = "decision"  # the same, in an error's metadata
 
+FIGURE_PLACES = 3  # of what a policy measured, where it is told
 RATE_POLICIES = frozenset({"quota", "rate"})  # 429: the caller asks too often; the rest are 503
 
 
@@ -68,22 +69,21 @@ def note_rejection(
     observer: Observer = SILENT,
 ) -> None:
     """Tell ``squall explain`` and the observer of a rejection, real or in shadow."""
+    if context is None and observer is SILENT:
+        return
+    value, limit = _rounded(rejection.value), _rounded(rejection.limit)
+    reason = rejection.reason
     if context is not None:
         context.note(
-            rejection.policy,
-            what,
-            now_s,
-            scope=scope,
-            reason=rejection.reason,
-            value=rejection.value,
-            limit=rejection.limit,
+            rejection.policy, what, now_s, scope=scope, reason=reason, value=value, limit=limit
         )
     observer.on_decision(
-        rejection.policy,
-        what,
-        scope,
-        {"reason": rejection.reason, "value": rejection.value, "limit": rejection.limit},
+        rejection.policy, what, scope, {"reason": reason, "value": value, "limit": limit}
     )
+
+
+def _rounded(figure: float | None) -> float | None:
+    return round(figure, FIGURE_PLACES) if isinstance(figure, float) else figure
 
 
 def note_shadow(
@@ -95,7 +95,10 @@ def note_shadow(
     observer: Observer = SILENT,
 ) -> None:
     """Tell of a refusal that a policy in shadow would have made; most permits hold none."""
-    if isinstance(permit, PassPermit) and permit.shadowed is not None:
-        note_rejection(
-            permit.shadowed, scope, context, now_s, what="shadow-rejected", observer=observer
-        )
+    inner: Permit | None = permit
+    while inner is not None:
+        if isinstance(inner, PassPermit) and inner.shadowed is not None:
+            note_rejection(
+                inner.shadowed, scope, context, now_s, what="shadow-rejected", observer=observer
+            )
+        inner = getattr(inner, "inner", None)  # that of the policy inside

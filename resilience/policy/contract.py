@@ -94,7 +94,8 @@ class Rejection:
         policy: The policy's name, e.g. ``limiter``.
         reason: UPPER_SNAKE, declared in the error model, e.g. ``LIMIT_EXCEEDED``.
         retry_after_s: When another try may pass, in seconds; None when nobody can say.
-        value: What was measured, e.g. 8 requests in flight.
+        value: What was measured, e.g. 8 requests in flight; unrounded, since ``round`` costs twice
+            what making a refusal does and those who show it format it anyway.
         limit: What it was held against, in the unit of ``value``.
     """
 
@@ -115,7 +116,11 @@ class Rejection:
         self.limit = limit
 
     def __repr__(self) -> str:
-        return f"<Rejection {self.policy} {self.reason} {self.value} against {self.limit}>"
+        value, limit = (
+            round(figure, 3) if isinstance(figure, float) else figure
+            for figure in (self.value, self.limit)
+        )
+        return f"<Rejection {self.policy} {self.reason} {value} against {limit}>"
 
 
 class Permit:

@@ -114,7 +114,7 @@ class Gcra:
         self._rejected += 1
         wait_s = None if cost > self.burst else early_s
         taken = self.burst - self.tokens(now_s) + cost
-        return Rejection(self.name, RATE_EXCEEDED, wait_s, round(taken, 3), self.burst)
+        return Rejection(self.name, RATE_EXCEEDED, wait_s, taken, self.burst)
 
     def __repr__(self) -> str:
         return f"<Gcra {self.tokens(self._latest_s):g} of {self.burst:g}, {self.rate_rps:g}/s>"

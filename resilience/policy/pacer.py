@@ -185,11 +185,11 @@ class Pacer:
     def _refuse(self, wait_s: float, patience_s: float) -> Rejection:
         self._rejected += 1
         back_s = wait_s - patience_s
-        return Rejection(self.name, RATE_EXCEEDED, back_s, round(wait_s, 6), round(patience_s, 6))
+        return Rejection(self.name, RATE_EXCEEDED, back_s, wait_s, patience_s)
 
     def _expire(self, now_s: float, deadline_s: float) -> Rejection:
         self._rejected += 1
-        late_s = round(now_s - deadline_s, 6)
+        late_s = now_s - deadline_s
         return Rejection(self.name, "DEADLINE_EXCEEDED", None, late_s, 0.0)
 
     def __repr__(self) -> str:

@@ -122,7 +122,7 @@ class SlidingWindow:
     def _refuse(self, cost: float, estimate: float, now_s: float) -> Rejection:
         self._rejected += 1
         wait_s = None if cost > self.limit else self._passes_s(cost) - now_s + SLACK_S
-        return Rejection(self.name, RATE_EXCEEDED, wait_s, round(estimate + cost, 3), self.limit)
+        return Rejection(self.name, RATE_EXCEEDED, wait_s, estimate + cost, self.limit)
 
     def _passes_s(self, cost: float) -> float:
         """Return when the cost fits, if nothing else comes: in this window, or in the next."""
@@ -243,7 +243,7 @@ class SlidingLog:
                 wait_s = each.issued_s + self.window_s - now_s
                 if surplus <= 0.0:
                     break
-        taken = round(self._total + cost, 3)
+        taken = self._total + cost
         return Rejection(self.name, RATE_EXCEEDED, wait_s, taken, self.limit)
 
     def __repr__(self) -> str:

@@ -154,7 +154,7 @@ class SreBreaker:
 
     def _refuse(self) -> Rejection:
         self._rejected += 1
-        allowed = round(self._k * self._window.accepts, 1)
+        allowed = self._k * self._window.accepts
         return Rejection(self.name, REASON, RETRY_AFTER_S, self._window.requests, allowed)
 
     def __repr__(self) -> str:

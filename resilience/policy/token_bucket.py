@@ -115,7 +115,7 @@ class TokenBucket:
         self._rejected += 1
         wait_s = None if cost > self.burst else (cost - tokens) / self.rate_rps
         taken = self.burst - tokens + cost
-        return Rejection(self.name, RATE_EXCEEDED, wait_s, round(taken, 3), self.burst)
+        return Rejection(self.name, RATE_EXCEEDED, wait_s, taken, self.burst)
 
     def __repr__(self) -> str:
         return f"<TokenBucket {self._tokens:g} of {self.burst:g}, {self.rate_rps:g}/s>"

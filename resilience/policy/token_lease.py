@@ -313,7 +313,7 @@ class TokenLease:
         is_closed = self.is_alone and self.fallback is Fallback.CLOSED
         reason = QUOTA_UNAVAILABLE if is_closed else QUOTA_EXCEEDED
         wait_s = (self._act_s if self.is_alone else self._wants_at_s) - now_s
-        value = round(account.demand_rps, 3)
+        value = account.demand_rps
         return Rejection(self.name, reason, max(0.0, wait_s), value, self.quota_rps)
 
     def __repr__(self) -> str:

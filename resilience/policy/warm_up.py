@@ -178,8 +178,7 @@ class WarmUp:
         if cost <= self.rate_rps:
             self._second_refused = True
             wait_s = max(0.0, self._passes_s(cost) - now_s) + SLACK_S
-        value = round(passed + cost, 3)
-        return Rejection(self.name, RATE_EXCEEDED, wait_s, value, round(self.allowed_rps, 3))
+        return Rejection(self.name, RATE_EXCEEDED, wait_s, passed + cost, self.allowed_rps)
 
     def _passes_s(self, cost: float) -> float:
         """Return when the cost fits if nothing else comes: half a second on, or a whole one."""

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from resilience.cutoff import CutOff
+from resilience.sweep import task_here
 
 
 async def run(cut_after_s: float | None, work_s: float, *, swallow: bool = False) -> str:
@@ -29,6 +30,17 @@ async def test_work_within_its_time_is_left_alone() -> None:
     """The clock is stopped and nothing is cancelled later."""
     assert await run(5.0, 0.0) == "done"
     assert await run(None, 0.0) == "done"
+
+
+async def test_a_closed_cut_off_leaves_nothing_set() -> None:
+    """However often it is closed; one without a time never was set."""
+    _, sweep = task_here()
+    with_time, without = CutOff(5.0), CutOff(None)
+    assert repr(sweep) == "<Sweep 1 set>"
+
+    for cut in (with_time, without, with_time):
+        cut.close()
+    assert repr(sweep) == "<Sweep 0 set>"
 
 
 async def test_work_beyond_its_time_is_cut_and_the_task_goes_on() -> None:

@@ -61,6 +61,16 @@ class Ear:
         self.heard.append((policy, what, scope))
 
 
+class Told:
+    """An observer that keeps the details."""
+
+    def __init__(self) -> None:
+        self.details: list[Mapping[str, object]] = []
+
+    def on_decision(self, policy: str, what: str, scope: str, detail: Mapping[str, object]) -> None:
+        self.details.append(detail)
+
+
 def test_refusals_are_noted_and_heard_shadow_ones_by_their_name() -> None:
     """The Context keeps both kinds; a plain permit says nothing."""
     context, ear = make_context(), Ear()
@@ -79,3 +89,15 @@ def test_refusals_are_noted_and_heard_shadow_ones_by_their_name() -> None:
         "value": 6,
         "limit": 5,
     }
+
+
+def test_figures_are_rounded_where_they_are_told() -> None:
+    """A policy gives them as they are: three places are enough for whoever reads them."""
+    context, told = make_context(), Told()
+    rejection = Rejection("quota", "QUOTA_EXCEEDED", None, 0.1 + 0.2, 1_234_567)
+
+    note_rejection(rejection, "video", context, context.arrived_s, observer=told)
+
+    figures = {"reason": "QUOTA_EXCEEDED", "value": 0.3, "limit": 1_234_567}
+    assert told.details == [figures]
+    assert context.notes[0].detail == {"scope": "video", **figures}

@@ -183,8 +183,8 @@ class TokenBucketMachine(RuleBasedStateMachine):
     @rule(cost=st.integers(1, 24))
     def admit(self, cost: int) -> None:
         decision = self.bucket.admit(Request(cost=cost / 4), self.now_s)
-        if isinstance(decision, Permit):
-            self.seen_s = max(self.seen_s, self.now_s)
+        if isinstance(decision, Permit):  # time begins with the first, even before 0
+            self.seen_s = max(self.seen_s, self.now_s) if self.starts else self.now_s
             self.permits.append(decision)
             self.starts.append((self.seen_s, decision.cost))
         else:
