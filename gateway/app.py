@@ -1,14 +1,13 @@
 """The gateway's application: routes inside, and around them the layers every request passes.
 
 Outermost first: probes ▸ context (ids, trace, deadline, Server-Timing, summary) ▸ concurrency cap ▸
-deadline ▸ faults ▸ limiter ▸ body limit ▸ origin guard ▸ edge ▸ routes. A layer refuses by raising
-a ServiceError, which the context layer answers as problem+json.
+deadline ▸ faults ▸ admission ▸ body limit ▸ origin guard ▸ edge ▸ routes. A layer refuses by
+raising a ServiceError, which the context layer answers as problem+json.
 
 Why FastAPI's own layers are left out: its application adds three more around the router, for
 exceptions, exit stacks and a debug page, all of which are done here.
 """
 
-import random
 from typing import Protocol
 
 from fastapi import FastAPI
@@ -28,8 +27,8 @@ from gateway.routes.publishing import add_publishing_routes
 from gateway.routes.sessions import add_session_routes
 from gateway.routes.videos import add_video_routes
 from gateway.settings import LiveSettings
-from gateway.upstreams import Resettable
 from gateway.views import ViewCounter
+from kit.admission import Ground, admit_by
 from kit.lifecycle import Lifecycle
 from kit.recorder import Recorder
 from resilience.asgi.concurrency import ConcurrencyMiddleware
@@ -37,31 +36,19 @@ from resilience.asgi.context import ContextMiddleware
 from resilience.asgi.deadline import DeadlineMiddleware
 from resilience.asgi.limiter import LimiterMiddleware
 from resilience.asgi.types import ASGIApp
-from resilience.policy.bbr import BbrLimiter
-from resilience.policy.contract import Mode
 from resilience.summary import OnFinish
 
 TITLE = "Squall API"
 VERSION = "1.0.0"
 
 
-class Door(Protocol):
+class Door(Ground, Protocol):
     """What the application needs of the node it runs on."""
 
     instance: str
     faults: Injector
     lifecycle: Lifecycle
     recorder: Recorder
-    rng: random.Random
-
-    def mode(self, policy: str) -> Mode:
-        """Return how a policy stands."""
-
-    def pressure(self) -> float:
-        """Return how full the process is, 1 being all of it."""
-
-    def register_gate(self, name: str, gate: Resettable) -> None:
-        """Show a policy, and reset it when told to."""
 
 
 def build_routes(clients: Clients, views: ViewCounter, door: Door) -> FastAPI:
@@ -96,10 +83,8 @@ def build_app(routes: FastAPI, door: Door, settings: LiveSettings, on_finish: On
     app: ASGIApp = Edge(routes.router, routes)
     app = OriginGuardMiddleware(app)
     app = BodyLimitMiddleware(app)
-    limiter = LimiterMiddleware(
-        app, BbrLimiter(door.pressure), switches=door, scope_name=door.instance
-    )
-    app = FaultMiddleware(limiter, door.faults)
+    app = LimiterMiddleware(app, admit_by(door).gate, switches=door, scope_name=door.instance)
+    app = FaultMiddleware(app, door.faults)
     app = DeadlineMiddleware(app, switches=door)
     cap = ConcurrencyMiddleware(app, cap=settings.cap, scope_name=door.instance)
     app = ContextMiddleware(
@@ -109,6 +94,5 @@ def build_app(routes: FastAPI, door: Door, settings: LiveSettings, on_finish: On
         budget=settings.budget_s,
         on_finish=on_finish,
     )
-    door.register_gate("limiter", limiter.gate)
     door.register_gate("concurrency", cap.queue)
     return ProbesMiddleware(app, lambda: door.lifecycle.is_ready)

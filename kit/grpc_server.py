@@ -1,6 +1,6 @@
 """Serve gRPC as a process of the lab: grpc.aio inside, the node's life and policies around it.
 
-Interceptors, outermost first: in flight > context and recorder > deadline > limiter > faults >
+Interceptors, outermost first: in flight > context and recorder > deadline > admission > faults >
 station > the handler. So a delay that a fault adds spends the request's budget and holds its place
 in the limiter, and the station is what the limiter protects. The standard health service passes all
 of them. Errors become statuses, and bugs become INTERNAL without their text, in
@@ -17,13 +17,13 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from faults.grpc import FaultInterceptor
+from kit.admission import admit_by
 from kit.errors import LabEnvironmentError
 from kit.grpc_station import StationInterceptor
 from kit.lifecycle import Lifecycle
 from kit.listen import bind
 from kit.node import Node
 from kit.summaries import record_to
-from resilience.policy.bbr import BbrLimiter
 from resilience.rpc.server import ContextInterceptor, DeadlineInterceptor, LimiterInterceptor
 from resilience.rpc.wrap import ServicerContext, Unary, UnaryInterceptor
 
@@ -85,8 +85,7 @@ async def serve_grpc(
 
 def interceptors(node: Node) -> list["grpc.aio.ServerInterceptor[Any, Any]"]:
     """Return what guards the calls of a process, outermost first."""
-    limiter = LimiterInterceptor(BbrLimiter(node.pressure), switches=node, scope=node.instance)
-    node.register_gate("limiter", limiter.gate)
+    limiter = LimiterInterceptor(admit_by(node).gate, switches=node, scope=node.instance)
     context = ContextInterceptor(switches=node, on_finish=record_to(node.recorder, node.instance))
     node.register_gate("abandoned", context.detached)
     return [

@@ -87,6 +87,7 @@ class Node:
         self.gates: dict[str, Resettable] = {}
         self.metrics = Metrics(self.policies)
         self._modes: dict[str, Mode] = {}
+        self._choices: dict[str, str] = {}
         self._rules: Sequence[FaultRule] = ()
         self._on_change: list[Callable[[LabState], None]] = []
         self._on_reset: list[Callable[[float], None]] = []
@@ -154,8 +155,12 @@ class Node:
         return self.state.setting(self.settings.service, self.settings.replica, name, default)
 
     def choice(self, name: str, default: str) -> str:
-        """Return what was chosen for this process (``kit.choices``), or the default."""
-        return self.state.choice(self.settings.service, self.settings.replica, name, default)
+        """Return what was chosen for this process (``kit.choices``); a dictionary look-up."""
+        chosen = self._choices.get(name)
+        if chosen is None:
+            chosen = self.state.choice(self.settings.service, self.settings.replica, name, default)
+            self._choices[name] = chosen
+        return chosen
 
     def pressure(self) -> float:
         """Return how full this process is: 0 idle, 1 full; sampled four times a second."""
@@ -212,6 +217,7 @@ class Node:
         service, replica = self.settings.service, self.settings.replica
         self.state = state
         self._modes = {}
+        self._choices = {}
         self._rules = state.faults_for(service, replica)
         self.station.set(state.station(service, replica))
         self.directory.set_state(state)

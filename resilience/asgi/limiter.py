@@ -8,7 +8,7 @@ from resilience.context import Context, Cut, current
 from resilience.observer import SILENT, Observer
 from resilience.outcome import Judge, classify
 from resilience.policy.contract import Gate, Outcome, Rejection, Request
-from resilience.policy.switch import SwitchedGate
+from resilience.policy.layer import switched
 from resilience.refusal import note_rejection, note_shadow, to_error
 from resilience.switches import Switches
 
@@ -18,7 +18,8 @@ class LimiterMiddleware:
 
     Args:
         app: The application inside.
-        gate: The policy, e.g. a BbrLimiter; its name is the switch it obeys.
+        gate: The policy, e.g. a BbrLimiter, whose name is the switch it obeys; or a gate that has
+            its switches, e.g. that of ``server_admission``.
         switches: Say whether it is on.
         scope_name: What decisions are reported under, e.g. ``gateway.1``.
         exempt: Paths that bypass it.
@@ -36,7 +37,7 @@ class LimiterMiddleware:
         observer: Observer = SILENT,
     ) -> None:
         self._app = app
-        self.gate = SwitchedGate(gate, lambda: switches.mode(gate.name))
+        self.gate = switched(gate, switches.mode)
         self._scope_name = scope_name
         self._clock = clock
         self._exempt = exempt

@@ -37,33 +37,20 @@ Not handled: costs other than 1; order within a level (DAGOR hashes users; see `
 overdrawn request teaches the limiter nothing, which never saw it.
 """
 
-from typing import Protocol
-
 from resilience.policy.contract import (
     Criticality,
-    Gate,
     Outcome,
     Permit,
     Rejection,
     Request,
     Snapshot,
 )
+from resilience.policy.layer import LimiterGate
 
 STEP_RATIO = 1.0  # a whole limit more for each level: what lies below can fill one at most
 LEAST_STEP = 4.0  # Netflix GradientLimit: queue max(4, sqrt(limit)); a limit of 2 is mostly chance
 HOLD_S = 1.0  # DAGOR and failsafe-go look once a second; BBR stays "cold" as long
 LEVELS = len(Criticality)
-
-
-class LimiterGate(Gate, Protocol):
-    """A limiter that says how many are in flight, and how many may be."""
-
-    @property
-    def in_flight(self) -> int:
-        """How many are in flight now."""
-
-    def limit(self, now_s: float) -> float:
-        """Return how many may be in flight now."""
 
 
 class OverdrawnPermit(Permit):
@@ -106,6 +93,7 @@ class CriticalityGate:
         "least_step",
         "overdrawn",
         "step_ratio",
+        "would_admit",
     )
 
     def __init__(
@@ -121,6 +109,7 @@ class CriticalityGate:
         self.step_ratio = step_ratio
         self.least_step = least_step
         self.overdrawn = 0
+        self.would_admit = 0
         self._generation = 0
         self._binding_until_s = float("-inf")  # the limiter refused somebody within HOLD_S
         self._shut_until_s = [float("-inf")] * LEVELS  # by level
@@ -160,9 +149,30 @@ class CriticalityGate:
         self.overdrawn += 1
         return OverdrawnPermit(self, self._generation, now_s, request.cost)
 
+    def admit_in_shadow(
+        self, request: Request, now_s: float
+    ) -> tuple[Permit | Rejection, Rejection | None]:
+        """Return the limiter's decision, and with what this gate would have refused instead."""
+        level = request.criticality
+        decision = self._limiter.admit(request, now_s)
+        if isinstance(decision, Rejection):
+            if level != Criticality.SHEDDABLE and self.in_flight <= self.room(level, now_s):
+                self.would_admit += 1
+            else:
+                self._shut(level, now_s)
+            return decision, None
+        if now_s >= self._shut_until_s[level]:
+            return decision, None
+        self._shut(level, now_s)
+        return decision, self._rejection(self.room(level, now_s))
+
+    def owns(self, permit: Permit) -> bool:
+        """Whether it is one of this gate's own, above the limit."""
+        return isinstance(permit, OverdrawnPermit) and permit.gate is self
+
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
         """Give the place back: to the limiter, which may learn, or to the gate, which does not."""
-        if isinstance(permit, OverdrawnPermit) and permit.gate is self:
+        if self.owns(permit):
             permit.mark_settled()
             self.overdrawn -= 1
         else:
@@ -174,18 +184,30 @@ class CriticalityGate:
         self._binding_until_s = float("-inf")
         self._shut_until_s = [float("-inf")] * LEVELS
         self._rejected = [0] * LEVELS
+        self.would_admit = 0
         self._limiter.reset(now_s)
 
     def snapshot(self) -> Snapshot:
         """Return the limiter's figures, the overdrawn, and the refusals by level."""
         refused = {f"rejected_{level.name.lower()}": self._rejected[level] for level in Criticality}
-        return {**self._limiter.snapshot(), "overdrawn": self.overdrawn, **refused}
+        return {
+            **self._limiter.snapshot(),
+            "overdrawn": self.overdrawn,
+            "rejected": sum(self._rejected),
+            **refused,
+        }
 
     def _refuse(self, level: Criticality, room: float, now_s: float) -> Rejection:
         """Refuse one of this level, and shut the gate for those below it."""
         self._rejected[level] += 1
+        self._shut(level, now_s)
+        return self._rejection(room)
+
+    def _shut(self, level: Criticality, now_s: float) -> None:
         for lower in range(level):
             self._shut_until_s[lower] = now_s + HOLD_S
+
+    def _rejection(self, room: float) -> Rejection:
         return Rejection(self.name, "CRITICALITY_SHED", HOLD_S, self.in_flight, room)
 
     def __repr__(self) -> str:

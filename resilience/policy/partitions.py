@@ -37,7 +37,7 @@ from collections.abc import Mapping
 from math import ceil, exp
 
 from resilience.policy.contract import Outcome, Permit, Rejection, Request, Snapshot
-from resilience.policy.criticality_gate import LimiterGate
+from resilience.policy.layer import LimiterGate
 
 DEFAULT_WEIGHT = 1.0  # all alike
 LEAST_SLOTS = 1  # Netflix: max(1, ceil(limit × percent))
@@ -129,6 +129,7 @@ class TenantPartitions:
         "_pinned",
         "_total_weight",
         "overdrawn",
+        "would_admit",
     )
 
     def __init__(
@@ -156,6 +157,7 @@ class TenantPartitions:
         self._binding_until_s = float("-inf")  # the limiter refused somebody within HOLD_S
         self._generation = 0
         self.overdrawn = 0
+        self.would_admit = 0
         for tenant, weight in known.items():
             self._add(tenant, weight)
 
@@ -191,6 +193,26 @@ class TenantPartitions:
         self.overdrawn += 1
         return self._issue(partition, request.cost, None, now_s)
 
+    def admit_in_shadow(
+        self, request: Request, now_s: float
+    ) -> tuple[Permit | Rejection, Rejection | None]:
+        """Return the limiter's decision; without anybody above the limit nobody is refused here."""
+        partition = self._partitions.get(request.tenant or OTHERS)
+        if partition is None:
+            partition = self._open(request.tenant, now_s)
+        decision = self._limiter.admit(request, now_s)
+        if not isinstance(decision, Rejection):
+            return self._issue(partition, request.cost, decision, now_s), None
+        if now_s >= self._binding_until_s:
+            self._begin_contention(now_s)
+        self._binding_until_s = now_s + HOLD_S
+        self.would_admit += self._may_overdraw(partition, now_s)
+        return decision, None
+
+    def owns(self, permit: Permit) -> bool:
+        """Whether it was admitted here; what the limiter gave past us is the limiter's."""
+        return isinstance(permit, PartitionPermit)
+
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
         """Give the slot back; the limiter may learn, and an IGNORED request was not used."""
         assert isinstance(permit, PartitionPermit), "settled where it was not admitted"
@@ -211,6 +233,7 @@ class TenantPartitions:
         for partition in self._partitions.values():
             partition.usage = 0.0
             partition.rejected = 0
+        self.would_admit = 0
         self._limiter.reset(now_s)
 
     def snapshot(self) -> Snapshot:
@@ -218,6 +241,7 @@ class TenantPartitions:
         figures: dict[str, float | int | str | bool | None] = {
             **self._limiter.snapshot(),
             "overdrawn": self.overdrawn,
+            "rejected": sum(each.rejected for each in self._partitions.values()),
             "tenants": len(self._partitions),
         }
         for tenant, partition in self._partitions.items():

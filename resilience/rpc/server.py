@@ -24,7 +24,7 @@ from resilience.observer import SILENT, Observer
 from resilience.outcome import Judge, classify
 from resilience.policy.contract import Gate, Mode, Outcome, Rejection, Request
 from resilience.policy.deadline import is_spent
-from resilience.policy.switch import SwitchedGate
+from resilience.policy.layer import switched
 from resilience.propagation import extract
 from resilience.refusal import DECISION_KEY, decision_text, note_rejection, note_shadow, to_error
 from resilience.rpc.status import to_status
@@ -178,7 +178,8 @@ class LimiterInterceptor(UnaryInterceptor):
     """Refuse with UNAVAILABLE (RESOURCE_EXHAUSTED for a quota) what the gate does not admit.
 
     Args:
-        gate: The policy, e.g. a BbrLimiter; its name is the switch it obeys.
+        gate: The policy, e.g. a BbrLimiter, whose name is the switch it obeys; or a gate that has
+            its switches, e.g. that of ``server_admission``.
         switches: Say whether it is on.
         scope: What decisions are reported under, e.g. ``video.2``.
         observer: Hears of every refusal.
@@ -197,7 +198,7 @@ class LimiterInterceptor(UnaryInterceptor):
         observer: Observer = SILENT,
     ) -> None:
         super().__init__()
-        self.gate = SwitchedGate(gate, lambda: switches.mode(gate.name))
+        self.gate = switched(gate, switches.mode)
         self._scope = scope
         self._clock = clock
         self._observer = observer

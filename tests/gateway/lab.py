@@ -92,6 +92,7 @@ class FakeNode:
         self.faults = Injector(lambda: self.rules, random.Random(18))
         self.modes: dict[str, Mode] = {}
         self.settings: dict[str, float] = {}
+        self.choices: dict[str, str] = {}
         self.gates: dict[str, Resettable] = {}
         self.pressure_value = 0.0
 
@@ -102,6 +103,13 @@ class FakeNode:
     def setting(self, name: str, default: float) -> float:
         """Return what the test set, else the default."""
         return self.settings.get(name, default)
+
+    def choice(self, name: str, default: str) -> str:
+        """Return what the test chose, else the default."""
+        return self.choices.get(name, default)
+
+    def on_change(self, callback: Callable[[Any], None]) -> None:
+        """Call nobody: a test that changes a setting builds its gateway after it."""
 
     def pressure(self) -> float:
         """Return what the test set."""

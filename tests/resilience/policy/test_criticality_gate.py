@@ -189,6 +189,7 @@ def test_a_reset_opens_the_gate_and_keeps_who_is_in_flight() -> None:
         "in_flight": 1,
         "limit": 1,
         "overdrawn": 3,
+        "rejected": 0,
         "rejected_sheddable": 0,
         "rejected_sheddable_plus": 0,
         "rejected_critical": 0,

@@ -231,6 +231,7 @@ def test_unknown_tenants_get_partitions_while_there_is_room() -> None:
         "in_flight": 4,
         "limit": 12,
         "overdrawn": 0,
+        "rejected": 0,
         "tenants": 3,
         "in_flight_A": 1,
         "rejected_A": 0,
