@@ -77,7 +77,7 @@ class Gcra:
         tat_s += cost * self._interval_s
         early_s = tat_s - self._tolerance_s - now_s
         if early_s > SLACK_S:
-            return self._refuse(cost, early_s, now_s)
+            return self._refuse(cost, early_s)
         self._tat_s = tat_s
         self._latest_s = now_s
         return Permit(self._generation, now_s, cost)
@@ -110,10 +110,10 @@ class Gcra:
             "rejected": self._rejected,
         }
 
-    def _refuse(self, cost: float, early_s: float, now_s: float) -> Rejection:
+    def _refuse(self, cost: float, early_s: float) -> Rejection:
         self._rejected += 1
         wait_s = None if cost > self.burst else early_s
-        taken = self.burst - self.tokens(now_s) + cost
+        taken = (early_s + self._tolerance_s) * self.rate_rps  # this request included
         return Rejection(self.name, RATE_EXCEEDED, wait_s, taken, self.burst)
 
     def __repr__(self) -> str:
