@@ -24,6 +24,7 @@ Not handled: tenants' own ceilings (put a ``TokenBucket`` before it); clocks tha
 
 from collections.abc import Mapping
 from math import inf
+from types import MappingProxyType
 
 from resilience.policy.contract import Outcome, Permit, Rejection, Request, Snapshot
 from resilience.policy.lease import (
@@ -230,6 +231,10 @@ class TokenLease:
         self._wants_at_s = self._act_s = self._asked_s = -inf
         self._decisions = self._measured_decisions = self._failures = 0
         self._rejected = self._trips = 0
+
+    def accounts(self) -> Mapping[str, Account]:
+        """Return who is known now and what he holds; a weight may be changed, and nothing else."""
+        return MappingProxyType(self._accounts)
 
     def snapshot(self) -> Snapshot:
         """Return what is held and how it was decided; ``local_ratio``: decisions without a trip."""
