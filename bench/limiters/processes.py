@@ -1,0 +1,149 @@
+"""The processes of one run: start them, wait until they are ready, end them whatever happens.
+
+Each is in a session of its own, so that Ctrl-C reaches the parent alone, which then ends them; a
+parent that is killed ends their standard input, and they end by themselves (Envoy by the client's
+absence has nothing to do and is ended by the kernel's parent-death signal where there is one).
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from kit.errors import LabEnvironmentError
+
+START_LIMIT_S = 30.0  # a Python with uvicorn starts in 0.5 s; 60 times that is a stuck machine
+END_LIMIT_S = 5.0
+LINE_LIMIT_BYTES = 4 << 20  # the client's records are one line: 4,000 of 60 bytes
+HOST = "127.0.0.1"
+READY_EVERY_S = 0.02
+
+Process = asyncio.subprocess.Process
+
+
+def python(module: str, *args: str) -> list[str]:
+    """Return the command that runs a module of ours with this interpreter."""
+    return [sys.executable, "-m", module, *args]
+
+
+@asynccontextmanager
+async def running(command: Sequence[str], *fds: int) -> AsyncIterator[Process]:
+    """Run a command with its streams in our hands; it is gone when this ends.
+
+    Args:
+        command: Program and arguments.
+        fds: File descriptors it inherits.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        pass_fds=fds,
+        start_new_session=True,
+        limit=LINE_LIMIT_BYTES,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        # also reads what is left on the pipes, else their transports outlive the loop
+        await process.communicate()
+
+
+async def wait_ready(process: Process, what: str) -> None:
+    """Return when a child of ours has said that it is ready.
+
+    Raises:
+        LabEnvironmentError: It ended or said nothing in time; with its last line of error.
+    """
+    if await _line(process, what, START_LIMIT_S) != "ready\n":
+        raise LabEnvironmentError(f"the {what} did not start: {await last_words(process)}")
+
+
+async def tell(process: Process, text: str) -> None:
+    """Write a line to a child."""
+    assert process.stdin is not None
+    process.stdin.write(text.encode() + b"\n")
+    await process.stdin.drain()
+
+
+async def result(process: Process, what: str, limit_s: float) -> str:
+    """Return a child's next line.
+
+    Raises:
+        LabEnvironmentError: There is none in time.
+    """
+    line = await _line(process, what, limit_s)
+    if not line:
+        raise LabEnvironmentError(f"the {what} ended early: {await last_words(process)}")
+    return line
+
+
+def end_input(process: Process) -> None:
+    """Tell a child that it may end."""
+    assert process.stdin is not None
+    process.stdin.close()
+
+
+async def wait_answering(process: Process, port: int, what: str) -> None:
+    """Return when somebody listens on a port.
+
+    Raises:
+        LabEnvironmentError: The process ended, or nobody does in time.
+    """
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + START_LIMIT_S
+    while not _listens(port):
+        if process.returncode is not None or loop.time() > until_s:
+            raise LabEnvironmentError(f"{what} did not start: {await last_words(process)}")
+        await asyncio.sleep(READY_EVERY_S)
+
+
+async def last_words(process: Process) -> str:
+    """End a child and return the last line it wrote to standard error."""
+    if process.returncode is None:
+        process.kill()
+    _, errors = await process.communicate()
+    lines = errors.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"it said nothing and left with {process.returncode}"
+
+
+def free_port(taken: set[int], first: int, most: int = 100) -> int:
+    """Return a port nobody listens on, and count it as taken.
+
+    Raises:
+        LabEnvironmentError: All of them are busy.
+    """
+    for port in range(first, first + most):
+        if port not in taken and _can_bind(port):
+            taken.add(port)
+            return port
+    raise LabEnvironmentError(f"no free port from {first} to {first + most - 1}; give --port")
+
+
+async def _line(process: Process, what: str, limit_s: float) -> str:
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(limit_s):
+            return (await process.stdout.readline()).decode()
+    except TimeoutError:
+        raise LabEnvironmentError(f"the {what} said nothing for {limit_s:g} s") from None
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _can_bind(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
