@@ -16,7 +16,7 @@ from loadtests import ledger as ledgers
 from loadtests.client import Answer, Client
 from loadtests.ledger import Entry, Ledger
 from loadtests.plan import Plan
-from loadtests.routes import ROUTES, RequestWriter
+from loadtests.routes import RequestWriter
 from loadtests.schedule import Arrival, total_seconds
 
 HEAD_START_S = 0.5  # from announcing the start to the first arrival: others may prepare
@@ -98,7 +98,9 @@ class Generator:
         sent_unix_s = time.time()
         entry.sent_s = time.monotonic() - self._t0_s
         request = self._writer.write(arrival, self._t0_unix_s)
-        answer = self._client.exchange(request, ROUTES[arrival.route].method, self.plan.give_up_s)
+        answer = self._client.exchange(
+            request, self._writer.method(arrival.route), self.plan.give_up_s
+        )
         entry.done_s = time.monotonic() - self._t0_s
         entry.status, entry.reason, entry.degraded = answer.status, answer.reason, answer.degraded
         ledger.in_flight -= 1

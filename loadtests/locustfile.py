@@ -94,7 +94,7 @@ def prepare(environment: Any, **_: Any) -> None:
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     writer = RequestWriter(client.host, plan, open_session(client, plan))
-    OpenLoopUser.generator = Generator(plan, client, writer, out, reporter(environment))
+    OpenLoopUser.generator = Generator(plan, client, writer, out, reporter(environment, writer))
     if plan.parent_pid is not None:
         gevent.spawn(leave_with_parent, environment, plan.parent_pid)
 
@@ -134,7 +134,7 @@ def open_session(client: Client, plan: Plan) -> str:
     return rest.partition(b'"')[2].partition(b'"')[0].decode("latin-1")
 
 
-def reporter(environment: Any) -> Any:
+def reporter(environment: Any, writer: RequestWriter) -> Any:
     """Return what tells Locust of each request, timed from when it was due."""
     fire = environment.events.request.fire
     base = urlsplit(environment.host or DEFAULT_HOST).geturl()
@@ -142,7 +142,7 @@ def reporter(environment: Any) -> Any:
     def report(entry: Entry, answer: Answer, sent_unix_s: float) -> None:
         latency_s = entry.latency_s or 0.0
         fire(
-            request_type=ROUTES[entry.route].method,
+            request_type=writer.method(entry.route),
             name=entry.route,
             response_time=latency_s * 1000,
             response_length=answer.length_bytes,

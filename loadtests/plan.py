@@ -28,11 +28,29 @@ WARMUP = "warmup"
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_TENANT = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 _CRITICALITIES = ("", "critical_plus", "critical", "sheddable_plus", "sheddable")
 
 
 class PlanError(ValueError):
     """A plan can't be carried out; the message says which value, and what it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadClass:
+    """Requests of one kind: a route, by whom, and how much they matter.
+
+    Args:
+        route: Which kind of request.
+        criticality: Sent as baggage; "" takes the plan's.
+        tenant: Sent as baggage; "" takes the plan's.
+        video: Always this one, >= 1; None draws one for each arrival.
+    """
+
+    route: str
+    criticality: str = ""
+    tenant: str = ""
+    video: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +69,7 @@ class Plan:
         max_in_flight: An arrival beyond this counts as unsent and is never delayed.
         tenant: Sent as baggage; "" sends none.
         criticality: Sent as baggage; "" sends none.
+        classes: Names that ``rates`` may have beside routes, each with what it stands for.
         run_id: Prefix of the request ids.
         tell_gone_at: Send with each request when its client will have left, so that the lab can
             count work that is done for nobody even where nothing is cancelled.
@@ -68,6 +87,7 @@ class Plan:
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
     tenant: str = ""
     criticality: str = ""
+    classes: Mapping[str, LoadClass] = field(default_factory=dict)
     run_id: str = "load"
     tell_gone_at: bool = False
     parent_pid: int | None = field(default=None)
@@ -90,12 +110,10 @@ class Plan:
             self.deadline_ms,
             "1 to 600000",
         )
-        _check(
-            self.criticality in _CRITICALITIES,
-            "criticality",
-            self.criticality,
-            ", ".join(_CRITICALITIES[1:]),
-        )
+        _check_baggage("", self.criticality, self.tenant)
+        for name, each in self.classes.items():
+            _check_baggage(f" of {name}", each.criticality, each.tenant)
+            _check(each.video is None or each.video >= 1, f"video of {name}", each.video, ">= 1")
 
     def arrivals(self) -> list[Arrival]:
         """Compute the schedule."""
@@ -103,9 +121,18 @@ class Plan:
             self.phases, gaps=self.gaps, seed=self.seed, zipf=Zipf(self.videos, self.zipf)
         )
 
+    def class_of(self, name: str) -> LoadClass:
+        """Return what a name in ``rates`` stands for; a route is a class of its own."""
+        return self.classes.get(name) or LoadClass(name)
+
     def routes(self) -> set[str]:
         """Return the routes that this plan sends to."""
-        return {route for phase in self.phases for route, rate in phase.rates.items() if rate > 0}
+        return {
+            self.class_of(name).route
+            for phase in self.phases
+            for name, rate in phase.rates.items()
+            if rate > 0
+        }
 
     def to_json(self) -> str:
         """Write the plan as ``from_json`` reads it."""
@@ -122,6 +149,8 @@ def from_json(text: str) -> Plan:
         data: dict[str, Any] = json.loads(text)
         data.pop("schema", None)
         data["phases"] = tuple(Phase(**phase) for phase in data.get("phases", ()))
+        classes = data.get("classes", {})
+        data["classes"] = {name: LoadClass(**each) for name, each in classes.items()}
         return Plan(**data)
     except PlanError:
         raise
@@ -210,6 +239,13 @@ def parse_mix(text: str, known: Mapping[str, object]) -> dict[str, float]:
                 f"mix: the weight of {route} is {weight!r}; it must be a number"
             ) from error
     return mix
+
+
+def _check_baggage(whose: str, criticality: str, tenant: str) -> None:
+    allowed = ", ".join(_CRITICALITIES[1:])
+    _check(criticality in _CRITICALITIES, f"criticality{whose}", criticality, allowed)
+    fits = _TENANT.fullmatch(tenant) is not None
+    _check(fits, f"tenant{whose}", tenant, "at most 64 of A-Z, a-z, 0-9, _, . and -")
 
 
 def _check(holds: bool, name: str, value: object, allowed: str) -> None:

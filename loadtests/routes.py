@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from loadtests.plan import Plan
+from loadtests.plan import LoadClass, Plan
 from loadtests.schedule import Arrival
 
 LIST_LIMIT = 20  # one screen of videos
@@ -51,11 +51,18 @@ class RequestWriter:
 
     def __init__(self, host: str, plan: Plan, token: str = "") -> None:
         self._token = token
+        self._plan = plan
         self._run_id = plan.run_id
-        self._baggage = _baggage(plan)
+        self._baggage = {
+            name: _baggage(plan, plan.class_of(name)) for name in (*ROUTES, *plan.classes)
+        }
         self._give_up_s = plan.give_up_s
         self._tells_gone_at = plan.tell_gone_at
         self._common = "".join(f"{name}: {value}\r\n" for name, value in _headers(host, plan))
+
+    def method(self, name: str) -> str:
+        """Return the HTTP method of a route or class."""
+        return ROUTES[self._plan.class_of(name).route].method
 
     def request_id(self, arrival: Arrival) -> str:
         """Name a request so that `squall explain` finds it."""
@@ -68,8 +75,9 @@ class RequestWriter:
             arrival: What is wanted, and when it was due.
             began_unix_s: When the run began.
         """
-        route = ROUTES[arrival.route]
-        path = route.path.replace("{video}", str(arrival.video))
+        wanted = self._plan.class_of(arrival.route)
+        route = ROUTES[wanted.route]
+        path = route.path.replace("{video}", str(wanted.video or arrival.video))
         request_id = self.request_id(arrival)
         head = (
             f"{route.method} {path} HTTP/1.1\r\n{self._common}"
@@ -77,14 +85,14 @@ class RequestWriter:
         )
         if not route.writes:
             return f"{head}\r\n".encode("latin-1")
-        body = json.dumps({"text": f"seen by {request_id}"} if arrival.route == "comment" else {})
+        body = json.dumps({"text": f"seen by {request_id}"} if wanted.route == "comment" else {})
         return (
             f"{head}authorization: Bearer {self._token}\r\nidempotency-key: {request_id}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}"
         ).encode("latin-1")
 
     def _baggage_line(self, arrival: Arrival, began_unix_s: float) -> str:
-        members = self._baggage
+        members = self._baggage[arrival.route]
         if self._tells_gone_at:
             gone_at_ms = round(1000 * (began_unix_s + arrival.at_s + self._give_up_s))
             members = (*members, f"{GONE_AT}={gone_at_ms}")
@@ -107,12 +115,12 @@ def _headers(host: str, plan: Plan) -> list[tuple[str, str]]:
     return headers
 
 
-def _baggage(plan: Plan) -> tuple[str, ...]:
+def _baggage(plan: Plan, of: LoadClass) -> tuple[str, ...]:
     return tuple(
         f"{key}={value}"
         for key, value in (
-            ("squall.criticality", plan.criticality),
-            ("squall.tenant", plan.tenant),
+            ("squall.criticality", of.criticality or plan.criticality),
+            ("squall.tenant", of.tenant or plan.tenant),
         )
         if value
     )

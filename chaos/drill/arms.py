@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from chaos.drill.fault import Fault, names_in
 from chaos.drill.records import Window
 from chaos.drill.schema import (
@@ -246,6 +248,7 @@ def load_plan(drill: Drill, arm: Arm, *, seed: int, run_id: str, parent_pid: int
         "phases": [
             {"name": p.name, "seconds": p.seconds, "rates": dict(p.rates)} for p in arm.phases
         ],
+        "classes": {name: msgspec.to_builtins(each) for name, each in load.classes.items()},
         "gaps": load.gaps,
         "seed": seed,
         "zipf": load.zipf,

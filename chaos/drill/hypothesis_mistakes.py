@@ -7,7 +7,7 @@ from typing import TypeAlias
 from chaos.drill.bound import parse_bound
 from chaos.drill.metrics import METRICS
 from chaos.drill.nearest import nearest
-from chaos.drill.schema import ALL, ROUTES, Drill, Hypothesis
+from chaos.drill.schema import ALL, Drill, Hypothesis
 from chaos.drill.source import DataPath
 
 Mistake: TypeAlias = tuple[DataPath, str]
@@ -19,13 +19,15 @@ def hypothesis_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> I
     metric = hypothesis.metric
     if metric not in METRICS:
         yield (*at, "metric"), f"unknown metric {metric}; {nearest(metric, METRICS)}"
-    if hypothesis.route and hypothesis.route not in ROUTES:
-        hint = nearest(hypothesis.route, ROUTES)
+    if hypothesis.route and hypothesis.route not in drill.load.names:
+        hint = nearest(hypothesis.route, drill.load.names)
         yield (*at, "route"), f"unknown route {hypothesis.route}; {hint}"
     if metric == "share_within" and not hypothesis.within_ms:
         yield at, "share_within needs within_ms"
-    if metric == "goodput_of_capacity" and drill.capacity is None:
-        yield at, "goodput_of_capacity needs the drill's capacity"
+    if metric in ("goodput_of_capacity", "jain_index") and drill.capacity is None:
+        yield at, f"{metric} needs the drill's capacity"
+    if metric == "jain_index" and hypothesis.route:
+        yield (*at, "route"), "jain_index is of all classes together; leave route out"
     if metric == "watchdog_named" and not drill.faults:
         yield at, "watchdog_named counts on the targets of faults; the drill has none"
     yield from _last_s_mistakes(drill, hypothesis, at)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from chaos.drill import readings
+from chaos.drill.fairness import jain_index
 from chaos.drill.observation import NOTHING_SEEN, Observation, batch_sd, count, ratio, share
 from chaos.drill.readings import NOTHING_READ, Readings
 from chaos.drill.records import REJECTIONS, Record, Window, select_route
@@ -194,6 +195,14 @@ def _goodput_of_offered(hypothesis: Hypothesis, arrivals: Arrivals) -> Observati
     return Observation(seen.value, sd, seen.samples)
 
 
+def _jain_index(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    if not arrivals.capacity_rps:
+        return NOTHING_SEEN
+    seconds = arrivals.window(hypothesis.phase).seconds
+    records = arrivals.of(hypothesis.phase)
+    return jain_index(records, seconds, arrivals.budget_s, arrivals.capacity_rps)
+
+
 def _wasted_share(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return readings.wasted_share(arrivals.readings, arrivals.window(hypothesis.phase))
 
@@ -260,6 +269,7 @@ METRICS: Mapping[str, Callable[[Hypothesis, Arrivals], Observation]] = {
     "failed_share": _failed_share,
     "failed_count": _failed_count,
     "seconds_to_recover": _recovery,
+    "jain_index": _jain_index,
     "wasted_share": _wasted_share,
     "watchdog_named": _watchdog_named,
     "command_seconds": _command_seconds,

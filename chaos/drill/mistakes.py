@@ -15,12 +15,15 @@ from kit.choices import CHOICES
 from kit.state import DEFAULT_MODES
 from resilience.policy.contract import Mode
 
+_CLASS = re.compile(r"[a-z][a-z0-9_-]*")
+_TENANT = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 _TARGET = re.compile(r"\*|[a-z][a-z0-9-]*(\.[1-9][0-9]*)?")
 
 
 def mistakes(drill: Drill) -> Iterator[Mistake]:
     """Yield what is wrong, each with its place."""
     yield from _phase_mistakes(drill)
+    yield from _class_mistakes(drill)
     yield from _policy_mistakes(drill)
     yield from _target_mistakes(drill)
     yield from fault_mistakes(drill)
@@ -36,15 +39,34 @@ def _phase_mistakes(drill: Drill) -> Iterator[Mistake]:
     if names != PHASE_ORDER:
         order = ", ".join(PHASE_ORDER)
         yield ("load", "phases"), f"the phases are {', '.join(names)}; they must be {order}"
+    known = drill.load.names
     for index, phase in enumerate(drill.load.phases):
         at: DataPath = ("load", "phases", index)
         if phase.seconds <= 0:
             yield (*at, "seconds"), f"seconds is {phase.seconds:g}; it must be more than 0"
         for route, rate in phase.rates.items():
-            if route not in ROUTES:
-                yield (*at, "rates", route), f"unknown route {route}; {nearest(route, ROUTES)}"
+            if route not in known:
+                yield (*at, "rates", route), f"unknown route {route}; {nearest(route, known)}"
             if rate < 0:
                 yield (*at, "rates", route), f"the rate of {route} is {rate:g}; give 0 or more"
+
+
+def _class_mistakes(drill: Drill) -> Iterator[Mistake]:
+    sent = {name for phase in drill.load.phases for name in phase.rates}
+    for name, each in drill.load.classes.items():
+        at: DataPath = ("load", "classes", name)
+        if name in ROUTES:
+            yield at, f"{name} is a route's name; give the class another"
+        if not _CLASS.fullmatch(name):
+            yield at, f"{name} is no class's name; write it like buyers or tenant_a"
+        if each.route not in ROUTES:
+            yield (*at, "route"), f"unknown route {each.route}; {nearest(each.route, ROUTES)}"
+        if not _TENANT.fullmatch(each.tenant):
+            yield (*at, "tenant"), f"tenant {each.tenant!r} has more than A-Z, a-z, 0-9, _, . and -"
+        if each.video is not None and each.video < 1:
+            yield (*at, "video"), f"video is {each.video}; videos are numbered from 1"
+        if name not in sent:
+            yield at, f"no phase sends {name}"
 
 
 def _policy_mistakes(drill: Drill) -> Iterator[Mistake]:

@@ -79,8 +79,24 @@ class Capacity(Part, frozen=True):
     rps: float
 
 
+class LoadClass(Part, frozen=True):
+    """Requests of one kind: a route, by whom, and how much they matter.
+
+    Args:
+        route: What is asked for.
+        criticality: In the request's baggage; "" sends none.
+        tenant: The same.
+        video: Always this one; None draws one for each arrival.
+    """
+
+    route: str
+    criticality: Literal["", "critical_plus", "critical", "sheddable_plus", "sheddable"] = ""
+    tenant: str = ""
+    video: int | None = None
+
+
 class LoadPhase(Part, frozen=True):
-    """One of warm, steady, fault, recover: how long, and how many a second of each route."""
+    """One of warm, steady, fault, recover: how long, and how many a second of each class."""
 
     name: PhaseName
     seconds: float
@@ -92,6 +108,8 @@ class Load(Part, frozen=True):
 
     Args:
         phases: All four, in order.
+        classes: Names for requests that differ in more than their route; each may stand wherever a
+            route may, and is what records call it. A route is a class of its own.
         gaps: ``poisson`` or ``constant``.
         zipf: Exponent of the choice of videos.
         budget_ms: An answer later than this after it was due isn't in time.
@@ -100,11 +118,17 @@ class Load(Part, frozen=True):
     """
 
     phases: tuple[LoadPhase, ...]
+    classes: dict[str, LoadClass] = msgspec.field(default_factory=dict)
     gaps: Literal["poisson", "constant"] = "poisson"
     zipf: float = 1.0
     budget_ms: float = DEFAULT_BUDGET_MS
     give_up_s: float = DEFAULT_GIVE_UP_S
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What may be sent: routes and classes."""
+        return (*ROUTES, *self.classes)
 
 
 class AbortIf(Part, frozen=True):
@@ -128,7 +152,7 @@ class Hypothesis(Part, frozen=True):
         bound: E.g. ``>= 0.85``.
         phase: In which phase, or ``all`` of them; by arrivals, not by answers.
         unit: For people.
-        route: Only this one; "" for all.
+        route: Only this route or class; "" for all.
         within_ms: For ``share_within``: counted from the scheduled time.
         of: Shares of what was ``sent``, or of what was ``answered`` with success.
         last_s: For ``goodput_of_offered``: only the last so many seconds of the phase.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadtests import plan as plans
-from loadtests.plan import Plan, PlanError
+from loadtests.plan import LoadClass, Plan, PlanError
 from loadtests.routes import ROUTES
 from loadtests.schedule import Phase
 
@@ -24,7 +24,9 @@ def test_defaults_are_the_documented_ones() -> None:
 
 def test_plan_survives_its_file(tmp_path: Path) -> None:
     """What is written is read again unchanged."""
-    plan = Plan((Phase("run", 2.5, {"home": 3.0}),), seed=9, tenant="a", deadline_ms=250)
+    classes = {"buyer": LoadClass("list", "critical", "b", 7)}
+    phases = (Phase("run", 2.5, {"home": 3.0, "buyer": 1.0}),)
+    plan = Plan(phases, seed=9, tenant="a", deadline_ms=250, classes=classes)
     path = tmp_path / "plan.json"
     path.write_text(plan.to_json())
 
@@ -52,6 +54,7 @@ def test_file_that_is_no_plan_is_refused(text: str) -> None:
         ("deadline_ms", 600_001),
         ("criticality", "vital"),
         ("budget_s", 0),
+        ("tenant", "a b"),
     ],
 )
 def test_value_out_of_range_is_named(field: str, value: object) -> None:
@@ -108,3 +111,24 @@ def test_mix_names_only_known_routes() -> None:
         plans.parse_mix("hme=1", ROUTES)
     with pytest.raises(PlanError, match="must be a number"):
         plans.parse_mix("home=x", ROUTES)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (LoadClass("list", criticality="vital"), "criticality of buyer is vital"),
+        (LoadClass("list", tenant="a,b"), "tenant of buyer is a,b"),
+        (LoadClass("list", video=0), "video of buyer is 0"),
+    ],
+)
+def test_a_class_out_of_range_is_named(wrong: LoadClass, said: str) -> None:
+    """What would break the baggage header, or ask for no video."""
+    with pytest.raises(PlanError, match=said):
+        Plan((Phase("run", 1, {"buyer": 1}),), classes={"buyer": wrong})
+
+
+def test_routes_are_those_of_the_classes_too() -> None:
+    """A class that nothing is sent of needs no session."""
+    classes = {"fan": LoadClass("like"), "idle": LoadClass("comment")}
+    plan = Plan((Phase("run", 1, {"fan": 1, "home": 2, "idle": 0}),), classes=classes)
+    assert plan.routes() == {"like", "home"}

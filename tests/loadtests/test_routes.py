@@ -3,7 +3,7 @@
 import pytest
 
 from chaos.drill.schema import ROUTES as DRILL_ROUTES
-from loadtests.plan import Plan
+from loadtests.plan import LoadClass, Plan
 from loadtests.routes import ROUTES, RequestWriter, session_request
 from loadtests.schedule import Arrival, Phase
 
@@ -46,6 +46,29 @@ def test_drill_tells_when_its_client_will_have_left() -> None:
     text = RequestWriter("h", plan).write(Arrival(0, 2.25, "list", 1), 1_800_000_000.0).decode()
 
     assert "\r\nbaggage: squall.tenant=a,squall.gone_at=1800000002750\r\n" in text
+
+
+def test_a_class_says_by_whom_and_how_much_it_matters() -> None:
+    """What the class leaves open is the plan's, and a plain route is as it was."""
+    classes = {
+        "buyer": LoadClass("page", criticality="critical", video=9),
+        "other": LoadClass("comment", tenant="b"),
+    }
+    plan = Plan(PHASES, tenant="a", criticality="sheddable", classes=classes)
+    writer = RequestWriter("h", plan, "t0")
+
+    buyer = writer.write(Arrival(0, 0.0, "buyer", 5), 0.0).decode()
+    other = writer.write(Arrival(1, 0.0, "other", 5), 0.0).decode()
+    plain = writer.write(Arrival(2, 0.0, "page", 5), 0.0).decode()
+
+    assert buyer.startswith("GET /v1/videos/9 HTTP/1.1")
+    assert "\r\nbaggage: squall.criticality=critical,squall.tenant=a\r\n" in buyer
+    assert other.startswith("POST /v1/videos/5/comments HTTP/1.1")
+    assert "\r\nbaggage: squall.criticality=sheddable,squall.tenant=b\r\n" in other
+    assert "seen by load-1" in other
+    assert plain.startswith("GET /v1/videos/5 HTTP/1.1")
+    assert "\r\nbaggage: squall.criticality=sheddable,squall.tenant=a\r\n" in plain
+    assert [writer.method(name) for name in ("buyer", "other", "list")] == ["GET", "POST", "GET"]
 
 
 @pytest.mark.parametrize("route", ["like", "comment"])
