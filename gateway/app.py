@@ -1,8 +1,8 @@
 """The gateway's application: routes inside, and around them the layers every request passes.
 
 Outermost first: probes ▸ context (ids, trace, deadline, Server-Timing, summary) ▸ concurrency cap ▸
-deadline ▸ faults ▸ admission ▸ body limit ▸ origin guard ▸ edge ▸ routes. A layer refuses by
-raising a ServiceError, which the context layer answers as problem+json.
+deadline ▸ faults ▸ quota ▸ admission ▸ body limit ▸ origin guard ▸ edge ▸ routes. A layer refuses
+by raising a ServiceError, which the context layer answers as problem+json.
 
 Why FastAPI's own layers are left out: its application adds three more around the router, for
 exceptions, exit stacks and a debug page, all of which are done here.
@@ -36,6 +36,7 @@ from resilience.asgi.context import ContextMiddleware
 from resilience.asgi.deadline import DeadlineMiddleware
 from resilience.asgi.limiter import LimiterMiddleware
 from resilience.asgi.types import ASGIApp
+from resilience.policy.contract import Gate
 from resilience.summary import OnFinish
 
 TITLE = "Squall API"
@@ -71,20 +72,24 @@ def build_routes(clients: Clients, views: ViewCounter, door: Door) -> FastAPI:
     return app
 
 
-def build_app(routes: FastAPI, door: Door, settings: LiveSettings, on_finish: OnFinish) -> ASGIApp:
+def build_app(
+    routes: FastAPI, door: Door, settings: LiveSettings, quota: Gate, on_finish: OnFinish
+) -> ASGIApp:
     """Put the layers around the routes and show their policies.
 
     Args:
         routes: From ``build_routes``.
         door: The node.
         settings: Cap and budgets.
+        quota: What all gateways together may let in, by tenant.
         on_finish: Gets the summary of each request.
     """
     app: ASGIApp = Edge(routes.router, routes)
     app = OriginGuardMiddleware(app)
     app = BodyLimitMiddleware(app)
     app = LimiterMiddleware(app, admit_by(door).gate, switches=door, scope_name=door.instance)
-    app = FaultMiddleware(app, door.faults)
+    allowance = LimiterMiddleware(app, quota, switches=door, scope_name=door.instance)
+    app = FaultMiddleware(allowance, door.faults)
     app = DeadlineMiddleware(app, switches=door)
     cap = ConcurrencyMiddleware(app, cap=settings.cap, scope_name=door.instance)
     app = ContextMiddleware(
@@ -94,5 +99,6 @@ def build_app(routes: FastAPI, door: Door, settings: LiveSettings, on_finish: On
         budget=settings.budget_s,
         on_finish=on_finish,
     )
+    door.register_gate(quota.name, allowance.gate)
     door.register_gate("concurrency", cap.queue)
     return ProbesMiddleware(app, lambda: door.lifecycle.is_ready)
