@@ -18,6 +18,8 @@ from resilience.errors import Code, DeadlineExpired, ServiceError
 from resilience.policy.contract import Mode
 from resilience.switches import Switches
 
+_ON = Mode.ON  # see Outcome
+
 
 class DeadlineMiddleware:
     """Cancel at the deadline or at the client's leaving; needs ``ContextMiddleware`` outside.
@@ -48,8 +50,8 @@ class DeadlineMiddleware:
         if context is None or scope["type"] != "http" or scope["path"] in self._exempt:
             await self._app(scope, receive, send)
             return
-        has_time = self._switches.mode("deadline") is Mode.ON
-        is_heard = self._switches.mode("cancellation") is Mode.ON
+        has_time = self._switches.mode("deadline") is _ON
+        is_heard = self._switches.mode("cancellation") is _ON
         if has_time or is_heard:
             remaining_s = context.remaining_s(self._clock()) if has_time else None
             await self._guarded(context, remaining_s, is_heard, scope, receive, send)

@@ -12,6 +12,8 @@ from resilience.policy.layer import switched
 from resilience.refusal import note_rejection, note_shadow, to_error
 from resilience.switches import Switches
 
+_IGNORED, _JUDGE = Outcome.IGNORED, Judge.LIMITER  # see Outcome
+
 
 class LimiterMiddleware:
     """Refuse with 503 (429 for a quota) what the gate does not admit.
@@ -49,8 +51,9 @@ class LimiterMiddleware:
             return
         context = current()
         now_s = self._clock()
-        request = Request()
-        if context is not None:
+        if context is None:
+            request = Request()
+        else:
             request = Request(1.0, context.criticality, context.tenant, "", context.deadline_s)
         permit = self.gate.admit(request, now_s)
         if isinstance(permit, Rejection):
@@ -65,12 +68,12 @@ class LimiterMiddleware:
                 status = message["status"]
             await send(message)
 
-        outcome = Outcome.IGNORED
+        outcome = _IGNORED
         try:
             await self._app(scope, receive, observed)
-            outcome = classify(Judge.LIMITER, status=status, cut=_cut(context))
+            outcome = classify(_JUDGE, status=status, cut=_cut(context))
         except BaseException as error:
-            outcome = classify(Judge.LIMITER, error, cut=_cut(context))
+            outcome = classify(_JUDGE, error, cut=_cut(context))
             raise
         finally:
             self.gate.settle(permit, outcome, self._clock())
