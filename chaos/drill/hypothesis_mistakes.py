@@ -10,6 +10,8 @@ from chaos.drill.nearest import nearest
 from chaos.drill.schema import ALL, Drill, Hypothesis
 from chaos.drill.source import DataPath
 
+OF_CAPACITY = frozenset({"goodput_of_capacity", "jain_index", "admitted_of_quota"})
+
 Mistake: TypeAlias = tuple[DataPath, str]
 """Where in the file, and what to say."""
 
@@ -24,7 +26,7 @@ def hypothesis_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> I
         yield (*at, "route"), f"unknown route {hypothesis.route}; {hint}"
     if metric == "share_within" and not hypothesis.within_ms:
         yield at, "share_within needs within_ms"
-    if metric in ("goodput_of_capacity", "jain_index") and drill.capacity is None:
+    if metric in OF_CAPACITY and drill.capacity is None:
         yield at, f"{metric} needs the drill's capacity"
     if metric == "jain_index" and hypothesis.route:
         yield (*at, "route"), "jain_index is of all classes together; leave route out"

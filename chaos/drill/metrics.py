@@ -13,6 +13,7 @@ from statistics import fmean, stdev
 from chaos.drill import readings
 from chaos.drill.fairness import jain_index
 from chaos.drill.observation import NOTHING_SEEN, Observation, batch_sd, count, ratio, share
+from chaos.drill.quota_share import admitted_of_quota, error_count
 from chaos.drill.readings import NOTHING_READ, Readings
 from chaos.drill.records import REJECTIONS, Record, Window, select_route
 from chaos.drill.schema import ALL, RECOVER, STEADY, Drill, Hypothesis
@@ -244,6 +245,17 @@ def _failed_count(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return _count_where(hypothesis, arrivals, _is_failed)
 
 
+def _admitted_of_quota(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    if not arrivals.capacity_rps:
+        return NOTHING_SEEN
+    records = arrivals.of(hypothesis.phase, hypothesis.route)
+    return admitted_of_quota(records, arrivals.window(hypothesis.phase), arrivals.capacity_rps)
+
+
+def _error_count(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return error_count(arrivals.of(hypothesis.phase, hypothesis.route))
+
+
 def _recovery(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return seconds_to_recover(arrivals)
 
@@ -268,6 +280,8 @@ METRICS: Mapping[str, Callable[[Hypothesis, Arrivals], Observation]] = {
     "rejected_count": _rejected_count,
     "failed_share": _failed_share,
     "failed_count": _failed_count,
+    "admitted_of_quota": _admitted_of_quota,
+    "error_count": _error_count,
     "seconds_to_recover": _recovery,
     "jain_index": _jain_index,
     "wasted_share": _wasted_share,
