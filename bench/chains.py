@@ -24,6 +24,7 @@ from resilience.policy.contract import Mode
 from resilience.policy.criticality_gate import CriticalityGate
 from resilience.policy.single import SingleEndpoint
 from resilience.policy.sre_breaker import SreBreaker
+from resilience.server_admission import AdmissionSettings, build_admission
 from resilience.switches import FixedSwitches
 
 Make = Callable[[Work], Step]
@@ -58,6 +59,11 @@ def endless_server(work: Work) -> Step:
     return _request_step(_limited(_app(work), _UNHEARD))
 
 
+def layered_server(work: Work) -> Step:
+    """Deadline, and all three that stand at a server's door."""
+    return _request_step(_layered(_app(work), _UNHEARD))
+
+
 def listening_server(work: Work) -> Step:
     """The same, and listening for a client who leaves."""
     return _request_step(_guarded(_app(work), FixedSwitches()))
@@ -66,7 +72,7 @@ def listening_server(work: Work) -> Step:
 def full_server(work: Work) -> Step:
     """The whole server side of the lab: the Context from the wire, and Server-Timing."""
     switches = FixedSwitches()
-    inner = _guarded(_app(work), switches)
+    inner = _layered(_app(work), switches)
     app = ContextMiddleware(
         inner, instance="bench.1", switches=switches, budget=lambda scope: BUDGET_S
     )
@@ -151,6 +157,12 @@ def _limited(app: ASGIApp, switches: FixedSwitches) -> ASGIApp:
     return LimiterMiddleware(app, gate, switches=switches, scope_name="bench.1")
 
 
+def _layered(app: ASGIApp, switches: FixedSwitches) -> ASGIApp:
+    gate = build_admission(AdmissionSettings(), switches, pressure=lambda: 0.0).gate
+    limited = LimiterMiddleware(app, gate, switches=switches, scope_name="bench.1")
+    return DeadlineMiddleware(limited, switches=switches)
+
+
 def _request_step(app: ASGIApp) -> Step:
     """Send one request through an application that finds its Context."""
     serve = _server_step(app)
@@ -193,6 +205,13 @@ CHAINS = (
     Chain("server, no limiter", "deadline", unlimited_server, bare_server, None),
     Chain("server, no deadline", "criticality ▸ limiter (bbr)", endless_server, bare_server, None),
     Chain(
+        "server, layered",
+        "deadline ▸ partitions ▸ criticality ▸ limiter (bbr, chosen live)",
+        layered_server,
+        bare_server,
+        None,
+    ),
+    Chain(
         "server, listening",
         "deadline ▸ client's leaving ▸ criticality ▸ limiter (bbr)",
         listening_server,
@@ -201,7 +220,7 @@ CHAINS = (
     ),
     Chain(
         "server, whole",
-        "context from headers ▸ all that ▸ Server-Timing",
+        "context from headers ▸ client's leaving ▸ layered ▸ Server-Timing",
         full_server,
         bare_full_server,
         None,
