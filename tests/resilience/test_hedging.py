@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from resilience.errors import BreakerOpen, Code, DeadlineExpired, UpstreamReset, UpstreamStatus
+from resilience.policy.backoff import Jitter
 from resilience.policy.budget import RetryBudget
 from resilience.policy.bulkhead import Bulkhead
 from resilience.policy.contract import Mode, Outcome, Request
@@ -118,6 +119,16 @@ async def test_a_call_that_failed_before_its_hedge_is_retried() -> None:
 
     assert world.observer.of("retry") == ["retries"]
     assert world.observer.of("hedge") == []
+
+
+async def test_a_retry_with_nobody_under_way_waits_out_its_back_off() -> None:
+    """The plan names a time, and that is waited for."""
+    attempts = RetrySettings(base_s=0.001, cap_s=0.001, jitter=Jitter.NONE)
+    world = World("a", "b", hedging=NEVER, attempts=attempts)
+    assert await call(world, a=broken(), b="answer") == "answer"
+
+    assert [endpoint for endpoint, _ in world.sent] == ["a", "b"]
+    world.assert_balanced()
 
 
 @pytest.mark.parametrize(("mode", "told"), [(Mode.OFF, []), (Mode.SHADOW, ["shadow-retried"])])
