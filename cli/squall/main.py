@@ -24,6 +24,7 @@ from squall.commands import (
     policy,
     restart,
     seed,
+    setting,
     status,
     up,
 )
@@ -54,6 +55,7 @@ app.command("footprint")(footprint.footprint)
 app.command("seed")(seed.seed)
 app.add_typer(fault.app, name="fault")
 app.add_typer(policy.app, name="policy")
+app.add_typer(setting.app, name="setting")
 app.add_typer(drill.app, name="drill")
 drill.app.command("report")(compare.report)
 app.command("compare")(compare.compare)
