@@ -6,6 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("resilience/policy", "hashing")
+# Adapters that decide something themselves, and whose tests notice each inversion.
+ADAPTERS = ("cutoff", "guard", "hedging", "outcome", "pushback", "refusal", "sweep")
 ONLY_VALUES = frozenset({"contract"})  # Protocols and values: nothing in them decides
 
 
@@ -38,12 +40,14 @@ class Suite:
 
 def suites() -> list[Suite]:
     """Return every module that decides something, with its tests."""
-    return [
-        Suite(path, own_tests(path))
+    paths = [
+        path
         for folder in FOLDERS
         for path in sorted(f"{folder}/{file.name}" for file in (ROOT / folder).glob("*.py"))
         if Path(path).stem not in ONLY_VALUES | {"__init__"}
     ]
+    paths += [f"resilience/{name}.py" for name in ADAPTERS]
+    return [Suite(path, own_tests(path)) for path in paths]
 
 
 def own_tests(path: str) -> tuple[str, ...]:

@@ -127,8 +127,20 @@ def test_a_module_s_tests_are_its_mirror_or_those_that_import_it() -> None:
 
 
 def test_every_deciding_module_is_in_the_run() -> None:
-    """Policies and algorithms; the contract decides nothing."""
-    names = {suite.name for suite in suites()}
+    """Policies, algorithms and some adapters; the contract decides nothing."""
+    every = suites()
+    names = {suite.name for suite in every}
 
-    assert {"bbr", "bulkhead", "budget", "retry", "sre_breaker", "window", "ketama"} <= names
+    assert len(names) == len(every)  # what ``--policy`` takes names one of them
+    assert all(suite.tests for suite in every)
+    assert {
+        "bbr",
+        "bulkhead",
+        "budget",
+        "retry",
+        "sre_breaker",
+        "window",
+        "ketama",
+        "sweep",
+    } <= names
     assert not {"contract", "__init__"} & names
