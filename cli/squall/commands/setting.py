@@ -92,11 +92,11 @@ async def _read() -> list[dict[str, Any]]:
     async with control() as client:
         snapshot = await client.read()
     rows: list[dict[str, Any]] = []
-    for field, (entry, _) in sorted(live_entries(snapshot).items()):
+    for field, (entry, _) in live_entries(snapshot).items():
         if isinstance(entry, SettingEntry):
             _, target, name = field.split("/")
             rows.append({"name": name, "on": target, "value": entry.value})
-    return rows
+    return sorted(rows, key=lambda row: (row["name"], row["on"]))
 
 
 def _is_of(row: dict[str, Any], family: str) -> bool:
