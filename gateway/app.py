@@ -36,6 +36,7 @@ from resilience.asgi.context import ContextMiddleware
 from resilience.asgi.deadline import DeadlineMiddleware
 from resilience.asgi.limiter import LimiterMiddleware
 from resilience.asgi.types import ASGIApp
+from resilience.observer import Observer
 from resilience.policy.contract import Gate
 from resilience.summary import OnFinish
 
@@ -50,6 +51,10 @@ class Door(Ground, Protocol):
     faults: Injector
     lifecycle: Lifecycle
     recorder: Recorder
+
+    @property
+    def events(self) -> Observer:
+        """Who hears of every refusal."""
 
 
 def build_routes(clients: Clients, views: ViewCounter, door: Door) -> FastAPI:
@@ -87,11 +92,13 @@ def build_app(
     app: ASGIApp = Edge(routes.router, routes)
     app = OriginGuardMiddleware(app)
     app = BodyLimitMiddleware(app)
-    app = LimiterMiddleware(app, admit_by(door).gate, switches=door, scope_name=door.instance)
-    allowance = LimiterMiddleware(app, quota, switches=door, scope_name=door.instance)
+    name, events = door.instance, door.events
+    admission = admit_by(door).gate
+    app = LimiterMiddleware(app, admission, switches=door, scope_name=name, observer=events)
+    allowance = LimiterMiddleware(app, quota, switches=door, scope_name=name, observer=events)
     app = FaultMiddleware(allowance, door.faults)
     app = DeadlineMiddleware(app, switches=door)
-    cap = ConcurrencyMiddleware(app, cap=settings.cap, scope_name=door.instance)
+    cap = ConcurrencyMiddleware(app, cap=settings.cap, scope_name=name, observer=events)
     app = ContextMiddleware(
         cap,
         instance=door.instance,

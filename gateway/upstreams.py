@@ -21,6 +21,7 @@ from kit.directory import Endpoint
 from lb.policy.balancer import Balancer
 from resilience.detached import Detached
 from resilience.errors import Code, ServiceError, UpstreamReset
+from resilience.observer import Observer
 from resilience.pipeline import ClientPipeline
 from resilience.policy.bulkhead import Bulkhead
 from resilience.policy.contract import Mode, Snapshot
@@ -60,6 +61,10 @@ class Lab(Protocol):
     def directory(self) -> Registry:
         """Who serves what."""
 
+    @property
+    def events(self) -> Observer:
+        """Who hears of every decision."""
+
     def mode(self, policy: str) -> Mode:
         """Return how a policy stands."""
 
@@ -92,6 +97,7 @@ class Upstream(Generic[StubT]):
             bulkhead=self._bulkhead,
             scope=f"{lab.instance}>{service}",
             rng=random.Random(lab.rng.random()),
+            observer=lab.events,
         )
         self._detached = Detached()
         self._checking: asyncio.Task[None] | None = None

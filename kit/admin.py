@@ -6,6 +6,7 @@ each. What changes state doesn't exist here; changes go through control. The Hos
 so that a web page can't read it through a name of its own (DNS rebinding).
 
     /livez /readyz /metrics /admin/state /admin/policies /admin/stats /admin/requests[/<id>]
+    /admin/events (with ``Accept: text/event-stream``: a live stream)
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from kit.admin_stream import EVENT_STREAM, EventStreams
 from kit.choices import CHOICES, default_choice
 from kit.listen import BACKLOG, bind
 from kit.metrics import CONTENT_TYPE
@@ -27,6 +29,8 @@ HEAD_LIMIT_BYTES = 8_192  # nginx: large_client_header_buffers 8k; a scraper sen
 HEAD_TIMEOUT_S = 5.0
 MAX_CONNECTIONS = 32
 SHOWN_REQUESTS = 50
+SHOWN_EVENTS = 100
+EVENTS_PATH = "/admin/events"
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
@@ -40,6 +44,12 @@ class Response(NamedTuple):
     body: bytes
 
 
+class Stream(NamedTuple):
+    """Events are to be sent, those after an id first."""
+
+    after: int
+
+
 class AdminServer:
     """Serve the admin pages of a node."""
 
@@ -47,6 +57,7 @@ class AdminServer:
         self._node = node
         self._server: asyncio.Server | None = None
         self._open = 0
+        self.streams = EventStreams(node.events)
         self._pages: dict[str, Callable[[], Response]] = {
             "/livez": lambda: Response(200, TEXT, b"ok\n"),
             "/readyz": self._readyz,
@@ -55,6 +66,7 @@ class AdminServer:
             "/admin/policies": lambda: _json(node.policies()),
             "/admin/stats": lambda: _json(node.stats()),
             "/admin/requests": lambda: _json(node.recorder.newest(SHOWN_REQUESTS)),
+            EVENTS_PATH: lambda: _json(self._events()),
         }
 
     async def start(self) -> None:
@@ -73,12 +85,16 @@ class AdminServer:
         """Stop listening."""
         if self._server is not None:
             self._server.close()
+            await self.streams.close()
             await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
         try:
             response = await self._respond(reader)
+            if isinstance(response, Stream):
+                await self.streams.send(reader, writer, response.after)
+                return
             writer.write(_encode(response))
             await writer.drain()
         except (OSError, EOFError):
@@ -87,7 +103,7 @@ class AdminServer:
             self._open -= 1
             writer.close()
 
-    async def _respond(self, reader: asyncio.StreamReader) -> Response:
+    async def _respond(self, reader: asyncio.StreamReader) -> Response | Stream:
         if self._open > MAX_CONNECTIONS:
             return _problem(503, "TOO_MANY_CONNECTIONS", "the admin port serves a few at a time")
         try:
@@ -99,8 +115,8 @@ class AdminServer:
             return _problem(431, "HEAD_TOO_LARGE", "the request's head is over 8 KiB")
         return self.handle(head.decode("latin-1"))
 
-    def handle(self, head: str) -> Response:
-        """Answer a request's head."""
+    def handle(self, head: str) -> Response | Stream:
+        """Answer a request's head; a stream is for the caller to send."""
         request_line, _, rest = head.partition("\r\n")
         words = request_line.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
@@ -109,7 +125,17 @@ class AdminServer:
             return _problem(403, "HOST_NOT_ALLOWED", "ask by address or by this instance's name")
         if words[0] != "GET":
             return _problem(405, "METHOD_NOT_ALLOWED", "the admin port only reads: GET")
-        return self._page(words[1].partition("?")[0])
+        path = words[1].partition("?")[0]
+        if path == EVENTS_PATH and EVENT_STREAM in (_header(rest, "accept") or "").lower():
+            return self._stream(_header(rest, "last-event-id") or "0")
+        return self._page(path)
+
+    def _stream(self, last_id: str) -> Response | Stream:
+        if not last_id.isascii() or not last_id.isdigit():
+            return _problem(400, "LAST_EVENT_ID_INVALID", "last-event-id is the id of an event")
+        if not self.streams.has_room:
+            return _problem(503, "TOO_MANY_STREAMS", "a few may listen at a time: end another one")
+        return Stream(int(last_id))
 
     def _page(self, path: str) -> Response:
         page = self._pages.get(path)
@@ -142,6 +168,10 @@ class AdminServer:
             "faults": list(node.state.faults_for(service, replica)),
             "members": node.directory.members(),
         }
+
+    def _events(self) -> dict[str, Any]:
+        events = self._node.events
+        return {**events.counts(), "events": events.newest(SHOWN_EVENTS)}
 
     def _is_own_name(self, host: str | None) -> bool:
         """Whether a Host header means this process: loopback, our address, one of our names."""

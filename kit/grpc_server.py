@@ -85,7 +85,9 @@ async def serve_grpc(
 
 def interceptors(node: Node) -> list["grpc.aio.ServerInterceptor[Any, Any]"]:
     """Return what guards the calls of a process, outermost first."""
-    limiter = LimiterInterceptor(admit_by(node).gate, switches=node, scope=node.instance)
+    limiter = LimiterInterceptor(
+        admit_by(node).gate, switches=node, scope=node.instance, observer=node.events
+    )
     context = ContextInterceptor(switches=node, on_finish=record_to(node.recorder, node.instance))
     node.register_gate("abandoned", context.detached)
     return [

@@ -23,9 +23,11 @@ import msgspec
 
 from faults.injector import Injector
 from faults.rule import FaultRule
+from kit.changes import Changes
 from kit.control import SETTLE_S, Ask, ControlClient
 from kit.directory import Directory
 from kit.errors import LabError
+from kit.events import Events
 from kit.follower import Follower
 from kit.lifecycle import Lifecycle
 from kit.listeners import call_all
@@ -75,6 +77,7 @@ class Node:
         self.control = ControlClient(settings.control, settle_s=settle_s)
         self.directory = Directory(settings.service)
         self.recorder = Recorder()
+        self.events = Events(settings.instance)
         self.lifecycle = Lifecycle(self.announce, lambda: self.mode("drain") is not Mode.OFF)
         # Seeded by name: the same lab draws the same service times, and replicas differ.
         self.rng = random.Random(settings.instance)
@@ -93,6 +96,7 @@ class Node:
         self._on_reset: list[Callable[[float], None]] = []
         self._answers: dict[str, Answer] = {}
         self._via: dict[str, str] = {}
+        self._changes = Changes(self, self.events)
         self._epoch: int | None = None
         self._counted_from = (time.monotonic(), time.process_time())
         self._started_unix_s = time.time()
@@ -208,6 +212,8 @@ class Node:
         self.answer("policies", lambda args: self.policies())
         self.answer("faults", lambda args: self.faults.proofs())
         self.answer("stats", lambda args: self.stats())
+        self.answer("events", self.events.answer)
+        self.lifecycle.on_ready_change(self._changes.on_ready)
 
     def explain(self, request_id: str) -> list[Any]:
         """Return this hop's summaries of a request, as plain JSON."""
@@ -225,6 +231,7 @@ class Node:
         if self._epoch is not None and epoch != self._epoch:
             self._reset()
         self._epoch = epoch
+        self._changes.on_state(self._rules)
         call_all(self._on_change, state)
 
     def _reset(self) -> None:
@@ -278,6 +285,7 @@ class Node:
 
     def _on_beat(self) -> None:
         self._pressure.tick()
+        self._changes.on_beat(time.monotonic())
 
     def _gauges(self) -> Mapping[str, float]:
         return {

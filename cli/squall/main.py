@@ -17,6 +17,7 @@ from squall.commands import (
     doctor,
     down,
     drill,
+    events,
     explain,
     fault,
     footprint,
@@ -62,6 +63,7 @@ app.command("compare")(compare.compare)
 app.command("load")(load.load)
 app.add_typer(bench.app, name="bench")
 app.command("explain")(explain.explain)
+app.command("events")(events.events)
 
 
 def run(argv: Sequence[str] | None = None) -> None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 HELP_LIMIT_S = 0.3  # issue 2: --help under 300 ms
 BUILT = {
     "up", "down", "restart", "status", "doctor", "seed", "fault", "policy", "drill", "load",
-    "explain", "banner", "footprint", "setting",
+    "explain", "banner", "events", "footprint", "setting",
 }  # fmt: skip
 LATER = {"experiment", "compare", "bench", "hash", "shard", "lb"}  # design.md, "The floors"
 HEAVY = ("redis", "grpc", "msgspec", "yaml", "uvloop", "docker", "chaos", "services")

@@ -26,6 +26,7 @@ from faults.rule import FaultRule
 from gateway.server import Gateway
 from gateway.upstreams import Resettable
 from kit.directory import Endpoint
+from kit.events import Events
 from kit.lifecycle import Lifecycle
 from kit.recorder import Recorder
 from kit.state import default_mode
@@ -87,6 +88,7 @@ class FakeNode:
         self.directory = FakeDirectory()
         self.rng = random.Random(17)
         self.recorder = Recorder()
+        self.events = Events(self.instance)
         self.lifecycle = Lifecycle(_announce_nothing)
         self.rules: list[FaultRule] = []
         self.faults = Injector(lambda: self.rules, random.Random(18))
