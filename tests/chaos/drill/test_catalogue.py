@@ -94,6 +94,40 @@ def test_abandoned_work_is_row_five() -> None:
     assert must_show(drill) == {"wasted": ">= 0.50"}
 
 
+def test_brownout_is_row_six() -> None:
+    """Critical 8 and sheddable 52 at a capacity of 20; only importance differs."""
+    drill = named("brownout")
+
+    assert drill.phase(FAULT).rates == {"critical": 8, "sheddable": 52}
+    levels = {name: each.criticality for name, each in drill.load.classes.items()}
+    assert levels == {"critical": "critical", "sheddable": "sheddable"}
+    assert (stations(drill)["video"], drill.setup.drains) == ((2, 100), ("video.2", "video.3"))
+    assert drill.capacity is not None
+    assert drill.capacity.rps == 20
+    assert claims(drill)["critical in time"] == ("in_time_share", ">= 0.95")
+    assert drill.hypotheses[0].route == "critical"
+    assert claims(drill)["sheddable served"] == ("goodput_rps", ">= 3")
+    assert drill.policies["limiter"] == drill.policies["criticality"] == {"video": Mode.ON}
+    assert drill.control.off == ("criticality",)
+    assert must_show(drill) == {"critical in time": "<= 0.60"}
+
+
+def test_noisy_tenant_is_row_seven() -> None:
+    """A 8 beside B 100 at a capacity of 20; only the tenants' shares differ."""
+    drill = named("noisy-tenant")
+
+    assert drill.phase(FAULT).rates == {"small": 8, "noisy": 100}
+    tenants = {name: each.tenant for name, each in drill.load.classes.items()}
+    assert tenants == {"small": "A", "noisy": "B"}
+    assert (stations(drill)["video"], drill.setup.drains) == ((2, 100), ("video.2", "video.3"))
+    assert drill.load.gaps == "constant"  # decision 10
+    assert claims(drill)["A in time"] == ("in_time_share", ">= 0.95")
+    assert claims(drill)["fairness"] == ("jain_index", ">= 0.9")
+    assert drill.policies["limiter"] == drill.policies["partitions"] == {"video": Mode.ON}
+    assert drill.control.off == ("partitions",)
+    assert must_show(drill) == {"A in time": "<= 0.40"}
+
+
 def test_frozen_replica_is_row_ten() -> None:
     """SIGSTOP for 20 s, turns taken, tries timed in both arms; only the second try differs."""
     drill = named("frozen-replica")
