@@ -62,11 +62,11 @@ def server() -> Iterator[Valkey]:
         yield node
 
 
-def node_with(rps: float, mode: Mode = Mode.ON, **settings: float) -> FakeNode:
-    """Make a node on which a quota is set."""
+def node_with(rps: float) -> FakeNode:
+    """Make a node on which a quota is set and on."""
     node = FakeNode()
-    node.modes |= {"quota": mode, "quota_local": Mode.ON}
-    node.settings |= {"quota_rps": rps, **settings}
+    node.modes |= {"quota": Mode.ON, "quota_local": Mode.ON}
+    node.settings["quota_rps"] = rps
     return node
 
 
@@ -164,7 +164,8 @@ def test_the_registry_says_how_many_share_while_the_store_is_silent() -> None:
 @pytest.mark.unit
 def test_weights_are_settings_and_hold_for_who_is_known_and_who_comes() -> None:
     """Bob is due three times as much from the moment it is set; a weight of 0 counts as 1."""
-    node = node_with(80.0, **{"quota_weight.cat": 0.0})
+    node = node_with(80.0)
+    node.settings["quota_weight.cat"] = 0.0
     quota = Quota(node)
     ask(quota, 0.0, "ann")
     ask(quota, 0.0, "bob")
@@ -293,6 +294,7 @@ async def test_shadow_refuses_nobody_and_counts() -> None:
         assert lab.node.gates["quota"].snapshot()["would_reject"] == 2
 
 
+@pytest.mark.unit
 def test_a_refusal_says_whose_rate() -> None:
     """Value is what the tenant asks of this gateway, limit the rate of all."""
     quota = Quota(node_with(10.0))
