@@ -53,7 +53,6 @@ DEFAULT_MODES: Mapping[str, Mode] = {
     "fallback": Mode.SHADOW,
     "quota": Mode.SHADOW,
     "quota_local": Mode.ON,  # off: a quota whose store is away lets everybody in
-    "one_tier": Mode.ON,  # off: every tier above a failure retries, not only the next one
 }
 # l7 retries GET and HEAD: a killed gateway must not show (issue 2, lb).
 DEFAULT_MODES_BY_SERVICE: Mapping[tuple[str, str], Mode] = {("retry", "l7"): Mode.ON}

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from chaos.drill import readings
+from chaos.drill.calls import calls_per_request
 from chaos.drill.fairness import jain_index
 from chaos.drill.observation import NOTHING_SEEN, Observation, batch_sd, count, ratio, share
+from chaos.drill.origin import origin_calls
 from chaos.drill.quota_share import admitted_of_quota, error_count
 from chaos.drill.readings import NOTHING_READ, Readings
 from chaos.drill.records import REJECTIONS, Record, Window, select_route
@@ -204,8 +206,18 @@ def _jain_index(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return jain_index(records, seconds, arrivals.budget_s, arrivals.capacity_rps)
 
 
+def _origin_calls(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return origin_calls(arrivals.readings, arrivals.window(hypothesis.phase), hypothesis.at)
+
+
 def _wasted_share(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return readings.wasted_share(arrivals.readings, arrivals.window(hypothesis.phase))
+
+
+def _calls_per_request(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    records = arrivals.of(hypothesis.phase, hypothesis.route)
+    window = arrivals.window(hypothesis.phase)
+    return calls_per_request(arrivals.readings, records, window, hypothesis.at)
 
 
 def _watchdog_named(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
@@ -285,6 +297,8 @@ METRICS: Mapping[str, Callable[[Hypothesis, Arrivals], Observation]] = {
     "seconds_to_recover": _recovery,
     "jain_index": _jain_index,
     "wasted_share": _wasted_share,
+    "origin_calls": _origin_calls,
+    "calls_per_request": _calls_per_request,
     "watchdog_named": _watchdog_named,
     "command_seconds": _command_seconds,
 }

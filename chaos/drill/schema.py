@@ -156,6 +156,7 @@ class Hypothesis(Part, frozen=True):
         within_ms: For ``share_within``: counted from the scheduled time.
         of: Shares of what was ``sent``, or of what was ``answered`` with success.
         last_s: For ``goodput_of_offered``: only the last so many seconds of the phase.
+        at: For what a service counts (``calls_per_request``): which one.
         command: For ``command_seconds``: a `squall` command line, without the word itself.
         exits: The code with which it must exit to count.
     """
@@ -169,6 +170,7 @@ class Hypothesis(Part, frozen=True):
     within_ms: float | None = None
     of: Literal["sent", "answered"] = "sent"
     last_s: float | None = None
+    at: str = ""
     command: str = ""
     exits: int = 0
 

@@ -64,11 +64,12 @@ async def main(node: Node) -> None:
 def read_settings(node: Node) -> ProxySettings:
     """Take what control says: ``budget_ms`` (the gateway reads the same name) and ``attempts``.
 
-    Both are 1 at least.
+    Both are 1 at least. ``retry_answers`` above 0 tries a 5xx again too.
     """
     return ProxySettings(
         route_budget_s=max(1.0, node.setting("budget_ms", ROUTE_BUDGET_S * 1000)) / 1000,
         max_attempts=max(1, int(node.setting("attempts", MAX_ATTEMPTS))),
+        retry_answers=node.setting("retry_answers", 0.0) > 0,
     )
 
 

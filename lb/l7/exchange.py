@@ -163,9 +163,11 @@ class Exchange:
     def on_head(
         self, conn: UpstreamConnection, status: int, headers: Headers, *, is_chunked: bool
     ) -> None:
-        """An answer begins: this attempt is the one."""
+        """An answer begins: this attempt is the one, unless another is made instead."""
         assert self._tries is not None
         now_s = time.monotonic()
+        if self._tries.try_instead(conn, status, now_s):
+            return
         head = self.head
         self._winner = self._tries.choose(conn, now_s)
         answer = ResponseHead(status, headers, head, is_chunked=is_chunked)

@@ -33,7 +33,9 @@ class ProxySettings:
     Args:
         route_budget_s: Deadline of a request that brings none, and the most one may bring.
         max_attempts: Attempts per request, the first included, >= 1.
+        retry_answers: Whether a 5xx is tried again too; else only what got no answer is.
     """
 
     route_budget_s: float = ROUTE_BUDGET_S
     max_attempts: int = MAX_ATTEMPTS
+    retry_answers: bool = False

@@ -12,7 +12,13 @@ from lb.l7.pool import Pool
 from lb.l7.proxy import Proxy
 from lb.l7.settings import ProxySettings
 from lb.l7.upstream import UpstreamConnection
-from lb.policy.attempts import Failure, may_try_again, per_try_timeout_s
+from lb.policy.attempts import (
+    Failure,
+    is_error,
+    may_try_again,
+    outcome_of_status,
+    per_try_timeout_s,
+)
 from resilience.context import Note
 from resilience.policy.contract import Mode, Outcome
 
@@ -103,6 +109,19 @@ class Tries:
                     self._end(other, "outrun", Outcome.IGNORED, now_s)
         self._slow_at_s = _NEVER_S
         return winner
+
+    def try_instead(self, conn: UpstreamConnection, status: int, now_s: float) -> bool:
+        """Whether another attempt is under way in place of the one that got this answer.
+
+        Any backend may be asked again, the same one too: an answer is no reason to leave it.
+        """
+        if not (self._settings.retry_answers and is_error(status)):
+            return False
+        self._tried.clear()
+        if not self._try_again(Failure.ERROR_ANSWER, now_s):
+            return False
+        self._end(self._on(conn), str(status), outcome_of_status(status), now_s)
+        return True
 
     def finish(self, attempt: Attempt, what: str, outcome: Outcome, now_s: float) -> None:
         """The chosen attempt has ended; its connection is no longer ours."""

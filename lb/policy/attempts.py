@@ -5,6 +5,9 @@ nobody, since the other backend is as ready now as in 25 ms; and a try that is m
 given up, a second one runs beside it and the first answer wins. So a backend that is frozen costs
 half the budget, and a request that takes longer than that still gets its answer.
 Source: Envoy's router: ``connect-failure,reset``, ``hedge_on_per_try_timeout``, retry budget.
+An answer is passed on, a 5xx too: whoever gave it is the hop that retries what failed below it, and
+three tiers of three tries make twenty-seven (SRE Book ch. 22, "Retries"). Envoy's `retry_on: 5xx`
+and nginx' `proxy_next_upstream http_500` are for backends that don't (``retry_answers``).
 Not handled: answers that say "not started"; routes that allow POST (issue 5).
 """
 
@@ -29,6 +32,7 @@ class Failure(Enum):
     STALE = "stale connection"  # kept alive by us, closed by them as we wrote
     RESET = "reset"
     BAD_ANSWER = "bad answer"
+    ERROR_ANSWER = "error answer"  # 5xx; tried again only when told to
     TOO_SLOW = "too slow"  # still running: it has only used up its share of the budget
 
 
@@ -46,6 +50,11 @@ def may_try_again(failure: Failure, *, attempts: int, is_safe: bool, limit: int)
     if failure is Failure.NOT_CONNECTED:
         return True  # nothing was sent, so nothing was started
     return is_safe and failure is not Failure.BAD_ANSWER
+
+
+def is_error(status: int) -> bool:
+    """Whether an answer is a reason to try again where answers are one: a 5xx."""
+    return status >= _FIRST_FAILURE_STATUS
 
 
 def per_try_timeout_s(remaining_s: float, share: float = PER_TRY_SHARE) -> float:

@@ -280,3 +280,36 @@ async def test_overloaded_answers_eject_nobody() -> None:
             assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         assert len(lab.proxy.balancer.candidates) == 2
         assert lab.backends[0].requests + lab.backends[1].requests == 20
+
+
+async def test_an_error_is_passed_on_unless_answers_are_tried_again() -> None:
+    """By default the hop below has retried already; told to, each of three tries is made."""
+    error = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nbusy"
+    async with rig(answering(error), answering(error)) as lab:
+        assert (await lab.ask()).status == 503
+        assert [what for _, what in outcomes(lab)] == ["503"]
+
+        lab.proxy.settings = ProxySettings(retry_answers=True)
+        answer = await lab.ask()
+        assert (answer.status, answer.body) == (503, b"busy")
+        assert [what for _, what in outcomes(lab)] == ["503", "503", "503"]
+        assert lab.backends[0].requests + lab.backends[1].requests == 4
+
+        assert (await lab.ask("/", method="POST")).status == 503
+        assert [what for _, what in outcomes(lab)] == ["503"]
+
+
+async def test_an_answer_tried_again_takes_of_the_budget_and_may_succeed() -> None:
+    """The second backend's answer is the client's, whole; without budget the first one's is."""
+    error = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 3\r\n\r\nbad"
+    async with rig(answering(error), answering(ok(b"well"))) as lab:
+        lab.proxy.settings = ProxySettings(retry_answers=True)
+        for _ in range(8):
+            assert (await lab.ask()).status == 200
+        assert lab.backends[0].requests > 0
+        assert lab.proxy.budget.snapshot()["retries"] == 0
+
+        while lab.proxy.budget.try_start_retry():
+            pass
+        first_to(lab, "gateway.1")
+        assert (await lab.ask()).body == b"bad"
