@@ -10,9 +10,8 @@ from chaos.drill.nearest import nearest
 from chaos.drill.schema import ALL, Drill, Hypothesis
 from chaos.drill.source import DataPath
 
-AT_A_SERVICE = frozenset({"calls_per_request"})
+AT_A_SERVICE = frozenset({"calls_per_request", "origin_calls"})
 OF_CAPACITY = frozenset({"goodput_of_capacity", "jain_index", "admitted_of_quota"})
-AT_SERVICE = frozenset({"origin_calls"})  # counts of calls, each of one service
 
 Mistake: TypeAlias = tuple[DataPath, str]
 """Where in the file, and what to say."""
@@ -37,7 +36,6 @@ def hypothesis_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> I
     if (metric in AT_A_SERVICE) is not bool(hypothesis.at):
         needs = "needs at: which service, e.g. at: video" if not hypothesis.at else "takes no at"
         yield at, f"{metric} {needs}"
-    yield from _at_mistakes(hypothesis, at)
     yield from _last_s_mistakes(drill, hypothesis, at)
     yield from _command_mistakes(drill, hypothesis, at)
     yield from bound_mistakes(hypothesis.bound, (*at, "bound"))
@@ -49,14 +47,6 @@ def bound_mistakes(text: str, path: DataPath) -> Iterator[Mistake]:
         parse_bound(text)
     except ValueError as error:
         yield path, str(error)
-
-
-def _at_mistakes(hypothesis: Hypothesis, at: DataPath) -> Iterator[Mistake]:
-    if hypothesis.metric in AT_SERVICE:
-        if not hypothesis.at:
-            yield at, f"{hypothesis.metric} needs at, the service that calls, e.g. at: video"
-    elif hypothesis.at:
-        yield (*at, "at"), f"{hypothesis.metric} takes no at; {', '.join(sorted(AT_SERVICE))} does"
 
 
 def _last_s_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> Iterator[Mistake]:
