@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 NAME = "fallback"  # its switch, and what decisions are reported under
 COVERED = (ServiceError, OSError)  # TimeoutError and ConnectionError are OSErrors
+_OFF = Mode.OFF  # see Outcome
 
 
 class Answer(NamedTuple, Generic[T]):
@@ -188,7 +189,17 @@ class Fallback(Generic[T]):
         Raises:
             Exception: What the work raised, where nothing may or can cover it.
         """
-        return (await self.answer(work, key)).value
+        mode = self._switches.mode(NAME)
+        try:
+            value = await work()
+        except self._also as error:
+            answer = await self._stand_in(mode, key, error)
+            if answer is None:
+                raise
+            return answer.value
+        if mode is not _OFF:
+            self._keep(key, value)
+        return value
 
     async def answer(self, work: Callable[[], Awaitable[T]], key: Hashable = None) -> Answer[T]:
         """Return the same with where it came from; ``source`` is "" for the real answer."""
@@ -196,20 +207,12 @@ class Fallback(Generic[T]):
         try:
             value = await work()
         except self._also as error:
-            if mode is Mode.OFF or not _is_coverable(error):
-                raise
-            if mode is Mode.SHADOW:
-                self.would_cover += 1
-                raise
-            answer = await self._cover(key, error)
+            answer = await self._stand_in(mode, key, error)
             if answer is None:
-                self.uncovered += 1
                 raise
             return answer
-        if mode is not Mode.OFF:
-            now_s = self._clock()
-            for source in self._sources:
-                source.keep(key, value, now_s)
+        if mode is not _OFF:
+            self._keep(key, value)
         return Answer(value)
 
     def reset(self, now_s: float) -> None:
@@ -223,6 +226,23 @@ class Fallback(Generic[T]):
             "uncovered": self.uncovered,
             "would_cover": self.would_cover,
         }
+
+    def _keep(self, key: Hashable, value: T) -> None:
+        now_s = self._clock()
+        for source in self._sources:
+            source.keep(key, value, now_s)
+
+    async def _stand_in(self, mode: Mode, key: Hashable, error: Exception) -> Answer[T] | None:
+        """Return what covers the error; None lets it go up, and counts why."""
+        if mode is _OFF or not _is_coverable(error):
+            return None
+        if mode is Mode.SHADOW:
+            self.would_cover += 1
+            return None
+        answer = await self._cover(key, error)
+        if answer is None:
+            self.uncovered += 1
+        return answer
 
     async def _cover(self, key: Hashable, error: Exception) -> Answer[T] | None:
         """Ask the sources in order; one that fails has nothing."""
