@@ -30,6 +30,7 @@ HEAD_TIMEOUT_S = 5.0
 MAX_CONNECTIONS = 32
 SHOWN_REQUESTS = 50
 SHOWN_EVENTS = 100
+MAX_ID_DIGITS = 20  # an event id has 16
 EVENTS_PATH = "/admin/events"
 
 TEXT = "text/plain; charset=utf-8"
@@ -131,7 +132,7 @@ class AdminServer:
         return self._page(path)
 
     def _stream(self, last_id: str) -> Response | Stream:
-        if not last_id.isascii() or not last_id.isdigit():
+        if not last_id.isascii() or not last_id.isdigit() or len(last_id) > MAX_ID_DIGITS:
             return _problem(400, "LAST_EVENT_ID_INVALID", "last-event-id is the id of an event")
         if not self.streams.has_room:
             return _problem(503, "TOO_MANY_STREAMS", "a few may listen at a time: end another one")

@@ -46,6 +46,7 @@ def known_settings() -> Mapping[str, Setting]:
     )
     from kit.admission import LIMIT_SETTING
     from resilience.server_admission import DEFAULT_FIXED_LIMIT
+    from services.video.cached import VIDEO_TTL_S
 
     gateway, tiers = ("gateway",), ("gateway", "l7")
     return {
@@ -63,6 +64,9 @@ def known_settings() -> Mapping[str, Setting]:
         ),
         RATE_SETTING: Setting(
             gateway, "requests/s", 0, NO_QUOTA, "through all gateways together; 0: no quota"
+        ),
+        "cache_ttl_ms": Setting(
+            ("video",), "ms", 1, VIDEO_TTL_S * 1000, "for which a video is kept in the cache"
         ),
         WEIGHT_SETTING: Setting(
             gateway, "parts", 0.001, DEFAULT_WEIGHT, "a tenant's due, as quota_weight.TENANT"

@@ -2,10 +2,11 @@
 
 Keys ``video:<id>`` and ``feed``. Every write deletes what it changes, so a time to live bounds only
 what a lost delete may leave behind; the list isn't kept, since each cursor would be a key of its
-own.
+own. The number ``cache_ttl_ms`` says live for how long a video is kept.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import msgspec
 
@@ -16,6 +17,7 @@ from services.video.data import VideoRecord, decode_video, encode_video, video_k
 VIDEO_TTL_S = 60.0
 FEED_TTL_S = 10.0  # every publication and every edit changes it: a lost delete is likelier to show
 FEED_KEY = "feed"
+MIN_TTL_S = 0.001  # the cache counts whole milliseconds, and nothing can be kept for none
 
 _feed_decoder = msgspec.json.Decoder(list[VideoRecord])
 
@@ -28,12 +30,21 @@ class VideoCache:
 
     def __init__(self, reads: ReadThrough) -> None:
         self._reads = reads
+        self._video = VIDEO
+
+    def set_ttl(self, ttl_s: float) -> None:
+        """Keep videos for so many seconds from now on; what is kept already lives as long as said.
+
+        Args:
+            ttl_s: Less than a millisecond counts as one.
+        """
+        self._video = replace(VIDEO, ttl_s=max(MIN_TTL_S, ttl_s))
 
     async def video(
         self, video_id: int, origin: Callable[[], Awaitable[VideoRecord | None]]
     ) -> Found[VideoRecord] | None:
         """Return one video, or None when there is none of that id."""
-        return await self._reads.get(video_key(video_id), VIDEO, origin)
+        return await self._reads.get(video_key(video_id), self._video, origin)
 
     async def feed(
         self, origin: Callable[[], Awaitable[list[VideoRecord]]]

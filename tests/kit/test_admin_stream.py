@@ -79,9 +79,10 @@ async def test_a_client_that_comes_back_gets_what_it_missed(admin: AdminServer) 
     writer.close()
 
 
-async def test_a_last_event_id_that_is_none_is_refused(admin: AdminServer) -> None:
+@pytest.mark.parametrize("last_id", ["yesterday", "-1", "9" * 5_000])
+async def test_a_last_event_id_that_is_none_is_refused(admin: AdminServer, last_id: str) -> None:
     """400, and it says what was meant."""
-    reader, writer = await listen(admin._node, more="last-event-id: yesterday\r\n")
+    reader, writer = await listen(admin._node, more=f"last-event-id: {last_id}\r\n")
     raw = await reader.read()
     writer.close()
     assert raw.startswith(b"HTTP/1.1 400")
