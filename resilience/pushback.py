@@ -6,48 +6,21 @@
 | gRPC ``grpc-retry-pushback-ms`` | a signed 32-bit integer | in n ms; negative: don't retry |
 | gRPC status details | ``RetryInfo`` | in n seconds (read in ``resilience.rpc.status``) |
 
-All become ``retry_after_s``, seconds from now; ``DONT_RETRY_S`` stands for "not at all". A date is
-read here only, against the wall clock that is handed in: nothing further in knows of dates.
+All become ``retry_after_s``, seconds from now; ``DONT_RETRY_S`` stands for "not at all". The first
+is read in ``resilience.wire``, the other two in ``resilience.rpc.status``, the second by what
+stands here.
 
-Source: RFC 9110, 10.2.3 (Retry-After) and 5.6.7 (dates); gRFC A6, "Pushback".
+Source: RFC 9110, 10.2.3 (Retry-After); gRFC A6, "Pushback".
 Not handled: ``x-ratelimit-reset`` (three meanings in the field, and no standard).
 """
 
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-
-from resilience.wire import MAX_RETRY_AFTER_S, RETRY_AFTER_HEADER, parse_retry_after
 
 GRPC_PUSHBACK_KEY = "grpc-retry-pushback-ms"
 DONT_RETRY_S = -1.0  # any negative wait means it; see ``RetryPlan``
 
 _PUSHBACK_MS = re.compile(r"-?(0|[1-9][0-9]{0,9})", re.ASCII)
 _INT32_MAX = 2**31 - 1
-
-
-def parse_retry_after_or_date(text: str, now_unix_s: float) -> float:
-    """Read Retry-After in either form, as seconds from now, 0 to a day.
-
-    Args:
-        text: The header's value.
-        now_unix_s: The wall clock's seconds since 1970, to which a date is compared; a date that
-            has passed means now.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    if text[:1].isdigit():
-        return parse_retry_after(text)
-    try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        raise ValueError(
-            f"{RETRY_AFTER_HEADER}: {text[:40]!r} is neither whole seconds nor an HTTP date"
-        ) from None
-    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)  # "-0000" comes without a zone
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return min(max(0.0, (at - epoch).total_seconds() - now_unix_s), MAX_RETRY_AFTER_S)
 
 
 def parse_grpc_pushback(text: str) -> float:

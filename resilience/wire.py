@@ -4,11 +4,14 @@ Every ``parse_*`` raises ``ValueError`` saying what came, and what it should hav
 adapter turns it into 400 for a deadline and into a fresh start for a trace. Times are seconds.
 
 Sources: Envoy router_filter.rst (x-envoy-expected-rq-timeout-ms); gRPC PROTOCOL-HTTP2.md
-(grpc-timeout); W3C Trace Context, section 3.2; W3C Baggage, section 3; RFC 9110, 10.2.3.
+(grpc-timeout); W3C Trace Context, section 3.2; W3C Baggage, section 3; RFC 9110, 10.2.3
+(Retry-After) and 5.6.7 (dates).
 """
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from math import ceil
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -27,6 +30,8 @@ _GRPC_UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-
 _GRPC_MAX_DIGITS = 99_999_999
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 
 
@@ -121,11 +126,27 @@ def format_baggage(members: Mapping[str, str]) -> str:
     return ",".join(f"{key}={quote(value, safe='')}" for key, value in members.items())
 
 
-def parse_retry_after(text: str) -> float:
-    """Read Retry-After in seconds; the form with a date is refused (clocks are not shared)."""
-    if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII):
-        raise ValueError(f"{RETRY_AFTER_HEADER}: {_shown(text)} is not a whole number of seconds")
-    return min(float(text), MAX_RETRY_AFTER_S)
+def parse_retry_after(text: str, now_unix_s: float) -> float:
+    """Read Retry-After in either form, whole seconds or a date; as seconds from now, 0 to a day.
+
+    Args:
+        text: The header's value.
+        now_unix_s: The wall clock's seconds since 1970, to which a date is compared; best the
+            answer's own ``date``, since clocks are not shared. A date that has passed means now.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if _SECONDS.fullmatch(text):
+        return min(float(text), MAX_RETRY_AFTER_S)
+    try:
+        at = parsedate_to_datetime("" if text[:1].isdigit() else text)
+    except ValueError:
+        raise ValueError(
+            f"{RETRY_AFTER_HEADER}: {_shown(text)} is neither whole seconds nor an HTTP date"
+        ) from None
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)  # "-0000" comes without a zone
+    return min(max(0.0, (at - _EPOCH).total_seconds() - now_unix_s), MAX_RETRY_AFTER_S)
 
 
 def format_retry_after(retry_after_s: float) -> str:

@@ -36,7 +36,7 @@ def problem(error: ServiceError) -> tuple[int, Headers, bytes]:
         body["metadata"] = shown
     content = json.dumps(body, ensure_ascii=False).encode()
     headers = [(b"content-type", MEDIA_TYPE), (b"content-length", b"%d" % len(content))]
-    if error.retry_after_s is not None:
+    if error.retry_after_s is not None and error.retry_after_s >= 0:  # below: "don't come back"
         text = format_retry_after(error.retry_after_s)
         headers.append((RETRY_AFTER_HEADER.encode(), text.encode()))
     if DECISION_KEY in error.metadata:

@@ -1,7 +1,7 @@
 """What an httpx2 call ended with, as the errors that a pipeline understands.
 
 Problem+json (RFC 9457) gives reason, message and metadata, ``Retry-After`` the push-back
-(``pushback``). Its form with a date is held against the answer's own ``Date``, two times of one
+(``wire``). Its form with a date is held against the answer's own ``Date``, two times of one
 clock, so that a caller's wrong clock does no harm; one that can't be read still asks for a second.
 
 | httpx2 raised                                       | becomes                                    |
@@ -23,8 +23,7 @@ from email.utils import parsedate_to_datetime
 import httpx2
 
 from resilience.errors import Code, UpstreamReset, UpstreamStatus, UpstreamTimeout
-from resilience.pushback import parse_retry_after_or_date
-from resilience.wire import RETRY_AFTER_HEADER
+from resilience.wire import RETRY_AFTER_HEADER, parse_retry_after
 
 PROBLEM_TYPE = "application/problem+json"
 UNREADABLE_RETRY_AFTER_S = 1.0  # the smallest that HTTP's Retry-After can say
@@ -79,7 +78,7 @@ def retry_after_s(headers: httpx2.Headers) -> float | None:
     if text is None:
         return None
     try:
-        return parse_retry_after_or_date(text, _answered_at_unix_s(headers))
+        return parse_retry_after(text, _answered_at_unix_s(headers))
     except ValueError:
         return UNREADABLE_RETRY_AFTER_S
 

@@ -3,9 +3,11 @@
 Reason, metadata, push-back and whether work had started travel in ``grpc-status-details-bin``: the
 reason and metadata as ErrorInfo, ``retry_after_s`` as RetryInfo, the rest as keys of the metadata.
 A status without details was made by the transport, here or there; its details say which kind.
+Servers that aren't ours may say when to come back in ``grpc-retry-pushback-ms``; where both are
+there it counts, being said of this call and not of the error.
 
-Source: googleapis google/rpc/error_details.proto; grpc_status (rpc_status.py), whose ``from_call``
-raises on a mismatch of code and details that a proxy may well produce.
+Source: googleapis google/rpc/error_details.proto; gRFC A6, "Pushback"; grpc_status (rpc_status.py),
+whose ``from_call`` raises on a mismatch of code and details that a proxy may well produce.
 """
 
 from collections.abc import Iterable
@@ -26,6 +28,7 @@ from resilience.errors import (
     UpstreamStatus,
     UpstreamTimeout,
 )
+from resilience.pushback import GRPC_PUSHBACK_KEY, parse_grpc_pushback
 
 DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "squall"
@@ -93,12 +96,18 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
         our time for it ran out; UpstreamReset when the connection broke or was never made.
     """
     trailing = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+    read: UpstreamError | None = None
+    pushback_s: float | None = None
     for key, value in trailing:
         if key == DETAILS_KEY and isinstance(value, bytes):
             read = _read_details(error.code(), value)
-            if read is not None:
-                return read
-    return _from_transport(error.code(), error.details() or "")
+        elif key == GRPC_PUSHBACK_KEY:
+            pushback_s = parse_grpc_pushback(value if isinstance(value, str) else "")
+    if read is None:
+        read = _from_transport(error.code(), error.details() or "")
+    if pushback_s is not None:
+        read.retry_after_s = pushback_s
+    return read
 
 
 def _read_details(code: grpc.StatusCode, value: bytes) -> UpstreamStatus | None:

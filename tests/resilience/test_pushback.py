@@ -1,4 +1,4 @@
-"""Push-back on the wire: seconds, dates and milliseconds become one wait."""
+"""Push-back of gRPC: milliseconds become a wait, and what can't be read says "don't"."""
 
 import pytest
 
@@ -7,41 +7,7 @@ from resilience.pushback import (
     GRPC_PUSHBACK_KEY,
     format_grpc_pushback,
     parse_grpc_pushback,
-    parse_retry_after_or_date,
 )
-
-NOON_UNIX_S = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of the RFC's examples
-
-
-@pytest.mark.paper
-@pytest.mark.parametrize(
-    "date",
-    [
-        "Sun, 06 Nov 1994 08:49:37 GMT",
-        "Sunday, 06-Nov-94 08:49:37 GMT",
-        "Sun Nov  6 08:49:37 1994",
-    ],
-)
-def test_each_form_of_a_date_is_read(date: str) -> None:
-    """RFC 9110, 5.6.7: three forms of one moment; 30 s before it the wait is 30 s."""
-    assert parse_retry_after_or_date(date, NOON_UNIX_S - 30) == 30.0
-    assert parse_retry_after_or_date(date, NOON_UNIX_S - 0.25) == 0.25
-
-
-def test_seconds_and_the_ends_of_a_date() -> None:
-    """120 s; a moment that has passed is now; nobody waits longer than a day."""
-    assert parse_retry_after_or_date("120", NOON_UNIX_S) == 120.0
-    date = "Sun, 06 Nov 1994 08:49:37 GMT"
-    assert parse_retry_after_or_date(date, NOON_UNIX_S + 5) == 0.0
-    assert parse_retry_after_or_date(date, 0.0) == 86_400.0
-    assert parse_retry_after_or_date("Sun, 06 Nov 1994 08:49:37 -0000", NOON_UNIX_S - 9) == 9.0
-
-
-@pytest.mark.parametrize("text", ["", "soon", "-1", "1.5", "Sun, 06 Nov"])
-def test_neither_seconds_nor_a_date_is_an_error(text: str) -> None:
-    """The message shows what came."""
-    with pytest.raises(ValueError, match="retry-after"):
-        parse_retry_after_or_date(text, NOON_UNIX_S)
 
 
 @pytest.mark.paper

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from resilience import wire
 
+NOON_UNIX_S = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of the RFC's examples
+
 
 @pytest.mark.parametrize(("text", "seconds"), [("1", 0.001), ("250", 0.25), ("600000", 600.0)])
 def test_timeout_ms_reads_its_whole_range(text: str, seconds: float) -> None:
@@ -130,10 +132,39 @@ def test_retry_after_rounds_up_and_is_bounded() -> None:
     """Whole seconds, at least one: nobody comes back too early."""
     assert wire.format_retry_after(0.2) == "1"
     assert wire.format_retry_after(1.2) == "2"
-    assert wire.parse_retry_after("3") == 3.0
-    assert wire.parse_retry_after("999999999") == wire.MAX_RETRY_AFTER_S == 86_400.0
-    with pytest.raises(ValueError, match="whole number"):
-        wire.parse_retry_after("Wed, 21 Oct 2026 07:28:00 GMT")
+    assert wire.parse_retry_after("3", 0.0) == 3.0
+    assert wire.parse_retry_after("999999999", 0.0) == wire.MAX_RETRY_AFTER_S == 86_400.0
+
+
+@pytest.mark.paper
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+    ],
+)
+def test_each_form_of_a_date_is_read(date: str) -> None:
+    """RFC 9110, 5.6.7: three forms of one moment; 30 s before it the wait is 30 s."""
+    assert wire.parse_retry_after(date, NOON_UNIX_S - 30) == 30.0
+    assert wire.parse_retry_after(date, NOON_UNIX_S - 0.25) == 0.25
+
+
+def test_seconds_and_the_ends_of_a_date() -> None:
+    """120 s; a moment that has passed is now; nobody waits longer than a day."""
+    assert wire.parse_retry_after("120", NOON_UNIX_S) == 120.0
+    date = "Sun, 06 Nov 1994 08:49:37 GMT"
+    assert wire.parse_retry_after(date, NOON_UNIX_S + 5) == 0.0
+    assert wire.parse_retry_after(date, 0.0) == 86_400.0
+    assert wire.parse_retry_after("Sun, 06 Nov 1994 08:49:37 -0000", NOON_UNIX_S - 9) == 9.0
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "1.5", "9999999999", "2 min", "Sun, 06 Nov"])
+def test_neither_seconds_nor_a_date_is_an_error(text: str) -> None:
+    """The message shows what came."""
+    with pytest.raises(ValueError, match="retry-after"):
+        wire.parse_retry_after(text, NOON_UNIX_S)
 
 
 def test_bounds_are_those_of_the_standards() -> None:

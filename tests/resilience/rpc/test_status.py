@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience.errors import Code, ServiceError, UpstreamReset, UpstreamStatus, UpstreamTimeout
+from resilience.pushback import GRPC_PUSHBACK_KEY
 from resilience.rpc.client import unary
 from resilience.rpc.status import DETAILS_KEY, UNREACHABLE, from_rpc_error, to_status
 from tests.ports import free_port
@@ -119,3 +120,22 @@ async def test_a_port_where_nobody_listens_is_unreachable_and_not_started() -> N
             await unary(method, get_video(), 2.0)
 
     assert (caught.value.reason, caught.value.started) == (UNREACHABLE, False)
+
+
+@pytest.mark.paper
+@pytest.mark.parametrize(("text", "wait_s"), [("250", 0.25), ("0", 0.0), ("-1", -1.0), ("x", -1.0)])
+def test_pushback_of_a_server_that_is_not_ours_is_read(text: str, wait_s: float) -> None:
+    """gRFC A6: milliseconds to wait; negative or unreadable means don't retry."""
+    read = foreign(grpc.StatusCode.UNAVAILABLE, "busy", (GRPC_PUSHBACK_KEY, text))
+
+    assert (read.code, read.retry_after_s) == (Code.BAD_GATEWAY, wait_s)
+
+
+def test_pushback_counts_before_what_the_details_say() -> None:
+    """It is said of this call, RetryInfo of the error."""
+    error = ServiceError(Code.UNAVAILABLE, "BUSY", "busy", retry_after_s=3.0)
+    code, details, trailing = to_status(error)
+
+    read = foreign(code, details, *trailing, (GRPC_PUSHBACK_KEY, "500"))
+    assert (read.reason, read.retry_after_s) == ("BUSY", 0.5)
+    assert over_the_wire(error).retry_after_s == 3.0
