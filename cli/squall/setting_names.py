@@ -59,6 +59,9 @@ def known_settings() -> Mapping[str, Setting]:
             f"budget_ms.{group}": Setting(gateway, "ms", 1, None, f"the same, on {group}")
             for group in GROUPS
         },
+        "retry_answers": Setting(
+            ("l7",), "0 or 1", 0, 0.0, "whether an answer 5xx is tried again; 0: only no answer"
+        ),
         LIMIT_SETTING: Setting(
             ANY_SERVER, "requests", 1, DEFAULT_FIXED_LIMIT, "in flight, where the limiter is fixed"
         ),
