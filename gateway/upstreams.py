@@ -2,6 +2,10 @@
 
     call ▸ pipeline (deadline, retry, breaker ▸ pick ▸ bulkhead ▸ try) ▸ channel of the endpoint
 
+The pipeline is built from one object of settings. Its breaker is chosen live (choice ``breaker``):
+the SRE Book's throttle, or the one with states. A hedge waits for the 95th percentile of what this
+service took in the last minute, all its methods together.
+
 What is known of an endpoint comes from three sides: the registry says who exists, checks say who
 answers, and a connection that breaks says so at once.
 """
@@ -17,21 +21,31 @@ import grpc.aio
 from gateway.channels import Channels, StubT
 from gateway.checks import run_checks
 from gateway.settings import DEFAULT_BULKHEAD
+from kit.choices import default_choice
 from kit.directory import Endpoint
 from lb.policy.balancer import Balancer
 from resilience.detached import Detached
 from resilience.errors import Code, ServiceError, UpstreamReset
 from resilience.observer import Observer
-from resilience.pipeline import ClientPipeline
-from resilience.policy.bulkhead import Bulkhead
-from resilience.policy.contract import Mode, Snapshot
+from resilience.pipeline_settings import PipelineSettings, build_pipeline
+from resilience.policy.breaker_settings import BreakerSettings
+from resilience.policy.chosen_gate import ChosenGate
+from resilience.policy.contract import Gate, Mode, Snapshot
+from resilience.policy.hedge import HedgeSettings
 from resilience.policy.sre_breaker import SreBreaker
+from resilience.policy.state_breaker import StateBreaker
 from resilience.rpc.client import unary
 
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
 
 SERVICES = ("account", "video", "comment", "counter")
+
+# Hystrix: 20 requests in a window of 10 s, 50 % of them failed, 5 s until it looks again. The
+# library's own defaults are resilience4j's, for hundreds of calls a second and a minute's patience.
+STATES = BreakerSettings(
+    window_s=10.0, min_calls=20, failure_ratio=0.5, open_s=5.0, half_open_calls=3
+)
 
 
 class Resettable(Protocol):
@@ -68,6 +82,9 @@ class Lab(Protocol):
     def mode(self, policy: str) -> Mode:
         """Return how a policy stands."""
 
+    def choice(self, name: str, default: str) -> str:
+        """Return what was chosen, or the default."""
+
     def register_gate(self, name: str, gate: Resettable) -> None:
         """Show a policy, and reset it when told to."""
 
@@ -88,13 +105,16 @@ class Upstream(Generic[StubT]):
         self._lab = lab
         self._channels: Channels[StubT] = Channels(make_stub)
         self._balancer = Balancer(random.Random(lab.rng.random()), lab.mode)
-        self._bulkhead = Bulkhead(int(DEFAULT_BULKHEAD))
-        self._pipeline = ClientPipeline(
+        self._pipeline = build_pipeline(
             service,
+            PipelineSettings(
+                timeout_s=None,  # the route's budget and the part's own deadline bind
+                hedge=HedgeSettings(),
+                breaker=lambda rng: _breaker(lab, rng),
+                max_concurrent=int(DEFAULT_BULKHEAD),
+            ),
             self._balancer,
             lab,
-            breaker=SreBreaker(random.Random(lab.rng.random())),
-            bulkhead=self._bulkhead,
             scope=f"{lab.instance}>{service}",
             rng=random.Random(lab.rng.random()),
             observer=lab.events,
@@ -117,7 +137,7 @@ class Upstream(Generic[StubT]):
 
     def set_bulkhead(self, limit: int) -> None:
         """Change how many calls may be here at once; those that are go on."""
-        self._bulkhead.limit = limit
+        self._pipeline.set_max_concurrent(limit)
 
     def set_attempts(self, max_attempts: int, per_try_s: float | None) -> None:
         """Change how often later calls are tried and how long a try may take; None: no limit."""
@@ -178,6 +198,16 @@ class Upstream(Generic[StubT]):
     def _set_endpoints(self, endpoints: list[Endpoint]) -> None:
         self._channels.set_endpoints(endpoints)
         self._balancer.set_endpoints([each.instance for each in endpoints], time.monotonic())
+
+
+def _breaker(lab: Lab, rng: random.Random) -> Gate:
+    """Make the breaker that is chosen, each time another one is."""
+    by_default = default_choice("breaker")
+    return ChosenGate(
+        "breaker",
+        {"sre": lambda: SreBreaker(rng), "states": lambda: StateBreaker(STATES, rng)},
+        lambda: lab.choice("breaker", by_default),
+    )
 
 
 def _left(endpoint: str) -> ServiceError:

@@ -28,6 +28,7 @@ from resilience.hedging import HedgedCall
 from resilience.observer import SILENT, Observer
 from resilience.outcome import UPSTREAM_KEY
 from resilience.policy.budget import CountingBudget, RetryBudget, SwitchedBudget
+from resilience.policy.bulkhead import Bulkhead
 from resilience.policy.contract import (
     Gate,
     GiveUp,
@@ -112,6 +113,7 @@ class ClientPipeline:
         self._rng = rng or random.Random()
         self._clock = clock
         self._observer = observer
+        self._bulkhead = bulkhead
         gate = SwitchedGate(breaker, lambda: switches.mode("breaker")) if breaker else None
         queue = SwitchedQueue(bulkhead, lambda: switches.mode("bulkhead")) if bulkhead else None
         self._guards = Guards(
@@ -144,6 +146,19 @@ class ClientPipeline:
         """
         self._retry = replace(self._retry, max_attempts=max_attempts)
         self._guards.per_try_timeout_s = per_try_timeout_s
+
+    def set_max_concurrent(self, limit: int) -> None:
+        """Change how many attempts may be under way; those that are go on.
+
+        Args:
+            limit: Slots, >= 1.
+
+        Raises:
+            TypeError: The pipeline has no bulkhead, or a queue of another kind.
+        """
+        if not isinstance(self._bulkhead, Bulkhead):
+            raise TypeError(f"{self!r} has no bulkhead whose size could change")
+        self._bulkhead.limit = limit
 
     async def call(self, send: Send[T], request: Request | None = None, *, idempotent: bool) -> T:
         """Send the call, as often as the plan allows, and return the answer.

@@ -5,7 +5,7 @@
 Every part has the default of its own module and can be left out with None. The object is frozen and
 holds no state, so one of them may build the pipelines of many dependencies, each with a breaker,
 bulkhead and budget of its own.
-Not handled: changing a pipeline that runs (its switches and ``set_attempts`` do that).
+Not handled: changing a pipeline that runs (switches, ``set_attempts``, ``set_max_concurrent``).
 """
 
 import random
