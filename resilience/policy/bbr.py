@@ -12,6 +12,10 @@ Source: aegis:ratelimit/bbr/bbr.go, after TCP BBR. Differences, each for a reaso
 
 - The windows scale with the rate. At 20 a second a bucket of 100 ms holds two passes and its
   maximum is chance; so below 200 a second the buckets are 1 s long.
+- The shortest round trip is the least mean of a *stretch*: as many buckets in a row as hold 100
+  passes. Of ten buckets of thirty the least mean is about 0.75 of the true one when service times
+  are exponential, the limit with it, and workers idle (docs/bench.md). A window that holds fewer
+  goes by its buckets, as aegis does.
 - Pressure is any signal in 0..1, not the CPU alone: a service that waits burns none.
 - Only an OK teaches. A handler that fails at once would teach a round trip no real answer can
   have, and one cut by our own deadline (OVERLOADED) one that says nothing.
@@ -22,8 +26,8 @@ Source: aegis:ratelimit/bbr/bbr.go, after TCP BBR. Differences, each for a reaso
 Not handled: costs other than 1; priorities (a gate in front of this one).
 """
 
-from collections.abc import Callable
-from math import floor, inf
+from collections.abc import Callable, Iterator
+from math import floor
 
 from resilience.policy.contract import Outcome, Permit, Rejection, Request, Snapshot
 from resilience.policy.deadline_cap import DeadlineCap
@@ -33,6 +37,7 @@ WINDOW_S = 10.0  # aegis: Window 10 s
 FINE_BUCKETS = 100  # aegis: Bucket 100, so 100 ms each
 COARSE_BUCKETS = 10  # below COARSE_BELOW_RPS: 1 s each
 COARSE_BELOW_RPS = 200.0  # 20 passes to a fine bucket: under that a maximum is mostly chance
+STRETCH_PASSES = 100  # the standard error of their mean round trip is a tenth at cv 1
 PRESSURE_THRESHOLD = 0.8  # aegis: CPUThreshold 800 of 1000
 COLD_S = 1.0  # aegis: time.Second after the first drop
 MIN_RTT_S = 0.001  # aegis: round trips count in whole milliseconds, at least one
@@ -171,13 +176,23 @@ class BbrLimiter:
     def _learn(self) -> None:
         is_sparse = self._fine.count < COARSE_BELOW_RPS * WINDOW_S
         window = self._coarse if is_sparse else self._fine
-        most, shortest_s = 1, inf  # aegis: maxPASS is at least 1
-        for count, total_s in window.finished():
-            if count:
-                most = max(most, count)
-                shortest_s = min(shortest_s, total_s / count)
+        buckets = [each for each in window.finished() if each[0]]
+        most = max((count for count, _ in buckets), default=1)  # aegis: maxPASS is at least 1
         self._max_rps = most / window.bucket_s
-        self._min_rtt_s = MIN_RTT_S if shortest_s == inf else max(MIN_RTT_S, shortest_s)
+        stretches = list(_stretches(buckets)) or buckets
+        shortest_s = min((total_s / count for count, total_s in stretches), default=0.0)
+        self._min_rtt_s = max(MIN_RTT_S, shortest_s)
 
     def __repr__(self) -> str:
         return f"<BbrLimiter {self.in_flight} in flight, rejected {self._rejected}>"
+
+
+def _stretches(buckets: list[tuple[int, float]]) -> Iterator[tuple[int, float]]:
+    """Yield (count, total) of buckets in a row that hold enough passes; the last few may not."""
+    count, total_s = 0, 0.0
+    for passes, spent_s in buckets:
+        count += passes
+        total_s += spent_s
+        if count >= STRETCH_PASSES:
+            yield count, total_s
+            count, total_s = 0, 0.0

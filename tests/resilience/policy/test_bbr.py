@@ -43,17 +43,40 @@ def test_defaults_are_those_of_aegis_and_ours_where_it_has_none() -> None:
     assert (bbr.WINDOW_S, bbr.FINE_BUCKETS, bbr.COARSE_BUCKETS) == (10.0, 100, 10)
     assert (bbr.PRESSURE_THRESHOLD, bbr.COLD_S, bbr.MIN_RTT_S) == (0.8, 1.0, 0.001)
     assert (bbr.COARSE_BELOW_RPS, bbr.RETRY_AFTER_S) == (200.0, 1.0)
+    assert bbr.STRETCH_PASSES == 100
     assert BbrLimiter(calm).threshold == 0.8
 
 
 @pytest.mark.paper
 def test_limit_is_best_throughput_times_shortest_round_trip() -> None:
-    """aegis bbr.go maxInFlight: 50 passes a second x 0.1 s is 5."""
+    """aegis bbr.go maxInFlight: 60 passes a second x 0.1 s is 6."""
     limiter = BbrLimiter(calm)
-    feed(limiter, 30, 0.15, 0, 2)
-    feed(limiter, 50, 0.10, 2, 4)
+    feed(limiter, 30, 0.15, 0, 4)
+    feed(limiter, 60, 0.10, 4, 6)
 
-    assert limiter.limit(4.5) == 5
+    assert limiter.limit(6.5) == 6
+
+
+def test_one_lucky_second_of_few_passes_is_not_the_shortest_round_trip() -> None:
+    """A hundred passes in a row are: of 60 at 0.12 s and 60 at 0.06 s the mean is 0.09 s."""
+    limiter = BbrLimiter(calm)
+    feed(limiter, 60, 0.12, 0, 1)
+    feed(limiter, 60, 0.06, 2, 3)
+
+    assert limiter.limit(4.5) == 5  # 56 x 0.09 + 0.5; by its best second alone it was 3
+    assert limiter.snapshot()["min_rtt_ms"] == pytest.approx(90.0, abs=1.0)
+
+
+def test_a_window_of_fewer_than_a_hundred_goes_by_its_buckets() -> None:
+    """Ninety-nine passes: the second of 0.06 s counts; with one more they all do."""
+    few, enough = BbrLimiter(calm), BbrLimiter(calm)
+    for limiter, passes in ((few, 49), (enough, 50)):
+        feed(limiter, 50, 0.12, 0, 1)
+        feed(limiter, passes, 0.06, 2, 3)
+        limiter.limit(4.5)
+
+    assert few.snapshot()["min_rtt_ms"] == 60.0
+    assert enough.snapshot()["min_rtt_ms"] == pytest.approx(90.0, abs=1.0)
 
 
 def test_the_bucket_being_filled_does_not_speak() -> None:

@@ -33,19 +33,19 @@ def refuse(gate: CriticalityGate, request: Request, now_s: float = 0.0) -> Rejec
     return rejection
 
 
-def test_defaults_are_a_limit_a_level_and_a_second() -> None:
-    """Steps of one limit, at least 4 requests (Netflix's least queue); held for 1 s."""
-    assert (criticality_gate.STEP_RATIO, criticality_gate.LEAST_STEP) == (1.0, 4.0)
+def test_defaults_are_two_limits_a_level_and_a_second() -> None:
+    """Steps of two limits, at least 4 requests (Netflix's least queue); held for 1 s."""
+    assert (criticality_gate.STEP_RATIO, criticality_gate.LEAST_STEP) == (2.0, 4.0)
     assert criticality_gate.HOLD_S == 1.0
     gate = CriticalityGate(Slots(10))
-    assert [gate.room(level, 0.0) for level in Criticality] == [10, 20, 30, 40]
-    assert (gate.step_ratio, gate.least_step, gate.name) == (1.0, 4.0, "criticality")
+    assert [gate.room(level, 0.0) for level in Criticality] == [10, 30, 50, 70]
+    assert (gate.step_ratio, gate.least_step, gate.name) == (2.0, 4.0, "criticality")
 
 
 def test_small_limits_grow_by_the_least_step_and_large_ones_by_the_ratio() -> None:
-    """At a limit of 2 a level adds 4, at 4 it adds 4, at 10 and half a limit a level 5."""
+    """At a limit of 2 a level adds 4, at 4 it adds 8, at 10 and half a limit a level 5."""
     assert [CriticalityGate(Slots(2)).room(level, 0.0) for level in Criticality] == [2, 6, 10, 14]
-    assert CriticalityGate(Slots(4)).room(Criticality.CRITICAL, 0.0) == 12
+    assert CriticalityGate(Slots(4)).room(Criticality.CRITICAL, 0.0) == 20
     halves = CriticalityGate(Slots(10), step_ratio=0.5)
     assert halves.room(Criticality.CRITICAL_PLUS, 0.0) == 25
 
@@ -64,7 +64,7 @@ def test_below_the_limit_everybody_is_admitted_by_the_limiter() -> None:
 
 def test_sheddable_never_goes_above_the_limit_and_the_others_do() -> None:
     """At a limit of 2: nothing more for sheddable, up to its room and one for each other level."""
-    gate = CriticalityGate(Slots(2), least_step=2.0)
+    gate = CriticalityGate(Slots(2), step_ratio=1.0, least_step=2.0)
     take(gate, SHEDDABLE, count=2)
     rejection = refuse(gate, SHEDDABLE)
     assert (rejection.policy, rejection.reason) == ("criticality", "CRITICALITY_SHED")
@@ -167,8 +167,8 @@ def test_overdrawn_permits_teach_nothing_and_are_settled_once() -> None:
 
 def test_gates_may_be_nested() -> None:
     """Each takes back the permits that it gave."""
-    inner = CriticalityGate(Slots(1), least_step=1.0)
-    outer = CriticalityGate(inner, least_step=3.0)
+    inner = CriticalityGate(Slots(1), step_ratio=1.0, least_step=1.0)
+    outer = CriticalityGate(inner, step_ratio=1.0, least_step=3.0)
     permits = [take(outer, CRITICAL) for _ in range(6)]
     assert (outer.in_flight, outer.overdrawn, inner.overdrawn) == (6, 2, 3)
     for permit in permits:
@@ -180,7 +180,7 @@ def test_gates_may_be_nested() -> None:
 def test_a_reset_opens_the_gate_and_keeps_who_is_in_flight() -> None:
     """The limiter is reset with it; permits of before teach nothing and release."""
     limiter = Slots(1)
-    gate = CriticalityGate(limiter, least_step=1.0)
+    gate = CriticalityGate(limiter, step_ratio=1.0, least_step=1.0)
     slot = take(gate, SHEDDABLE)
     debts = [take(gate, CRITICAL) for _ in range(3)]
     refuse(gate, CRITICAL, 1.0)
