@@ -1,8 +1,8 @@
 """The processes of one run: start them, wait until they are ready, end them whatever happens.
 
-Each is in a session of its own, so that Ctrl-C reaches the parent alone, which then ends them; a
-parent that is killed ends their standard input, and they end by themselves (Envoy by the client's
-absence has nothing to do and is ended by the kernel's parent-death signal where there is one).
+Each is in a session of its own, so that Ctrl-C reaches the parent alone, which then ends them. A
+parent that is killed outright ends their standard input, at which service and client end too.
+Not handled: Envoy reads no standard input, so a parent killed outright leaves it behind.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ async def result(process: Process, what: str, limit_s: float) -> str:
         LabEnvironmentError: There is none in time.
     """
     line = await _line(process, what, limit_s)
-    if not line:
+    if not line.endswith("\n"):
         raise LabEnvironmentError(f"the {what} ended early: {await last_words(process)}")
     return line
 
