@@ -107,6 +107,7 @@ def test_brownout_is_row_six() -> None:
     assert drill.capacity is not None
     assert drill.capacity.rps == 20
     assert claims(drill)["critical in time"] == ("in_time_share", ">= 0.95")
+    assert drill.load.gaps == "constant"  # decision 10
     assert drill.hypotheses[0].route == "critical"
     assert claims(drill)["sheddable served"] == ("goodput_rps", ">= 3")
     assert drill.policies["limiter"] == drill.policies["criticality"] == {"video": Mode.ON}
