@@ -4,7 +4,7 @@ Why: a limiter refuses whoever comes at the wrong moment. With 8 critical and 52
 a second at a service that can carry 20, it refuses two of three critical ones too. This gate stands
 around a limiter and gives each level of importance a room of its own size:
 
-    room(level) = limit + level × max(2.0 × limit, 4)        sheddable 0 … critical_plus 3
+    room(level) = limit + level × max(1.5 × limit, 4)        sheddable 0 … critical_plus 3
 
 Whoever the limiter admits is in. Whom it refuses may *overdraw*: go on above the limit while those
 in flight are no more than the level's room. While somebody is overdrawn, a level must keep to its
@@ -12,7 +12,7 @@ own room, so the less important pay the debt back. And whoever is refused shuts 
 matter less, for a second. Two promises follow:
 
 - *Nobody pays for someone who matters less.* Sheddable requests fill the limit and no more, so
-  two whole limits above it are always left to the next level; a level is refused only when it and
+  one and a half limits above it are always left to the next level; a level is refused only when it and
   those above it want more than that.
 - *No less important request is admitted within 1 s of a refusal.* So ``critical`` is never refused
   while ``sheddable`` is admitted.
@@ -25,9 +25,10 @@ every worker busy with nothing waiting; to hold a share of it free leaves worker
 lower throughput and takes the limit down, the share shrinks, and so on (goodput 0.98 → 0.79 in the
 model of the tests). Above the limit there is a short queue, and important requests deserve it.
 
-Why two limits a level: with one, a burst of critical requests that the service could carry in the
-mean was refused now and then, the gate was shut for a second, and workers idled: goodput at ten
-times the capacity rose from 0.94 to 0.98 (docs/bench.md).
+Why one and a half limits a level: with one, a burst of critical requests that the service could
+carry in the mean was refused now and then, the gate was shut for a second, and workers idled:
+goodput at ten times the capacity was 0.96 in place of 0.99 (docs/bench.md). With two, where *all*
+are critical, more of them wait until it is too late (0.72 in place of 0.81, docs/policies).
 
 Source: levels and the order of shedding: SRE Book, ch. 21, "Criticality". Admission by a threshold
 per level that moves with the load: DAGOR (Zhou et al., "Overload Control for Scaling WeChat
@@ -51,7 +52,7 @@ from resilience.policy.contract import (
 )
 from resilience.policy.layer import LimiterGate
 
-STEP_RATIO = 2.0  # what lies below fills one limit; the other is for bursts (docs/bench.md)
+STEP_RATIO = 1.5  # what lies below fills one limit; the half is for bursts (docs/bench.md)
 LEAST_STEP = 4.0  # Netflix GradientLimit: queue max(4, sqrt(limit)); a limit of 2 is mostly chance
 HOLD_S = 1.0  # DAGOR and failsafe-go look once a second; BBR stays "cold" as long
 LEVELS = len(Criticality)
@@ -77,8 +78,8 @@ class CriticalityGate:
     Args:
         limiter: Any limiter; the gate is the only one who asks it.
         step_ratio: Room that a level has more than the one below, in limits, >= 0. The worst wait
-            of a level is its room over what the service carries: with 2.0 a ``critical`` request
-            waits five times as long as one that comes when the limit is just full. Lower it where
+            of a level is its room over what the service carries: with 1.5 a ``critical`` request
+            waits four times as long as one that comes when the limit is just full. Lower it where
             that is too near the deadline; below 1 a level may notice the one below it.
         least_step: The same in requests, >= 0, for small limits.
 

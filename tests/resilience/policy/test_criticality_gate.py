@@ -33,19 +33,19 @@ def refuse(gate: CriticalityGate, request: Request, now_s: float = 0.0) -> Rejec
     return rejection
 
 
-def test_defaults_are_two_limits_a_level_and_a_second() -> None:
-    """Steps of two limits, at least 4 requests (Netflix's least queue); held for 1 s."""
-    assert (criticality_gate.STEP_RATIO, criticality_gate.LEAST_STEP) == (2.0, 4.0)
+def test_defaults_are_a_limit_and_a_half_a_level_and_a_second() -> None:
+    """Steps of one and a half limits, at least 4 requests (Netflix's least queue); held for 1 s."""
+    assert (criticality_gate.STEP_RATIO, criticality_gate.LEAST_STEP) == (1.5, 4.0)
     assert criticality_gate.HOLD_S == 1.0
     gate = CriticalityGate(Slots(10))
-    assert [gate.room(level, 0.0) for level in Criticality] == [10, 30, 50, 70]
-    assert (gate.step_ratio, gate.least_step, gate.name) == (2.0, 4.0, "criticality")
+    assert [gate.room(level, 0.0) for level in Criticality] == [10, 25, 40, 55]
+    assert (gate.step_ratio, gate.least_step, gate.name) == (1.5, 4.0, "criticality")
 
 
 def test_small_limits_grow_by_the_least_step_and_large_ones_by_the_ratio() -> None:
-    """At a limit of 2 a level adds 4, at 4 it adds 8, at 10 and half a limit a level 5."""
+    """At a limit of 2 a level adds 4, at 4 it adds 6, at 10 and half a limit a level 5."""
     assert [CriticalityGate(Slots(2)).room(level, 0.0) for level in Criticality] == [2, 6, 10, 14]
-    assert CriticalityGate(Slots(4)).room(Criticality.CRITICAL, 0.0) == 20
+    assert CriticalityGate(Slots(4)).room(Criticality.CRITICAL, 0.0) == 16
     halves = CriticalityGate(Slots(10), step_ratio=0.5)
     assert halves.room(Criticality.CRITICAL_PLUS, 0.0) == 25
 
