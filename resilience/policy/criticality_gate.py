@@ -12,8 +12,8 @@ own room, so the less important pay the debt back. And whoever is refused shuts 
 matter less, for a second. Two promises follow:
 
 - *Nobody pays for someone who matters less.* Sheddable requests fill the limit and no more, so
-  one and a half limits above it are always left to the next level; a level is refused only when it and
-  those above it want more than that.
+  one and a half limits above it are always left to the next level; a level is refused only when it
+  and those above it want more than that.
 - *No less important request is admitted within 1 s of a refusal.* So ``critical`` is never refused
   while ``sheddable`` is admitted.
 
