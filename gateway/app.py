@@ -20,6 +20,7 @@ from gateway.asgi.origin import OriginGuardMiddleware
 from gateway.asgi.probes import ProbesMiddleware
 from gateway.clients import Clients
 from gateway.pages import Pages
+from gateway.parts import Parts
 from gateway.routes.comments import add_comment_routes
 from gateway.routes.front import add_front_routes
 from gateway.routes.likes import add_like_routes
@@ -67,7 +68,7 @@ def build_routes(clients: Clients, views: ViewCounter, door: Door) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
-    pages = Pages(clients, door)
+    pages = Pages(clients, Parts(door))
     add_video_routes(app, clients, pages, views)
     add_publishing_routes(app, clients)
     add_comment_routes(app, clients)

@@ -12,8 +12,10 @@ from typing import NamedTuple, TypeVar
 
 from resilience import context as request_context
 from resilience.errors import Code, ServiceError
+from resilience.outcome import UPSTREAM_KEY
 from resilience.policy.contract import Mode
 from resilience.policy.deadline import is_spent, part_deadline_s
+from resilience.refusal import DECISION_KEY, decision_text
 from resilience.switches import Switches
 
 T = TypeVar("T")
@@ -21,10 +23,34 @@ PART_SKIPPED = "PART_SKIPPED"
 
 
 class Missing(NamedTuple):
-    """A part that didn't come, and why."""
+    """A part that didn't come, and why.
+
+    Args:
+        part: Its name.
+        error: What its call ended with.
+        waited_ms: For how long it was waited for.
+        given_ms: How long it might have taken; None when nothing limited it.
+    """
 
     part: str
     error: ServiceError
+    waited_ms: int = 0
+    given_ms: int | None = None
+
+    def decision(self, instance: str) -> str:
+        """Say who took the part away, e.g. ``deadline; gateway.1>comment; 300/300`` in ms.
+
+        A failure of the service itself was nobody's decision here: ``upstream; comment; BROKEN``.
+        """
+        said = self.error.metadata.get(DECISION_KEY, "")
+        if not said and self.error.reason == PART_SKIPPED:
+            said = decision_text("deadline", f"{instance}>{self.part}", None, None)
+        if not said:
+            upstream = self.error.metadata.get(UPSTREAM_KEY, self.part)
+            return f"upstream; {upstream}; {self.error.reason}"
+        if said.startswith("deadline; ") and said.count("; ") == 1 and self.given_ms is not None:
+            return f"{said}; {self.waited_ms}/{self.given_ms}"
+        return said
 
 
 async def attempt(call: Awaitable[T]) -> T | ServiceError:
@@ -57,14 +83,16 @@ async def optional_part(
         deadline_s = part_deadline_s(deadline_s, now_s)
         if is_spent(deadline_s, now_s):
             context.note("page", "part-skipped", now_s, part=part)
-            return Missing(part, _skipped(part))
+            return Missing(part, _skipped(part), 0, 0)
     # The copy shares the list of notes, so that the request's summary has what the part decided.
     request_context.enter(dataclasses.replace(context, deadline_s=deadline_s))
     result = await attempt(call())
-    if isinstance(result, ServiceError):
-        now_s = time.monotonic()
-        context.note("page", "part-missing", now_s, part=part, reason=result.reason)
-    return _named(part, result)
+    if not isinstance(result, ServiceError):
+        return result
+    ended_s = time.monotonic()
+    context.note("page", "part-missing", ended_s, part=part, reason=result.reason)
+    given_ms = None if deadline_s is None else round((deadline_s - now_s) * 1000)
+    return Missing(part, result, round((ended_s - now_s) * 1000), given_ms)
 
 
 def _named(part: str, result: T | ServiceError) -> T | Missing:

@@ -88,11 +88,13 @@ class HomeVideo(msgspec.Struct, frozen=True):
     published_unix_s: int
 
 
-class Home(msgspec.Struct, frozen=True):
-    """The home page."""
+class Home(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The home page; ``stale`` and ``stale_age_s`` as in a video's page."""
 
     videos: list[HomeVideo]
     degraded: list[str]
+    stale: list[str] = []
+    stale_age_s: dict[str, float] = {}
 
 
 class Comment(msgspec.Struct, frozen=True):
@@ -120,14 +122,20 @@ class Stats(msgspec.Struct, frozen=True):
     views: int
 
 
-class Page(msgspec.Struct, frozen=True):
-    """A video's page: the video, and what else came in time."""
+class Page(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A video's page: the video, and what else came in time.
+
+    ``stale`` names parts that are shown as they were ``stale_age_s`` seconds ago, since their call
+    failed; both are left out when there are none.
+    """
 
     video: Video
     author: Account | None
     comments: CommentList | None
     stats: Stats | None
     degraded: list[str]
+    stale: list[str] = []
+    stale_age_s: dict[str, float] = {}
 
 
 class Like(msgspec.Struct, frozen=True):

@@ -65,6 +65,13 @@ CACHE_HEADERS: Mapping[str, Any] = {
         "schema": {"type": "integer", "minimum": 0},
     },
 }
+DECISION_HEADERS: Mapping[str, Any] = {
+    "x-squall-decision": {
+        "description": "Of a page with parts missing or old: who decided that, one entry a part",
+        "schema": {"type": "string"},
+        "example": "deadline; gateway.1>comment; 300/300",
+    },
+}
 LOCATION_HEADER: Mapping[str, Any] = {
     "Location": {"description": "The new video's page", "schema": {"type": "string"}},
 }

@@ -8,8 +8,18 @@ from gateway.clients import Clients
 from gateway.inputs import parse_id, parse_limit, parse_query
 from gateway.models import Home, Page, VideoList
 from gateway.pages import Pages
-from gateway.routing import CACHE_HEADERS, CURSOR, LIMIT, VIDEO_ID, add_route, json_response
+from gateway.routing import (
+    CACHE_HEADERS,
+    CURSOR,
+    DECISION_HEADERS,
+    LIMIT,
+    VIDEO_ID,
+    add_route,
+    json_response,
+)
 from gateway.views import ViewCounter
+
+PAGE_HEADERS = {**CACHE_HEADERS, **DECISION_HEADERS}
 
 
 def add_video_routes(app: FastAPI, clients: Clients, pages: Pages, views: ViewCounter) -> None:
@@ -42,8 +52,15 @@ def add_video_routes(app: FastAPI, clients: Clients, pages: Pages, views: ViewCo
         "/v1/videos/{id}",
         get_video,
         answer=Page,
-        answer_headers=CACHE_HEADERS,
+        answer_headers=PAGE_HEADERS,
         parameters=(VIDEO_ID,),
         problems=(404,),
     )
-    add_route(app, "GET", "/v1/home", get_home, answer=Home, answer_headers=CACHE_HEADERS)
+    add_route(
+        app,
+        "GET",
+        "/v1/home",
+        get_home,
+        answer=Home,
+        answer_headers=PAGE_HEADERS,
+    )
