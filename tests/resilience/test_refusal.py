@@ -101,3 +101,15 @@ def test_figures_are_rounded_where_they_are_told() -> None:
     figures = {"reason": "QUOTA_EXCEEDED", "value": 0.3, "limit": 1_234_567}
     assert told.details == [figures]
     assert context.notes[0].detail == {"scope": "video", **figures}
+
+
+def test_either_listener_alone_is_told() -> None:
+    """A Context without an observer, and an observer outside of any request."""
+    context, told = make_context(), Told()
+    rejection = Rejection("limiter", "LIMIT_EXCEEDED", 1.0, 6, 5)
+
+    note_rejection(rejection, "video", context, context.arrived_s)
+    note_rejection(rejection, "video", None, 0.0, observer=told)
+
+    assert [note.what for note in context.notes] == ["rejected"]
+    assert [each["value"] for each in told.details] == [6]
