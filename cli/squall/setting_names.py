@@ -71,6 +71,9 @@ def known_settings() -> Mapping[str, Setting]:
         "cache_ttl_ms": Setting(
             ("video",), "ms", 1, VIDEO_TTL_S * 1000, "for which a video is kept in the cache"
         ),
+        "origin_ms": Setting(
+            ("video",), "ms", 0, 0.0, "by which the store is slower to give a video that isn't kept"
+        ),
         WEIGHT_SETTING: Setting(
             gateway, "parts", 0.001, DEFAULT_WEIGHT, "a tenant's due, as quota_weight.TENANT"
         ),

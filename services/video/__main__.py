@@ -28,8 +28,9 @@ async def main(node: Node) -> None:
         cache = VideoCache(reads)
 
         def follow(_: object = None) -> None:
-            """Take the time to live of the newest state."""
+            """Take the numbers of the newest state."""
             cache.set_ttl(node.setting("cache_ttl_ms", VIDEO_TTL_S * 1000) / 1000)
+            cache.set_origin_delay(node.setting("origin_ms", 0.0) / 1000)
 
         follow()
         node.on_change(follow)

@@ -2,9 +2,12 @@
 
 Keys ``video:<id>`` and ``feed``. Every write deletes what it changes, so a time to live bounds only
 what a lost delete may leave behind; the list isn't kept, since each cursor would be a key of its
-own. The number ``cache_ttl_ms`` says live for how long a video is kept.
+own. Two numbers say live for how long a video is kept (``cache_ttl_ms``) and how much later its
+origin answers (``origin_ms``): so a stampede can be seen with a store as slow as one likes, which a
+slow link can't show (over 300 ms its connections are given up, ``shard.connection``).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -31,6 +34,7 @@ class VideoCache:
     def __init__(self, reads: ReadThrough) -> None:
         self._reads = reads
         self._video = VIDEO
+        self._origin_s = 0.0
 
     def set_ttl(self, ttl_s: float) -> None:
         """Keep videos for so many seconds from now on; what is kept already lives as long as said.
@@ -40,11 +44,22 @@ class VideoCache:
         """
         self._video = replace(VIDEO, ttl_s=max(MIN_TTL_S, ttl_s))
 
+    def set_origin_delay(self, seconds: float) -> None:
+        """Let what isn't kept take so much longer to read, >= 0; 0 adds nothing."""
+        self._origin_s = max(0.0, seconds)
+
     async def video(
         self, video_id: int, origin: Callable[[], Awaitable[VideoRecord | None]]
     ) -> Found[VideoRecord] | None:
         """Return one video, or None when there is none of that id."""
-        return await self._reads.get(video_key(video_id), self._video, origin)
+
+        async def slowly() -> VideoRecord | None:
+            """Read after the delay that is set."""
+            await asyncio.sleep(self._origin_s)
+            return await origin()
+
+        asked = slowly if self._origin_s else origin
+        return await self._reads.get(video_key(video_id), self._video, asked)
 
     async def feed(
         self, origin: Callable[[], Awaitable[list[VideoRecord]]]
