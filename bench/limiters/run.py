@@ -144,7 +144,9 @@ async def _measure(
     end_input(service)
     figures = json.loads(await result(service, "service", END_LIMIT_S))
     with suppress(TimeoutError):  # both end by themselves now; else they are killed
-        await asyncio.wait_for(asyncio.gather(client.wait(), service.wait()), END_LIMIT_S)
+        async with asyncio.timeout(END_LIMIT_S):
+            await client.wait()
+            await service.wait()
     records = msgspec.json.decode(line, type=tuple[Record, ...])
     return Run(contender.name, cv, records, figures, proxy_cpu_s)
 
