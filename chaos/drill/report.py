@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.drill.ablation import UNJUDGED_BY, table_of, text_table
+from chaos.drill.class_rows import CLASS_COLUMNS, class_rows
 from chaos.drill.judge import INCONCLUSIVE, Finding, Verdict
 from chaos.drill.outcome import ArmOutcome, fault_rows, phase_rows
 from chaos.drill.probes import Evidence, most_telling_first, tell
@@ -95,6 +96,7 @@ def as_json(run: DrillRun) -> dict[str, Any]:
         "reasons": [{"check": r.check, "message": r.message} for r in run.verdict.reasons],
         "lesson": run.drill.lesson,
         "phases": phase_rows(main) if main else [],
+        "classes": class_rows(main.arrivals) if main else [],
         "hypotheses": [_finding(finding) for finding in run.verdict.findings],
         "control": _control(run),
         "ablation": [
@@ -216,6 +218,10 @@ def as_markdown(run: DrillRun) -> str:
         parts += ["## Ablation", UNJUDGED_BY, _table(head, rows)]
     for outcome in run.outcomes:
         parts += [f"## Arrivals in the {outcome.arm.name} arm", _phase_table(outcome)]
+        classes = class_rows(outcome.arrivals)
+        if classes:
+            rows = [[row[c] for c in CLASS_COLUMNS] for row in classes]
+            parts += ["Under the fault, by class:", _table(CLASS_COLUMNS, rows)]
     parts += ["## Evidence", *(f"- {e.arm}, {e.kind}: {tell(e)}" for e in run.evidence)]
     return "\n\n".join([*parts, f"Replay: `{run.replay}`"]) + "\n"
 
@@ -279,6 +285,7 @@ def _control(run: DrillRun) -> dict[str, Any] | None:
         "refutes": [refutation.name for refutation in run.drill.control.refutations()],
         "hypotheses": [_finding(finding) for finding in run.verdict.control],
         "phases": phase_rows(outcome),
+        "classes": class_rows(outcome.arrivals),
         "load": _load(outcome),
         "faults": fault_rows(run.drill, outcome),
     }

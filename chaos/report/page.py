@@ -9,6 +9,7 @@ from typing import Any
 
 from chaos.drill.ablation import UNJUDGED_BY, table_of
 from chaos.drill.arms import CONTROL, MAIN, control_arm, main_arm, switch_positions
+from chaos.drill.class_rows import CLASS_COLUMNS
 from chaos.drill.fault import KNOCKING_OUT
 from chaos.drill.metrics import percentile_ms
 from chaos.drill.probes import Evidence, tell
@@ -52,7 +53,8 @@ def render(run: Run) -> str:
         section("Hypotheses", *_hypotheses(verdict)),
         section("Second by second", *_series(arms)),
         section("Latency by percentile", *_curves(arms)),
-        section("Arrivals by phase", *_phases(verdict)),
+        section("Arrivals by phase", *_arrivals(verdict, "phases", PHASE_COLUMNS)),
+        section("Arrivals by class under the fault", *_arrivals(verdict, "classes", CLASS_COLUMNS)),
         section("Policies of each arm", *_policies(run)),
         section("Faults and their proof", *_faults(verdict)),
         section("Commands", *_commands(verdict)),
@@ -125,13 +127,13 @@ def _curves(arms: Sequence[ArmRun]) -> list[str]:
     return [legend(names), captioned(drawing, caption, folded("the same as a table", twin))]
 
 
-def _phases(verdict: Mapping[str, Any]) -> list[str]:
-    head = [column.replace("_", " ") for column in PHASE_COLUMNS]
+def _arrivals(verdict: Mapping[str, Any], part: str, columns: Sequence[str]) -> list[str]:
+    head = [column.replace("_", " ") for column in columns]
     arms = (("main arm", verdict), ("control arm", verdict.get(CONTROL) or {}))
     return [
-        table(head, [[row.get(c) for c in PHASE_COLUMNS] for row in data["phases"]], name)
+        table(head, [[row.get(c) for c in columns] for row in data[part]], name)
         for name, data in arms
-        if data.get("phases")
+        if data.get(part)
     ]
 
 
