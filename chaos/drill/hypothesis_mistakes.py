@@ -33,6 +33,9 @@ def hypothesis_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> I
         yield (*at, "route"), "jain_index is of all classes together; leave route out"
     if metric == "watchdog_named" and not drill.faults:
         yield at, "watchdog_named counts on the targets of faults; the drill has none"
+    if (metric in AT_A_SERVICE) is not bool(hypothesis.at):
+        needs = "takes no at" if hypothesis.at else "needs at: which service, e.g. at: video"
+        yield at, f"{metric} {needs}"
     yield from _last_s_mistakes(drill, hypothesis, at)
     yield from _command_mistakes(drill, hypothesis, at)
     yield from bound_mistakes(hypothesis.bound, (*at, "bound"))
