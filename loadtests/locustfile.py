@@ -24,7 +24,7 @@ from loadtests.client import Answer, Client
 from loadtests.generator import Generator
 from loadtests.ledger import Entry, bucket_ms
 from loadtests.plan import Plan, PlanError
-from loadtests.routes import ROUTES, RequestWriter, session_request
+from loadtests.routes import ROUTES, RequestWriter, check_names, session_request
 from loadtests.users import Browse, OpenLoopUser, default_mix
 from loadtests.zipf import DEFAULT_EXPONENT
 
@@ -102,7 +102,9 @@ def prepare(environment: Any, **_: Any) -> None:
 def plan_of(options: Any) -> Plan:
     """Return the plan of a file or of the arguments; raises PlanError."""
     if options.plan:
-        return plans.read_plan(Path(options.plan))
+        plan = plans.read_plan(Path(options.plan))
+        check_names(plan)
+        return plan
     mix = plans.parse_mix(options.mix, ROUTES) or default_mix()
     return Plan(
         phases=plans.shape_phases(
@@ -126,7 +128,7 @@ def plan_of(options: Any) -> Plan:
 
 def open_session(client: Client, plan: Plan) -> str:
     """Return a token when the plan writes; "" when it only reads, or nobody gives one."""
-    if not any(ROUTES[route].writes for route in plan.routes() if route in ROUTES):
+    if not any(ROUTES[route].writes for route in plan.routes()):
         return ""
     request = session_request(client.host, SESSION_ACCOUNT)
     _, body = client.exchange_with_body(request, "POST", SESSION_TIMEOUT_S)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from loadtests.plan import LoadClass, Plan
+from loadtests.plan import LoadClass, Plan, PlanError
 from loadtests.schedule import Arrival
 
 LIST_LIMIT = 20  # one screen of videos
@@ -38,6 +38,24 @@ ROUTES: Mapping[str, Route] = {
     "like": Route("POST", "/v1/videos/{video}/likes", writes=True),
     "comment": Route("POST", "/v1/videos/{video}/comments", writes=True),
 }
+
+
+def check_names(plan: Plan) -> None:
+    """Refuse a plan that sends what nobody knows.
+
+    Raises:
+        PlanError: A rate or a class names no route, or a class has a route's name.
+    """
+    known = ", ".join(ROUTES)
+    for name, each in plan.classes.items():
+        if name in ROUTES:
+            raise PlanError(f"class {name} has a route's name; give it another")
+        if each.route not in ROUTES:
+            raise PlanError(f"route of {name} is {each.route}; it must be one of {known}")
+    allowed = f"{known}, {', '.join(plan.classes)}" if plan.classes else known
+    for phase in plan.phases:
+        for name in sorted(phase.rates.keys() - ROUTES.keys() - plan.classes.keys()):
+            raise PlanError(f"{phase.name} sends {name}; it must be one of {allowed}")
 
 
 class RequestWriter:

@@ -3,8 +3,8 @@
 import pytest
 
 from chaos.drill.schema import ROUTES as DRILL_ROUTES
-from loadtests.plan import LoadClass, Plan
-from loadtests.routes import ROUTES, RequestWriter, session_request
+from loadtests.plan import LoadClass, Plan, PlanError
+from loadtests.routes import ROUTES, RequestWriter, check_names, session_request
 from loadtests.schedule import Arrival, Phase
 
 pytestmark = pytest.mark.unit
@@ -89,3 +89,25 @@ def test_session_request_has_a_body() -> None:
 
     assert head.startswith("POST /v1/sessions HTTP/1.1")
     assert body == '{"name": "anna"}'
+
+
+@pytest.mark.parametrize(
+    ("rates", "classes", "said"),
+    [
+        ({"buyr": 1.0}, {"buyer": LoadClass("list")}, "run sends buyr"),
+        ({"buyer": 1.0}, {"buyer": LoadClass("lst")}, "route of buyer is lst"),
+        ({"list": 1.0}, {"list": LoadClass("home")}, "class list has a route's name"),
+    ],
+)
+def test_plan_that_sends_what_nobody_knows_is_refused(
+    rates: dict[str, float], classes: dict[str, LoadClass], said: str
+) -> None:
+    """Before anything is sent, and naming what there is."""
+    with pytest.raises(PlanError, match=said):
+        check_names(Plan((Phase("run", 1.0, rates),), classes=classes))
+
+
+def test_plan_of_routes_and_classes_is_let_through() -> None:
+    """Either may stand in rates."""
+    classes = {"buyer": LoadClass("list")}
+    check_names(Plan((Phase("run", 1.0, {"home": 1.0, "buyer": 1.0}),), classes=classes))
