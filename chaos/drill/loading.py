@@ -7,15 +7,18 @@ what only makes sense together is ``chaos.drill.mistakes``'.
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import msgspec.inspect
 
 from chaos.drill.mistakes import mistakes
 from chaos.drill.nearest import nearest
+from chaos.drill.part import Part
 from chaos.drill.schema import Drill
 from chaos.drill.source import DataPath, DrillFileError, Source, parse_value, read_source
+
+PartT = TypeVar("PartT", bound=Part)
 
 _MSGSPEC_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _PATH_PART = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
@@ -37,13 +40,18 @@ def load_drill(path: Path, overrides: Sequence[str] = ()) -> Drill:
 
 def check_source(source: Source) -> Drill:
     """Turn a parsed file into a drill; raises DrillFileError."""
-    try:
-        drill = msgspec.convert(source.data, Drill)
-    except msgspec.ValidationError as error:
-        raise _located(source, str(error)) from error
+    drill = convert_source(source, Drill)
     for path, message in mistakes(drill):
         raise source.error(path, message)
     return drill
+
+
+def convert_source(source: Source, kind: type[PartT]) -> PartT:
+    """Turn a parsed file into a value of a type; raises DrillFileError where a type is wrong."""
+    try:
+        return msgspec.convert(source.data, kind)
+    except msgspec.ValidationError as error:
+        raise _located(source, str(error), kind) from error
 
 
 def override(source: Source, overrides: Iterable[str]) -> Source:
@@ -95,7 +103,7 @@ def _position(items: list[Any], key: str, text: str) -> int:
     raise DrillFileError(f"--set {text}: there is no {key}; {nearest(key, names)}")
 
 
-def _located(source: Source, message: str) -> DrillFileError:
+def _located(source: Source, message: str, kind: type[Part]) -> DrillFileError:
     found = _MSGSPEC_PATH.search(message)
     path = _data_path(source.data, found["path"]) if found else ()
     text = message[: found.start()] if found else message
@@ -104,7 +112,7 @@ def _located(source: Source, message: str) -> DrillFileError:
         name = ".".join(str(part) for part in path)
         return source.error(path, f"{name}: {text}" if name else text)
     key = unknown["key"]
-    hint = nearest(key, _fields_at(path))
+    hint = nearest(key, _fields_at(path, kind))
     return source.error((*path, key), f"unknown key {key}; {hint}")
 
 
@@ -118,8 +126,8 @@ def _data_path(data: Any, text: str) -> DataPath:
     return tuple(path)
 
 
-def _fields_at(path: DataPath) -> list[str]:
-    kind: Any = msgspec.inspect.type_info(Drill)
+def _fields_at(path: DataPath, top: type[Part]) -> list[str]:
+    kind: Any = msgspec.inspect.type_info(top)
     for part in path:
         kind = _inner(kind, part)
     kind = _struct_of(kind)

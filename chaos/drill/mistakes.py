@@ -24,14 +24,19 @@ def mistakes(drill: Drill) -> Iterator[Mistake]:
     """Yield what is wrong, each with its place."""
     yield from _phase_mistakes(drill)
     yield from _class_mistakes(drill)
-    yield from _policy_mistakes(drill)
-    yield from _target_mistakes(drill)
+    yield from setup_mistakes(drill)
     yield from fault_mistakes(drill)
     for index, hypothesis in enumerate(drill.hypotheses):
         yield from hypothesis_mistakes(drill, hypothesis, ("hypotheses", index))
     yield from _control_mistakes(drill)
     for index, condition in enumerate(drill.abort_if):
         yield from bound_mistakes(condition.bound, ("abort_if", index, "bound"))
+
+
+def setup_mistakes(drill: Drill) -> Iterator[Mistake]:
+    """Yield what is wrong with what is laid over the lab: policies, stations, targets, choices."""
+    yield from _policy_mistakes(drill)
+    yield from _target_mistakes(drill)
 
 
 def _phase_mistakes(drill: Drill) -> Iterator[Mistake]:

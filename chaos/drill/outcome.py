@@ -123,6 +123,8 @@ def _phase_row(outcome: ArmOutcome, name: str) -> dict[str, Any]:
 
 
 def _load_spike(drill: Drill, outcome: ArmOutcome) -> dict[str, Any] | None:
+    if STEADY not in outcome.arrivals.windows:
+        return None  # a short arm, or a cell of an experiment: there is no load to be a spike over
     steady = sum(drill.phase(STEADY).rates.values())
     planned = sum(drill.phase(FAULT).rates.values())
     if drill.capacity is None or planned < LOAD_FAULT_FACTOR * steady:

@@ -83,7 +83,7 @@ def parse_source(text: str, name: str) -> Source:
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise DrillFileError(f"{where}: {error.problem or 'this is no YAML'}") from error
     if not isinstance(node, yaml.MappingNode):
-        raise DrillFileError(f"{name}:1:1: a drill is a mapping of keys to values")
+        raise DrillFileError(f"{name}:1:1: the file must be a mapping of keys to values")
     source = Source(name, {})
     data = _build(node, (), source)
     return Source(name, data, source.marks)

@@ -18,6 +18,7 @@ from squall.commands import (
     down,
     drill,
     events,
+    experiment,
     explain,
     fault,
     footprint,
@@ -58,6 +59,7 @@ app.add_typer(fault.app, name="fault")
 app.add_typer(policy.app, name="policy")
 app.add_typer(setting.app, name="setting")
 app.add_typer(drill.app, name="drill")
+app.add_typer(experiment.app, name="experiment")
 drill.app.command("report")(compare.report)
 app.command("compare")(compare.compare)
 app.command("load")(load.load)

@@ -8,13 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chaos.drill import soundness
 from chaos.drill.engine import Options, run_drill
 from chaos.drill.lease import OverlayLease
 from chaos.drill.preconditions import check_machine
@@ -22,14 +20,12 @@ from chaos.drill.report import as_json, as_markdown, as_text
 from chaos.drivers.contract import Capability
 from chaos.drivers.host_fault import HostFault
 from chaos.lab import Lab, LabPorts
-from kit.control import ControlClient
 from kit.errors import ConfigError, LabEnvironmentError
-from kit.members import Member
 from tests.chaos.drill.build import drill
 from tests.chaos.drill.fake_driver import FakeDriver, driven, proof
+from tests.chaos.drill.rig import Rig, read_overlay
 from tests.e2e.wait import wait_until
-from tests.ports import free_port
-from tests.valkey import Valkey, launch, start_valkey
+from tests.valkey import launch, start_valkey
 
 pytestmark = pytest.mark.integration
 
@@ -49,64 +45,6 @@ SMALL: dict[str, Any] = {
     ],
     "control": {"off": ["limiter"], "refutes": [{"name": "goodput", "bound": "<= 0.5"}]},
 }
-
-
-@dataclass
-class Rig:
-    """A fake lab and where it is."""
-
-    lab: Lab
-    control: Valkey
-    process: "subprocess.Popen[bytes]"
-
-    def members(self) -> list[Member]:
-        return asyncio.run(self._members())
-
-    async def _members(self) -> list[Member]:
-        client = ControlClient(self.lab.control)
-        try:
-            return await client.members()
-        finally:
-            await client.close()
-
-    def overlay(self) -> Any:
-        return asyncio.run(_read(self.lab.control))
-
-    def arm(self) -> Any:
-        """Which arm video acts on; None when none."""
-        return asyncio.run(self._arm())
-
-    async def _arm(self) -> Any:
-        client = ControlClient(self.lab.control)
-        try:
-            return (await client.ask("arm", {}, targets=["video"]))["video.1"]["arm"]
-        finally:
-            await client.close()
-
-
-@pytest.fixture
-def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    """Run a control plane and two members for one test.
-
-    What doubts a busy machine raises is tested with plain numbers; here it would only make noise.
-    """
-    for name in ("MAX_GENERATOR_LAG_P99_MS", "MAX_LOOP_LAG_P99_MS", "MAX_CPU_SHARE"):
-        monkeypatch.setattr(soundness, name, 1e9)
-    with start_valkey() as control:
-        front = free_port()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.drill.fake_lab", str(control.port), str(front)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        ports = LabPorts(front, control.port, front + 1, front + 2)
-        rig = Rig(Lab(tmp_path, "processes", ports), control, process)
-        try:
-            wait_until(lambda: sum(m.ready for m in rig.members()) == 2, limit_s=10)
-            yield rig
-        finally:
-            process.kill()
-            process.wait(5)
 
 
 def test_drill_holds_and_its_control_is_refuted(rig: Rig) -> None:
@@ -360,19 +298,11 @@ async def test_lease_is_renewed_and_released() -> None:
         address = (control.host, control.port)
         with OverlayLease(address) as lease:
             await lease.hold({"id": "tiny/main"})
-            first = (await _read(address))["renewed"]
+            first = (await read_overlay(address))["renewed"]
             await asyncio.to_thread(
                 wait_until,
-                lambda: asyncio.run(_read(address))["renewed"] > first,
+                lambda: asyncio.run(read_overlay(address))["renewed"] > first,
                 limit_s=5,
             )
             assert not lease.has_lapsed
-        assert await _read(address) is None
-
-
-async def _read(address: tuple[str, int]) -> Any:
-    client = ControlClient(address)
-    try:
-        return (await client.read()).entries.get("overlay")
-    finally:
-        await client.close()
+        assert await read_overlay(address) is None

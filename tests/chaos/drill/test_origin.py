@@ -1,5 +1,6 @@
 """How often an origin was asked: from plain samples."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def told(seconds: float, reads: int | None) -> dict[str, Any]:
     return {"seconds": seconds, **({} if reads is None else {"cache": {"origin_reads": reads}})}
 
 
-def sampled(*reads: dict[str, int | None]) -> Readings:
+def sampled(*reads: Mapping[str, int | None]) -> Readings:
     """Make a sample a second, beginning at 0."""
     return Readings(
         [

@@ -43,8 +43,8 @@ def test_error_falls_back_to_the_nearest_parent() -> None:
     [
         ("a: 1\na: 2\n", "f.yaml:2:1: a stands here twice"),
         ("a: [1,\n", "f.yaml:2:1:"),
-        ("- 1\n", "f.yaml:1:1: a drill is a mapping"),
-        ("", "f.yaml:1:1: a drill is a mapping"),
+        ("- 1\n", "f.yaml:1:1: the file must be a mapping"),
+        ("", "f.yaml:1:1: the file must be a mapping"),
         ("? [1]\n: 2\n", "f.yaml:1:3: a key must be text"),
     ],
 )
