@@ -81,6 +81,23 @@ def test_metastable_is_row_four() -> None:
     assert must_show(drill) == {"goodput long after": "<= 0.30"}
 
 
+def test_retry_storm_is_row_three() -> None:
+    """Two tiers of three tries, answers of the lower one tried again in both arms, no breaker."""
+    drill = named("retry-storm")
+
+    assert {fault.kind: fault.seconds for fault in drill.faults} == {"latency": 20, "error": 20}
+    assert all(fault.on == "video" for fault in drill.faults)
+    settings = drill.setup.settings
+    assert (settings["gateway"]["attempts"], settings["l7"]["attempts"]) == (3, 3)
+    assert settings["l7"]["retry_answers"] == 1
+    assert "breaker" not in drill.policies
+    assert drill.policies["retry"] == {"gateway": Mode.ON, "l7": Mode.ON}
+    assert claims(drill)["calls at video"] == ("calls_per_request", "<= 2.0")
+    assert drill.hypotheses[0].at == "video"
+    assert drill.control.off == ("retry_budget",)
+    assert must_show(drill) == {"calls at video": ">= 6"}
+
+
 def test_abandoned_work_is_row_five() -> None:
     """Page 20, comment 2 s for 20 s, clients leave at 0.5 s; both protections off in control."""
     drill = named("abandoned-work")
