@@ -205,7 +205,8 @@ def test_a_choice_is_the_most_specific_one(entries: dict[str, object], expected:
 def test_a_drill_s_choices_are_its_own() -> None:
     """An arm states its whole set: what somebody chose before it does not reach into it."""
     chosen = {"choice/video/limiter": {"value": "aimd"}}
-    arm = {"id": "a/main", "policy_default": "off", "choices": {"video": {"limiter": "vegas"}}}
+    limiters = {"video": {"limiter": "vegas"}}
+    arm: dict[str, object] = {"id": "a/main", "policy_default": "off", "choices": limiters}
 
     def choice(overlay: dict[str, object], service: str = "video") -> str:
         return lab({**chosen, "overlay": overlay}).choice(service, 1, "limiter", "bbr")

@@ -83,7 +83,7 @@ def test_unknown_drill_is_exit_2_with_the_nearest() -> None:
         (("--all", "--tag", "smoek"), "no drill has the tag smoek: did you mean smoke"),
         (("overload", "metastable", "--set", "load.zipf=1"), "--set changes one drill"),
         (("overload", "--ablate", "--no-ablation"), "contradict one another: give one of them"),
-        (("overload", "metastabel"), "unknown drill metastabel: did you mean metastable?"),
+        (("overload", "metastabel"), "unknown drill metastabel: did you mean metastable"),
     ],
 )
 def test_run_refuses_what_makes_no_sense(argv: tuple[str, ...], message: str) -> None:
