@@ -126,10 +126,17 @@ class StoreCluster:
         return self.nodes[self.at(address)].cli("CLUSTER", "MYID")
 
     def hand_over(self, slot: int, source: Address, target: Address) -> None:
-        """Move an empty slot: the target claims it first, as the specification wants."""
-        target_id = self.node_id(target)
-        for address in (target, source):
-            self.nodes[self.at(address)].cli("CLUSTER", "SETSLOT", str(slot), "NODE", target_id)
+        """Move an empty slot: the target claims it first, as the specification wants.
+
+        Only a target that was importing it takes a newer epoch. Without one, a heartbeat that the
+        source had sent before takes the slot back, and then each names the other as its owner.
+        """
+        target_id, source_id = self.node_id(target), self.node_id(source)
+        at_source, at_target = self.nodes[self.at(source)], self.nodes[self.at(target)]
+        at_target.cli("CLUSTER", "SETSLOT", str(slot), "IMPORTING", source_id)
+        at_source.cli("CLUSTER", "SETSLOT", str(slot), "MIGRATING", target_id)
+        for node in (at_target, at_source):
+            node.cli("CLUSTER", "SETSLOT", str(slot), "NODE", target_id)
 
 
 def _clear(folder: Path) -> None:
