@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from kit.control import ControlClient
+from kit.members import Member
 from kit.node import Node
 from kit.settings import Settings
 from tests.ports import free_port
@@ -22,6 +23,20 @@ async def wait_until(condition: Callable[[], bool], limit_s: float = WAIT_LIMIT_
             raise AssertionError(f"the condition did not hold within {limit_s} s")
         await asyncio.sleep(0.005)
     return time.monotonic() - started_s
+
+
+async def wait_member(
+    control: ControlClient, condition: Callable[[Member], bool], limit_s: float = WAIT_LIMIT_S
+) -> Member:
+    """Wait until the first member's lease says so: a process tells its state, then control."""
+    started_s = time.monotonic()
+    while True:
+        found = await control.members()
+        if found and condition(found[0]):
+            return found[0]
+        if time.monotonic() - started_s > limit_s:
+            raise AssertionError(f"no such lease within {limit_s} s: {found}")
+        await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

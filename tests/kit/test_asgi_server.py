@@ -13,7 +13,7 @@ from kit.errors import LabEnvironmentError, LabError
 from kit.listen import bind
 from kit.node import Node
 from resilience.asgi.types import ASGIApp, Receive, Scope, Send
-from tests.kit.lab import node_of, wait_until
+from tests.kit.lab import node_of, wait_member, wait_until
 from tests.ports import free_port
 from tests.valkey import Valkey
 
@@ -67,8 +67,7 @@ async def test_it_serves_and_announces_its_port(
     """200, and the lease says where."""
     async with node_of(shared_control, "gateway") as node, serving(node, Application()) as port:
         assert (await get(port)).startswith(b"HTTP/1.1 200 OK")
-        found = (await control.members())[0]
-        assert (found.port, found.ready) == (port, True)
+        assert (await wait_member(control, lambda lease: lease.ready)).port == port
         assert node.lifecycle.in_flight == 0
 
 

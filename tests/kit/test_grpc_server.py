@@ -19,7 +19,7 @@ from kit.listen import bind
 from kit.node import Node
 from resilience.errors import Code, ServiceError
 from resilience.rpc.status import from_rpc_error
-from tests.kit.lab import node_of, wait_until
+from tests.kit.lab import node_of, wait_member, wait_until
 from tests.ports import free_port
 from tests.valkey import Valkey
 
@@ -98,8 +98,7 @@ async def test_a_call_is_served_held_in_the_station_and_recorded(
         assert "station" in [note.policy for note in found.notes]
         assert node.station.stats().done == 1
         assert b"GetVideo" in node.metrics.text()
-        assert (await control.members())[0].port == node.port
-        assert (await control.members())[0].ready
+        assert (await wait_member(control, lambda lease: lease.ready)).port == node.port
 
 
 async def test_errors_keep_their_reason_and_bugs_their_secret(
@@ -197,7 +196,7 @@ async def test_a_drain_finishes_what_is_in_flight(
         health = health_pb2_grpc.HealthStub(channel)
         answer = await health.Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert not (await control.members())[0].ready
+        await wait_member(control, lambda lease: not lease.ready)
         assert (await call).video.id == 3
 
 
