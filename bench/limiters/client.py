@@ -5,7 +5,10 @@ is free or on a new one; latency counts from the *scheduled* time. Whether the c
 is in its records (lag, unsent), so a run that a busy machine spoiled can be told and repeated.
 
     client: ready         parent: 1234.5 (when the trace begins, monotonic seconds)
-    client: the records as one line of JSON; it ends
+    client: writes its records to the file it was given, and ends with 0
+
+Why a file: a pipe that ends early looks like a short answer. A file counts only when its writer
+left with 0; else the exit code and the last lines of standard error say what happened.
 
 Source: coordinated omission (Tene); the open workload of Schroeder et al., NSDI 2006.
 Not handled: more than one connection's worth of pipelining; response bodies, which are skipped.
@@ -17,13 +20,13 @@ import gc
 import sys
 import time
 from collections import deque
+from pathlib import Path
 from typing import cast
 
 import httptools
-import msgspec
 import uvloop
 
-from bench.limiters.records import BROKEN, UNSENT, Record
+from bench.limiters.records import BROKEN, UNSENT, Record, save
 from bench.limiters.trace import CVS, DEADLINE_S, Arrival, Trace, load
 from resilience.context import BAGGAGE_CRITICALITY, BAGGAGE_HEADER, BAGGAGE_TENANT
 
@@ -185,13 +188,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--cv", type=float, choices=CVS, required=True)
+    parser.add_argument("--records", type=Path, required=True, help="the file to write")
     args = parser.parse_args()
     trace = load(args.cv)
     gc.freeze()
     gc.disable()  # 20 s of records: a full collection would be a pause of our own making
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         records = runner.run(_run(trace, args.port))
-    sys.stdout.buffer.write(msgspec.json.encode(records) + b"\n")
+    save(records, args.records)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from kit.errors import LabEnvironmentError
 
 START_LIMIT_S = 30.0  # a Python with uvicorn starts in 0.5 s; 60 times that is a stuck machine
 END_LIMIT_S = 5.0
-LINE_LIMIT_BYTES = 4 << 20  # the client's records are one line: 4,000 of 60 bytes
+LAST_LINES = 3  # of standard error: the end of a traceback, and where it came from
 HOST = "127.0.0.1"
 READY_EVERY_S = 0.02
 
@@ -42,7 +42,6 @@ async def running(command: Sequence[str], *fds: int) -> AsyncIterator[Process]:
         stderr=asyncio.subprocess.PIPE,
         pass_fds=fds,
         start_new_session=True,
-        limit=LINE_LIMIT_BYTES,
     )
     try:
         yield process
@@ -57,10 +56,11 @@ async def wait_ready(process: Process, what: str) -> None:
     """Return when a child of ours has said that it is ready.
 
     Raises:
-        LabEnvironmentError: It ended or said nothing in time; with its last line of error.
+        LabEnvironmentError: It ended or said nothing in time; with its last lines of error.
     """
     if await _line(process, what, START_LIMIT_S) != "ready\n":
-        raise LabEnvironmentError(f"the {what} did not start: {await last_words(process)}")
+        why = await last_words(process, END_LIMIT_S)
+        raise LabEnvironmentError(f"the {what} did not start: {why}")
 
 
 async def tell(process: Process, text: str) -> None:
@@ -78,8 +78,25 @@ async def result(process: Process, what: str, limit_s: float) -> str:
     """
     line = await _line(process, what, limit_s)
     if not line.endswith("\n"):
-        raise LabEnvironmentError(f"the {what} ended early: {await last_words(process)}")
+        why = await last_words(process, END_LIMIT_S)
+        raise LabEnvironmentError(f"the {what} ended early: {why}")
     return line
+
+
+async def finished(process: Process, what: str, limit_s: float) -> None:
+    """Return when a child has ended well; its standard input is closed and its output dropped.
+
+    Raises:
+        LabEnvironmentError: It left with another code than 0, with its last lines of error; or is
+            still there after the limit.
+    """
+    try:
+        async with asyncio.timeout(limit_s):
+            _, errors = await process.communicate()
+    except TimeoutError:
+        raise LabEnvironmentError(f"the {what} did not end within {limit_s:g} s") from None
+    if process.returncode:
+        raise LabEnvironmentError(f"the {what} failed: {_words(process, errors)}")
 
 
 def end_input(process: Process) -> None:
@@ -102,13 +119,26 @@ async def wait_answering(process: Process, port: int, what: str) -> None:
         await asyncio.sleep(READY_EVERY_S)
 
 
-async def last_words(process: Process) -> str:
-    """End a child and return the last line it wrote to standard error."""
+async def last_words(process: Process, patience_s: float = 0.0) -> str:
+    """End a child and return how it left, with the last lines it wrote to standard error.
+
+    Args:
+        process: The child.
+        patience_s: How long it may take to end by itself, so that the exit code is its own.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience_s):
+            await process.wait()
     if process.returncode is None:
         process.kill()
     _, errors = await process.communicate()
-    lines = errors.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"it said nothing and left with {process.returncode}"
+    return _words(process, errors)
+
+
+def _words(process: Process, errors: bytes) -> str:
+    lines = errors.decode(errors="replace").strip().splitlines()[-LAST_LINES:]
+    said = " / ".join(line.strip() for line in lines) or "it said nothing"
+    return f"{said} (exit code {process.returncode})"
 
 
 def free_port(taken: set[int], first: int, most: int = 100) -> int:

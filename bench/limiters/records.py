@@ -4,9 +4,13 @@ A refusal is a 503; an answer or a 504 was admitted. That is all Envoy and we bo
 here asks a server's own books.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import msgspec
 
 from bench.limiters.trace import DEADLINE_S
+from kit.errors import LabEnvironmentError
 from resilience.policy.contract import Criticality
 
 ANSWERED, REFUSED, LATE = 200, 503, 504
@@ -58,3 +62,20 @@ class Record(msgspec.Struct, array_like=True):
     def is_admitted(self) -> bool:
         """Whether it was let in, in time or not."""
         return self.status in (ANSWERED, LATE)
+
+
+def save(records: Sequence[Record], path: Path) -> None:
+    """Write a run's records as JSON."""
+    path.write_bytes(msgspec.json.encode(records))
+
+
+def load(path: Path) -> tuple[Record, ...]:
+    """Read what ``save`` wrote.
+
+    Raises:
+        LabEnvironmentError: There is no such file, or it is not whole.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=tuple[Record, ...])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise LabEnvironmentError(f"the client's records cannot be read: {error}") from error

@@ -9,11 +9,11 @@ Source: drills.md, R4 and R6 (a load that was not the load gives no verdict).
 import asyncio
 import json
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-import msgspec
 import psutil
 
 from bench.limiters import envoy
@@ -22,6 +22,7 @@ from bench.limiters.processes import (
     END_LIMIT_S,
     Process,
     end_input,
+    finished,
     free_port,
     python,
     result,
@@ -30,7 +31,7 @@ from bench.limiters.processes import (
     wait_answering,
     wait_ready,
 )
-from bench.limiters.records import UNSENT, Record
+from bench.limiters.records import UNSENT, Record, load
 from bench.limiters.trace import DEADLINE_S, DURATION_S
 from kit.errors import LabEnvironmentError
 from kit.listen import bind
@@ -119,36 +120,37 @@ class Runner:
         with bind(HOST, ports[0]) as listener:
             async with AsyncExitStack() as stack:
                 enter = stack.enter_async_context
+                folder = stack.enter_context(TemporaryDirectory(prefix="squall-limiters-"))
+                path = Path(folder) / "records.json"
                 command = python("bench.limiters.service", "--fd", str(listener.fileno()))
                 command += ["--cv", f"{cv:g}", "--limiter", contender.name]
                 service = await enter(running(command, listener.fileno()))
                 command = python("bench.limiters.client", "--port", str(ports[-1]))
-                client = await enter(running([*command, "--cv", f"{cv:g}"]))
+                command += ["--cv", f"{cv:g}", "--records", str(path)]
+                client = await enter(running(command))
                 await wait_ready(service, "service")
                 proxy = None
                 if contender.is_envoy:
                     proxy = await enter(running(envoy.command(_binary(), ports[1], ports[0])))
                     await wait_answering(proxy, ports[1], "Envoy")
                 await wait_ready(client, "client")
-                return await _measure(contender, cv, service, client, proxy)
+                figures, proxy_cpu_s = await _measure(service, client, proxy)
+                return Run(contender.name, cv, load(path), figures, proxy_cpu_s)
 
 
 async def _measure(
-    contender: Contender, cv: float, service: Process, client: Process, proxy: Process | None
-) -> Run:
+    service: Process, client: Process, proxy: Process | None
+) -> tuple[dict[str, object], float]:
+    """Send the trace; return the service's figures and the proxy's CPU seconds."""
     begin_s = time.monotonic() + LEAD_S
     before_s = _cpu_s(proxy)
     await asyncio.gather(tell(service, repr(begin_s)), tell(client, repr(begin_s)))
-    line = await result(client, "client", LEAD_S + DURATION_S + 4 * DEADLINE_S)
+    await finished(client, "client", LEAD_S + DURATION_S + 4 * DEADLINE_S)
     proxy_cpu_s = _cpu_s(proxy) - before_s
     end_input(service)
     figures = json.loads(await result(service, "service", END_LIMIT_S))
-    with suppress(TimeoutError):  # both end by themselves now; else they are killed
-        async with asyncio.timeout(END_LIMIT_S):
-            await client.wait()
-            await service.wait()
-    records = msgspec.json.decode(line, type=tuple[Record, ...])
-    return Run(contender.name, cv, records, figures, proxy_cpu_s)
+    await finished(service, "service", END_LIMIT_S)
+    return figures, proxy_cpu_s
 
 
 def _binary() -> Path:
