@@ -7,14 +7,17 @@ refused: code by the kind of policy, when to come back, and the decision itself,
 
 from resilience.context import Context
 from resilience.errors import BreakerOpen, Code, DeadlineExpired, LimitExceeded, Rejected
-from resilience.observer import SILENT, Observer
+from resilience.observer import SILENT, Detail, Observer
 from resilience.policy.contract import Permit, Rejection
+from resilience.policy.keyed import KeyedRejection
 from resilience.policy.switch import PassPermit
 
 DECISION_HEADER = "x-squall-decision"
 DECISION_KEY = "decision"  # the same, in an error's metadata
 
 FIGURE_PLACES = 3  # of what a policy measured, where it is told
+MAX_KEY_CHARS = 64  # of whose limit it is, where that is told; as long as a tenant may be
+NAMELESS = "(none)"  # how a request without a tenant is told
 RATE_POLICIES = frozenset({"quota", "rate"})  # 429: the caller asks too often; the rest are 503
 
 
@@ -36,8 +39,11 @@ def to_error(rejection: Rejection, scope: str) -> Rejected | DeadlineExpired:
 
     Args:
         rejection: What the policy said.
-        scope: Where it holds, e.g. an instance (``video.2``) or a link (``gateway>comment``).
+        scope: Where it holds, e.g. an instance (``video.2``) or a link (``gateway>comment``); of a
+            limit for each key the decision says whose, too: ``gateway.1/blue``.
     """
+    if isinstance(rejection, KeyedRejection):
+        scope = f"{scope}/{_shown(rejection.key)}"
     decision = decision_text(rejection.policy, scope, rejection.value, rejection.limit)
     metadata = {DECISION_KEY: decision}
     if rejection.reason == "DEADLINE_EXCEEDED":
@@ -72,14 +78,17 @@ def note_rejection(
     if context is None and observer is SILENT:
         return
     value, limit = _rounded(rejection.value), _rounded(rejection.limit)
-    reason = rejection.reason
+    detail: dict[str, Detail] = {"reason": rejection.reason, "value": value, "limit": limit}
+    if isinstance(rejection, KeyedRejection):
+        detail["key"] = _shown(rejection.key)
     if context is not None:
-        context.note(
-            rejection.policy, what, now_s, scope=scope, reason=reason, value=value, limit=limit
-        )
-    observer.on_decision(
-        rejection.policy, what, scope, {"reason": reason, "value": value, "limit": limit}
-    )
+        context.note(rejection.policy, what, now_s, scope=scope, **detail)
+    observer.on_decision(rejection.policy, what, scope, detail)
+
+
+def _shown(key: str) -> str:
+    """Name whose limit it is, however long it is and whatever a caller wrote into it."""
+    return key.replace(";", "?")[:MAX_KEY_CHARS] or NAMELESS
 
 
 def _rounded(figure: float | None) -> float | None:

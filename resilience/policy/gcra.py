@@ -94,6 +94,16 @@ class Gcra:
         ahead_s = self._tat_s - max(now_s, self._latest_s)
         return self.burst if ahead_s <= 0.0 else max(0.0, self.burst - ahead_s * self.rate_rps)
 
+    def fresh_s(self) -> float:
+        """Return when a whole burst may pass if nothing more comes; -inf when nothing ever did."""
+        return self._tat_s
+
+    def heir(self) -> "Gcra":
+        """Make one that lets through what this one would, and counts on its own from here."""
+        heir = Gcra(self.rate_rps, self.burst, name=self.name)
+        heir._tat_s, heir._latest_s = self._tat_s, self._latest_s
+        return heir
+
     def reset(self, now_s: float) -> None:
         """Forget what has passed; what is in flight hands nothing back any more."""
         self._generation += 1

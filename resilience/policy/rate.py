@@ -5,7 +5,7 @@ counts, and each promises that a request which comes back when told to, with nob
 passes; and that one who keeps exactly to the rate is never refused. Rounding would break both now
 and then: ten times 0.1 s is not a second in binary. So whoever is early by less than ``SLACK_S``
 is let in; what he takes is booked in full, so this shifts a limit once and never adds up.
-Not handled: limits per tenant or per key (make one policy for each).
+Not handled: limits per tenant or per key (``keyed`` makes one policy for each).
 """
 
 from math import inf

@@ -97,6 +97,19 @@ class SlidingWindow:
         elif number == self._number - 1.0:
             self._previous = max(0.0, self._previous - permit.cost)
 
+    def fresh_s(self) -> float:
+        """Return when both windows are empty if nothing more comes; -inf when they are."""
+        if self._current > 0.0:
+            return (self._number + 2.0) * self.window_s
+        return (self._number + 1.0) * self.window_s if self._previous > 0.0 else float("-inf")
+
+    def heir(self) -> "SlidingWindow":
+        """Make one that has counted what this one has, and counts on its own from here."""
+        heir = SlidingWindow(self.limit, self.window_s, name=self.name)
+        heir._latest_s, heir._number = self._latest_s, self._number
+        heir._current, heir._previous = self._current, self._previous
+        return heir
+
     def reset(self, now_s: float) -> None:
         """Forget both windows; what is in flight is taken out of none any more."""
         self._generation += 1
@@ -215,6 +228,20 @@ class SlidingLog:
         permit.counted = 0.0
         while self._log and self._log[-1].counted == 0.0:
             self._log.pop()
+
+    def fresh_s(self) -> float:
+        """Return when the log is empty if nothing more comes; -inf when it is."""
+        return self._log[-1].issued_s + self.window_s if self._log else float("-inf")
+
+    def heir(self) -> "SlidingLog":
+        """Make one that has logged what this one has, and logs on its own from here. O(logged)."""
+        heir = SlidingLog(self.limit, self.window_s, name=self.name)
+        heir._latest_s, heir._total = self._latest_s, self._total
+        for each in self._log:
+            copied = LoggedPermit(each.generation, each.issued_s, each.cost)
+            copied.counted = each.counted
+            heir._log.append(copied)
+        return heir
 
     def reset(self, now_s: float) -> None:
         """Forget the log; what is in flight is taken out of nothing any more."""

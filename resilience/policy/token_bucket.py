@@ -95,6 +95,16 @@ class TokenBucket:
             return self._tokens
         return min(self.burst, self._tokens + elapsed_s * self.rate_rps)
 
+    def fresh_s(self) -> float:
+        """Return when the bucket is full if nobody takes more; -inf when nobody ever did."""
+        return self._latest_s + (self.burst - self._tokens) / self.rate_rps
+
+    def heir(self) -> "TokenBucket":
+        """Make a bucket that holds what this one does, and counts on its own from here."""
+        heir = TokenBucket(self.rate_rps, self.burst, name=self.name)
+        heir._tokens, heir._latest_s = self._tokens, self._latest_s
+        return heir
+
     def reset(self, now_s: float) -> None:
         """Fill the bucket; what is in flight hands nothing back any more."""
         self._generation += 1

@@ -6,6 +6,7 @@ import pytest
 
 from resilience.errors import BreakerOpen, Code, DeadlineExpired, LimitExceeded
 from resilience.policy.contract import Permit, Rejection
+from resilience.policy.keyed import KeyedRejection
 from resilience.policy.switch import PassPermit
 from resilience.refusal import decision_text, note_rejection, note_shadow, to_error
 from tests.resilience.fakes import make_context
@@ -113,3 +114,20 @@ def test_either_listener_alone_is_told() -> None:
 
     assert [note.what for note in context.notes] == ["rejected"]
     assert [each["value"] for each in told.details] == [6]
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [("blue", "blue"), ("", "(none)"), ("a; 1/9", "a? 1/9"), ("x" * 65, "x" * 64)],
+)
+def test_a_limit_for_each_key_says_whose(key: str, shown: str) -> None:
+    """In the decision and in the note; what a caller calls itself cannot break either."""
+    context, rejection = make_context(), Rejection("rate", "RATE_EXCEEDED", 0.5, 5, 4)
+    refused = KeyedRejection(key, rejection)
+    note_rejection(refused, "gateway.1", context, context.arrived_s)
+
+    error = to_error(refused, "gateway.1")
+    assert error.metadata["decision"] == f"rate; gateway.1/{shown}; 5/4"
+    assert (error.code, error.retry_after_s) == (Code.RESOURCE_EXHAUSTED, 0.5)
+    assert context.notes[0].detail["key"] == shown
+    assert context.notes[0].detail["scope"] == "gateway.1"
