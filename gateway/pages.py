@@ -18,7 +18,7 @@ from gateway.fanout import Missing, attempt
 from gateway.models import Account, CommentList, Home, HomeVideo, Page, Stats, Video
 from gateway.parts import Parts, Shown
 from resilience.errors import ServiceError
-from resilience.fallback import Answer
+from resilience.fallback_sources import Answer
 
 PAGE_COMMENTS = 20  # comments on a video's page; the rest is on their own route
 HOME_VIDEOS = 10

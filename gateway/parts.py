@@ -17,7 +17,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from gateway.fanout import Missing, optional_part
 from resilience.errors import ServiceError
-from resilience.fallback import Answer, Fallback, LastGoodAnswer
+from resilience.fallback import Fallback
+from resilience.fallback_sources import Answer, LastGoodAnswer
 from resilience.observer import Observer
 from resilience.policy.contract import Mode, Snapshot
 from resilience.refusal import decision_text

@@ -8,126 +8,39 @@ function, a fixed value. None has: the caller gets the error itself. Every answe
 noted in the Context as ``degraded``, with its source, its age and what it covers, so that nobody
 takes it for the real one (``answer`` says so to the program too).
 
-Around a ``ClientPipeline`` its place is outside, below the deadline: retries come first. Nothing is
-covered when the caller left or asked wrongly (``policy.fallback``); a bug (``TypeError``) isn't
-either, unless its class is named.
+In a ``ClientPipeline`` it is a stage of its own, outside the plan and below the deadline: retries
+come first, and a function that answers has what is left of the caller's time and not a moment more.
+Nothing is covered when the caller left or asked wrongly (``policy.fallback``); a bug
+(``TypeError``) isn't either, unless its class is named.
 
 Source: failsafe-go and hyx (value or function), RFC 5861 (stale-if-error); the order of sources and
 the note are ours.
 Not handled: an inner fallback: its stand-in looks like a good answer from outside, and would be
-kept as one; a time limit for functions other than the request's own (they should be local).
+kept as one; a function that goes on after being cancelled (it holds the answer up).
 """
 
+import asyncio
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from resilience.context import Context, Cut, current
-from resilience.errors import ServiceError
+from resilience.cutoff import CutOff
+from resilience.errors import Code, DeadlineExpired, ServiceError
+from resilience.fallback_sources import Answer, Source
 from resilience.observer import SILENT, Observer
 from resilience.policy.contract import Mode, Snapshot
 from resilience.policy.deadline import is_spent
-from resilience.policy.fallback import DEFAULT_MAX_KEYS, LastGood, may_cover
+from resilience.policy.fallback import may_cover
 from resilience.switches import FixedSwitches, Switches
 
 T = TypeVar("T")
+Covers = Callable[[Exception], bool]
+"""Whether a failure may be covered; asked only of those that are not the caller's own."""
 
 NAME = "fallback"  # its switch, and what decisions are reported under
 COVERED = (ServiceError, OSError)  # TimeoutError and ConnectionError are OSErrors
 _OFF = Mode.OFF  # see Outcome
-
-
-class Answer(NamedTuple, Generic[T]):
-    """What a call got.
-
-    Args:
-        value: The answer.
-        source: Which fallback gave it; "" when it is the real one.
-        age_s: How old it is; 0.0 when it was made now.
-    """
-
-    value: T
-    source: str = ""
-    age_s: float = 0.0
-
-
-class Source(ABC, Generic[T]):
-    """Something that may stand in for a failed call.
-
-    Args:
-        name: What notes call it.
-        is_quick: Whether it answers without waiting, so that it serves with no time left too.
-    """
-
-    __slots__ = ("is_quick", "name")
-
-    def __init__(self, name: str, *, is_quick: bool) -> None:
-        self.name = name
-        self.is_quick = is_quick
-
-    @abstractmethod
-    async def find(self, key: Hashable, error: Exception, now_s: float) -> Answer[T] | None:
-        """Return a stand-in; None when there is none. What it raises counts as none."""
-
-    def keep(self, key: Hashable, value: T, now_s: float) -> None:
-        """Hear of a good answer."""
-
-
-class FixedAnswer(Source[T]):
-    """Always the same value: an empty list, a default."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: T, name: str = "value") -> None:
-        super().__init__(name, is_quick=True)
-        self._value = value
-
-    async def find(self, key: Hashable, error: Exception, now_s: float) -> Answer[T] | None:
-        """Return the value."""
-        return Answer(self._value, self.name)
-
-
-class FunctionAnswer(Source[T]):
-    """What a function makes of key and error; not begun when the request's time is spent."""
-
-    __slots__ = ("_function",)
-
-    def __init__(
-        self, function: Callable[[Hashable, Exception], Awaitable[T]], name: str = "function"
-    ) -> None:
-        super().__init__(name, is_quick=False)
-        self._function = function
-
-    async def find(self, key: Hashable, error: Exception, now_s: float) -> Answer[T] | None:
-        """Return what the function returns."""
-        return Answer(await self._function(key, error), self.name)
-
-
-class LastGoodAnswer(Source[T]):
-    """The last good answer of the same key, while it is young enough.
-
-    Args:
-        max_age_s: Seconds for which it may stand in, > 0.
-        max_keys: Most answers kept, >= 1.
-    """
-
-    __slots__ = ("kept",)
-
-    def __init__(
-        self, max_age_s: float, max_keys: int = DEFAULT_MAX_KEYS, name: str = "cached"
-    ) -> None:
-        super().__init__(name, is_quick=True)
-        self.kept = LastGood[T](max_age_s, max_keys)
-
-    async def find(self, key: Hashable, error: Exception, now_s: float) -> Answer[T] | None:
-        """Return it with its age; None when there is none so young."""
-        found = self.kept.find(key, now_s)
-        return None if found is None else Answer(found[1], self.name, found[0])
-
-    def keep(self, key: Hashable, value: T, now_s: float) -> None:
-        """Remember it."""
-        self.kept.keep(key, value, now_s)
 
 
 class Fallback(Generic[T]):
@@ -139,6 +52,7 @@ class Fallback(Generic[T]):
         switches: Asked for ``fallback``; in shadow errors go up, and ``would_cover`` counts those
             that could have been covered; off: the same, uncounted, and nothing is kept.
         also: Further exceptions that may be covered, e.g. those of a client library.
+        covers: Says of an error that may be covered whether it shall be; None: all of them.
         scope: What decisions are reported under; None takes the name.
         observer: Hears of each answer that stood in.
         clock: Monotonic seconds, as deadlines are.
@@ -147,6 +61,7 @@ class Fallback(Generic[T]):
     __slots__ = (
         "_also",
         "_clock",
+        "_covers",
         "_observer",
         "_scope",
         "_sources",
@@ -164,6 +79,7 @@ class Fallback(Generic[T]):
         switches: Switches | None = None,
         *,
         also: tuple[type[Exception], ...] = (),
+        covers: Covers | None = None,
         scope: str | None = None,
         observer: Observer = SILENT,
         clock: Callable[[], float] = time.monotonic,
@@ -174,6 +90,7 @@ class Fallback(Generic[T]):
         self._sources = tuple(sources)
         self._switches = switches or FixedSwitches()
         self._also = COVERED + also
+        self._covers = covers
         self._scope = scope or name
         self._observer = observer
         self._clock = clock
@@ -193,7 +110,7 @@ class Fallback(Generic[T]):
         try:
             value = await work()
         except self._also as error:
-            answer = await self._stand_in(mode, key, error)
+            answer = await self._stand_in(mode, key, error, _deadline_s())
             if answer is None:
                 raise
             return answer.value
@@ -204,10 +121,31 @@ class Fallback(Generic[T]):
     async def answer(self, work: Callable[[], Awaitable[T]], key: Hashable = None) -> Answer[T]:
         """Return the same with where it came from; ``source`` is "" for the real answer."""
         mode = self._switches.mode(NAME)
+        return await self.answer_within(work, key, mode=mode, deadline_s=_deadline_s())
+
+    async def answer_within(
+        self,
+        work: Callable[[], Awaitable[T]],
+        key: Hashable,
+        *,
+        mode: Mode,
+        deadline_s: float | None,
+    ) -> Answer[T]:
+        """Do as ``answer`` does, for whoever asks the switch and knows the deadline himself.
+
+        Args:
+            work: The call; it keeps the deadline by itself.
+            key: What it is about, for the last good answer.
+            mode: How the switch stands.
+            deadline_s: Absolute, of ``clock``: no source that waits goes on beyond it; None: none.
+
+        Raises:
+            Exception: What the work raised, where nothing may or can cover it.
+        """
         try:
             value = await work()
         except self._also as error:
-            answer = await self._stand_in(mode, key, error)
+            answer = await self._stand_in(mode, key, error, deadline_s)
             if answer is None:
                 raise
             return answer
@@ -232,27 +170,30 @@ class Fallback(Generic[T]):
         for source in self._sources:
             source.keep(key, value, now_s)
 
-    async def _stand_in(self, mode: Mode, key: Hashable, error: Exception) -> Answer[T] | None:
+    async def _stand_in(
+        self, mode: Mode, key: Hashable, error: Exception, deadline_s: float | None
+    ) -> Answer[T] | None:
         """Return what covers the error; None lets it go up, and counts why."""
         if mode is _OFF or not _is_coverable(error):
+            return None
+        if self._covers is not None and not self._covers(error):
             return None
         if mode is Mode.SHADOW:
             self.would_cover += 1
             return None
-        answer = await self._cover(key, error)
+        answer = await self._cover(key, error, deadline_s)
         if answer is None:
             self.uncovered += 1
         return answer
 
-    async def _cover(self, key: Hashable, error: Exception) -> Answer[T] | None:
+    async def _cover(
+        self, key: Hashable, error: Exception, deadline_s: float | None
+    ) -> Answer[T] | None:
         """Ask the sources in order; one that fails has nothing."""
         context = current()
         for source in self._sources:
-            now_s = self._clock()
-            if not source.is_quick and context and is_spent(context.deadline_s, now_s):
-                continue
             try:
-                answer = await source.find(key, error, now_s)
+                answer = await self._ask(source, key, error, deadline_s)
             except Exception as failure:
                 self._tell(context, "failed", source=source.name, reason=_reason(failure))
                 continue
@@ -261,8 +202,32 @@ class Fallback(Generic[T]):
                 age_s = round(answer.age_s, 3)
                 reason = _reason(error)
                 self._tell(context, "degraded", source=source.name, reason=reason, age_s=age_s)
-                return answer
+                return answer._replace(reason=reason)
         return None
+
+    async def _ask(
+        self, source: Source[T], key: Hashable, error: Exception, deadline_s: float | None
+    ) -> Answer[T] | None:
+        """Ask one source, for as long as there is time; None when it has nothing, or none is.
+
+        Raises:
+            DeadlineExpired: It was cut at the deadline.
+            Exception: What the source raised.
+        """
+        now_s = self._clock()
+        if source.is_quick or deadline_s is None:
+            return await source.find(key, error, now_s)
+        if is_spent(deadline_s, now_s):
+            return None
+        cut = CutOff(deadline_s - now_s)
+        try:
+            return await source.find(key, error, now_s)
+        except asyncio.CancelledError:
+            if cut.claim():
+                raise _out_of_time(self.name, source.name) from None
+            raise
+        finally:
+            cut.close()
 
     def _tell(self, context: Context | None, what: str, **detail: float | str) -> None:
         if context is not None:
@@ -272,6 +237,11 @@ class Fallback(Generic[T]):
     def __repr__(self) -> str:
         sources = ", ".join(source.name for source in self._sources)
         return f"<Fallback {self.name} [{sources}] covered {self.covered}>"
+
+
+def _deadline_s() -> float | None:
+    context = current()
+    return None if context is None else context.deadline_s
 
 
 def _is_coverable(error: Exception) -> bool:
@@ -284,3 +254,11 @@ def _is_coverable(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     return error.reason if isinstance(error, ServiceError) else type(error).__name__
+
+
+def _out_of_time(name: str, source: str) -> DeadlineExpired:
+    return DeadlineExpired(
+        Code.DEADLINE_EXCEEDED,
+        "DEADLINE_EXCEEDED",
+        f"the deadline passed while {source} was to stand in for {name}",
+    )

@@ -17,7 +17,8 @@ from math import inf
 
 from resilience.admission import Clock
 from resilience.observer import SILENT, Observer
-from resilience.pipeline import ONE_ATTEMPT, ClientPipeline
+from resilience.pipeline import ClientPipeline
+from resilience.pipeline_plan import ONE_ATTEMPT
 from resilience.policy.breaker_settings import BreakerSettings
 from resilience.policy.budget import CountingBudget, RetryBudget
 from resilience.policy.bulkhead import DEFAULT_LIMIT, DEFAULT_MAX_WAITING, Bulkhead

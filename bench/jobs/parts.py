@@ -11,7 +11,8 @@ from importlib import import_module
 from bench.contender import Contender, Job, Make, Path, Step, Work, WorkError
 from bench.guarded import gate_step
 from resilience.cutoff import CutOff
-from resilience.fallback import Fallback, FixedAnswer
+from resilience.fallback import Fallback
+from resilience.fallback_sources import FixedAnswer
 from resilience.policy.bbr import BbrLimiter
 from resilience.policy.budget import Budget, RetryBudget
 from resilience.policy.contract import Mode, Outcome, Permit, Rejection, Request, Snapshot

@@ -9,12 +9,14 @@ import pytest
 from resilience import context as request_context
 from resilience.context import Context, Cut
 from resilience.errors import BreakerOpen, Code, DeadlineExpired, ServiceError, UpstreamReset
-from resilience.fallback import NAME, Answer, Fallback, FixedAnswer, FunctionAnswer, LastGoodAnswer
+from resilience.fallback import NAME, Fallback
+from resilience.fallback_sources import Answer, FixedAnswer, FunctionAnswer, LastGoodAnswer
 from resilience.policy.contract import Mode
 from resilience.switches import FixedSwitches
 from tests.resilience.fakes import make_context
 
-AWAY = UpstreamReset(Code.UNAVAILABLE, "UPSTREAM_UNREACHABLE", "away")
+GONE = "UPSTREAM_UNREACHABLE"
+AWAY = UpstreamReset(Code.UNAVAILABLE, GONE, "away")
 
 
 class Clock:
@@ -65,10 +67,10 @@ async def test_the_last_good_answer_stands_in_with_its_age() -> None:
     await fallback.call(seven, key="tea")
 
     clock.now_s = 59.0
-    assert await fallback.answer(failing(AWAY), key="tea") == Answer(7, "cached", 59.0)
-    assert await fallback.answer(failing(AWAY), key="milk") == Answer(0, "value", 0.0)
+    assert await fallback.answer(failing(AWAY), key="tea") == Answer(7, "cached", 59.0, GONE)
+    assert await fallback.answer(failing(AWAY), key="milk") == Answer(0, "value", 0.0, GONE)
     clock.now_s = 60.0
-    assert await fallback.answer(failing(AWAY), key="tea") == Answer(0, "value", 0.0)
+    assert await fallback.answer(failing(AWAY), key="tea") == Answer(0, "value", 0.0, GONE)
 
 
 async def test_a_stand_in_is_never_kept_as_good() -> None:
@@ -91,7 +93,7 @@ async def test_a_function_is_told_what_failed() -> None:
         return 5
 
     fallback = Fallback("prices", [FunctionAnswer(guess)])
-    assert await fallback.answer(failing(AWAY), key="tea") == Answer(5, "function", 0.0)
+    assert await fallback.answer(failing(AWAY), key="tea") == Answer(5, "function", 0.0, GONE)
     assert asked == [("tea", AWAY)]
 
 
@@ -103,7 +105,7 @@ async def test_a_source_that_fails_has_nothing() -> None:
 
     both = Fallback("prices", [FunctionAnswer(broken), FixedAnswer(1)])
     context = make_context()
-    assert await in_context(context, both.answer(failing(AWAY))) == Answer(1, "value", 0.0)
+    assert await in_context(context, both.answer(failing(AWAY))) == Answer(1, "value", 0.0, GONE)
     assert [(each.what, each.detail["reason"]) for each in context.notes] == [
         ("failed", "KeyError"),
         ("degraded", "UPSTREAM_UNREACHABLE"),

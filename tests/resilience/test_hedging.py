@@ -165,7 +165,7 @@ async def test_a_refused_hedge_does_not_end_the_attempt_it_was_to_help() -> None
         await gate.wait()
         return endpoint
 
-    world.pipeline._hedge.settings = HedgeSettings(delay_s=0.01)  # type: ignore[union-attr]
+    world.hedge.settings = HedgeSettings(delay_s=0.01)  # type: ignore[union-attr]
     asyncio.get_running_loop().call_later(0.03, gate.set)
     assert await world.pipeline.call(send, idempotent=True) == "a"
 

@@ -64,8 +64,7 @@ async def test_cancelling_at_any_step_leaks_nothing() -> None:
 
 async def test_cancelling_a_backoff_gives_the_retry_back() -> None:
     """The budget holds waiting retries too, and only as long as they wait."""
-    world = World()
-    world.pipeline._retry = RetrySettings(base_s=60.0, cap_s=60.0)
+    world = World(attempts=RetrySettings(base_s=60.0, cap_s=60.0))
     calling = asyncio.ensure_future(world.call(broken()))
     for _ in range(10):
         await asyncio.sleep(0)
