@@ -22,15 +22,15 @@ from resilience.detached import Detached
 from resilience.errors import Code, DeadlineExpired, ServiceError
 from resilience.observer import SILENT, Observer
 from resilience.outcome import Judge, classify
-from resilience.policy.contract import Gate, Mode, Outcome, Rejection, Request
+from resilience.policy.contract import Gate, Mode, Outcome, Queue, Rejection, Request
 from resilience.policy.deadline import is_spent
-from resilience.policy.layer import switched
 from resilience.propagation import extract
 from resilience.refusal import DECISION_KEY, decision_text, note_rejection, note_shadow, to_error
 from resilience.rpc.status import to_status
 from resilience.rpc.wrap import ServicerContext, Unary, UnaryInterceptor
 from resilience.summary import OK, Finished, OnFinish, ignore
 from resilience.switches import Switches
+from resilience.waiting import Waiting, at_the_door
 
 CLOCK_GRAIN_S = 0.005  # gRPC's deadline is rounded on the wire; its cancel may come a little early
 
@@ -175,43 +175,59 @@ class DeadlineInterceptor(UnaryInterceptor):
 
 
 class LimiterInterceptor(UnaryInterceptor):
-    """Refuse with UNAVAILABLE (RESOURCE_EXHAUSTED for a quota) what the gate does not admit.
+    """Refuse with UNAVAILABLE (RESOURCE_EXHAUSTED for a rate) what the policy does not admit.
+
+    A Gate answers at once; a Queue may let the call wait a moment for a place. Who waits is ended
+    by the policy (its longest wait, the call's deadline), or by gRPC, which cancels the handler of
+    a caller who has left; either way nothing is held.
 
     Args:
         gate: The policy, e.g. a BbrLimiter, whose name is the switch it obeys; or a gate that has
-            its switches, e.g. that of ``server_admission``.
+            its switches, e.g. that of ``server_admission``; or a Queue, e.g. a WaitQueue.
         switches: Say whether it is on.
         scope: What decisions are reported under, e.g. ``video.2``.
         observer: Hears of every refusal.
+        key_of: Says what a request's ``key`` is, by method and call, e.g. ``servicer.peer()``; None
+            leaves it "".
+
+    Attribute ``gate`` is the policy with its switch, for pages and resets.
 
     Raises (to the interceptor outside):
-        Rejected: The gate refused.
+        Rejected: The policy refused.
+        DeadlineExpired: The deadline passed while the call waited for a place.
     """
 
     def __init__(
         self,
-        gate: Gate,
+        gate: Gate | Queue,
         *,
         switches: Switches,
         scope: str,
         clock: Clock = time.monotonic,
         observer: Observer = SILENT,
+        key_of: Callable[[str, ServicerContext], str] | None = None,
     ) -> None:
         super().__init__()
-        self.gate = switched(gate, switches.mode)
+        self.gate = at_the_door(gate, switches, scope, clock)
         self._scope = scope
         self._clock = clock
         self._observer = observer
+        self._key_of = key_of
 
     async def handle(
         self, method: str, inner: Unary, request: Any, servicer: ServicerContext
     ) -> Any:
-        """Serve one call if the gate admits it."""
+        """Serve one call if the policy admits it."""
         context = current()
         now_s = self._clock()
-        permit = self.gate.admit(_request_of(context), now_s)
+        gate = self.gate
+        asked = _request_of(context, self._key_of(method, servicer) if self._key_of else "")
+        if isinstance(gate, Waiting):
+            permit = await gate.wait_decided(asked, context, now_s)
+        else:
+            permit = gate.admit(asked, now_s)
         if isinstance(permit, Rejection):
-            note_rejection(permit, self._scope, context, now_s, observer=self._observer)
+            note_rejection(permit, self._scope, context, self._clock(), observer=self._observer)
             raise to_error(permit, self._scope)
         note_shadow(permit, self._scope, context, now_s, observer=self._observer)
         outcome = Outcome.OK
@@ -224,7 +240,7 @@ class LimiterInterceptor(UnaryInterceptor):
             outcome = classify(Judge.LIMITER, error, cut=cut)
             raise
         finally:
-            self.gate.settle(permit, outcome, self._clock())
+            gate.settle(permit, outcome, self._clock())
 
 
 def cause_of_cancelling(context: Context, now_s: float) -> Cut:
@@ -234,10 +250,10 @@ def cause_of_cancelling(context: Context, now_s: float) -> Cut:
     return Cut.DEADLINE if is_spent(context.deadline_s, now_s + CLOCK_GRAIN_S) else Cut.CALLER
 
 
-def _request_of(context: Context | None) -> Request:
+def _request_of(context: Context | None, key: str) -> Request:
     if context is None:
-        return Request()
-    return Request(1.0, context.criticality, context.tenant, "", context.deadline_s)
+        return Request(key=key)
+    return Request(1.0, context.criticality, context.tenant, key, context.deadline_s)
 
 
 def _text(value: str | bytes | None) -> str | None:
