@@ -224,22 +224,6 @@ def test_every_rate_says_when_it_is_as_new(make: Callable[[], RateGate]) -> None
 
 
 @pytest.mark.unit
-def test_a_window_is_as_new_when_both_are_empty() -> None:
-    """What is counted now is remembered through the next window; what was before, to its end."""
-    gate = SlidingWindow(4.0, 2.0)
-    permit = gate.admit(Request(), 1.0)
-    assert gate.fresh_s() == 4.0
-    second = gate.admit(Request(), 3.0)
-    assert gate.fresh_s() == 6.0
-    assert isinstance(second, Permit)
-    gate.settle(second, Outcome.IGNORED, 3.0)
-    assert gate.fresh_s() == 4.0
-    assert isinstance(permit, Permit)
-    gate.settle(permit, Outcome.IGNORED, 3.0)
-    assert gate.fresh_s() == float("-inf")
-
-
-@pytest.mark.unit
 @pytest.mark.parametrize("make", MAKERS)
 def test_an_heir_goes_its_own_way(make: Callable[[], RateGate]) -> None:
     """It decides as the other would, and what one takes afterwards the other doesn't miss."""

@@ -272,3 +272,19 @@ def test_the_story_of_a_window() -> None:
         wait = refused(counter.admit(REQUEST, now_s)).retry_after_s
         lines.append(f"{now_s:>4g} s  {counts}; the next fits the counter in {wait:.1f} s")
     transcript.check("sliding_window", [*lines, "", repr(counter), repr(log)])
+
+
+@pytest.mark.unit
+def test_a_window_is_as_new_when_both_are_empty() -> None:
+    """What is counted now is remembered through the next window; what was before, to its end."""
+    gate = SlidingWindow(4.0, 2.0)
+    permit = gate.admit(Request(), 1.0)
+    assert gate.fresh_s() == 4.0
+    second = gate.admit(Request(), 3.0)
+    assert gate.fresh_s() == 6.0
+    assert isinstance(second, Permit)
+    gate.settle(second, Outcome.IGNORED, 3.0)
+    assert gate.fresh_s() == 4.0
+    assert isinstance(permit, Permit)
+    gate.settle(permit, Outcome.IGNORED, 3.0)
+    assert gate.fresh_s() == float("-inf")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from grpc_health.v1 import _async as health_aio
 from grpc_health.v1 import health_pb2_grpc
 
 from api.video.v1 import video_pb2, video_pb2_grpc
-from resilience.policy.contract import Mode
+from resilience.policy.contract import Gate, Mode, Queue
 from resilience.rpc.server import ContextInterceptor, DeadlineInterceptor, LimiterInterceptor
 from resilience.summary import Finished
 from resilience.switches import FixedSwitches
@@ -29,6 +30,27 @@ async def hang(request: Any, servicer: Any) -> video_pb2.GetVideoResponse:
     """Answer never."""
     await asyncio.sleep(60)
     raise AssertionError
+
+
+class Holder:
+    """A handler that holds its place until it may end, and remembers whom it served."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, request: Any, servicer: Any) -> video_pb2.GetVideoResponse:
+        self.begun.append(request.id)
+        await self.may_end.wait()
+        return await answer(request, servicer)
+
+
+async def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition, ten seconds at most."""
+    end_s = time.monotonic() + 10.0
+    while not holds():
+        assert time.monotonic() < end_s, "the condition has not come to hold within 10 s"
+        await asyncio.sleep(0.001)
 
 
 class Servicer(video_pb2_grpc.VideoServiceServicer):
@@ -56,7 +78,7 @@ class Servicer(video_pb2_grpc.VideoServiceServicer):
 class Lab:
     """Server and client; ``wait_finished`` waits for the next summary."""
 
-    def __init__(self, handle: Handle, modes: dict[str, Mode]) -> None:
+    def __init__(self, handle: Handle, policy: Gate | Queue | None, modes: dict[str, Mode]) -> None:
         self.servicer = Servicer(handle)
         self.gate = FakeGate()
         self.finished: asyncio.Queue[Finished] = asyncio.Queue()
@@ -65,11 +87,14 @@ class Lab:
         self.context = ContextInterceptor(
             switches=self.switches, on_finish=self.finished.put_nowait
         )
+        self.limiter = LimiterInterceptor(
+            policy or self.gate, switches=self.switches, scope="video.2"
+        )
         self.server = grpc.aio.server(
             interceptors=[
                 self.context,
                 DeadlineInterceptor(switches=self.switches),
-                LimiterInterceptor(self.gate, switches=self.switches, scope="video.2"),
+                self.limiter,
             ]
         )
         video_pb2_grpc.add_VideoServiceServicer_to_server(self.servicer, self.server)
@@ -83,9 +108,11 @@ class Lab:
 
 
 @contextlib.asynccontextmanager
-async def running(handle: Handle = answer, **modes: Mode) -> AsyncIterator[Lab]:
-    """Run the lab for one test."""
-    lab = Lab(handle, modes)
+async def running(
+    handle: Handle = answer, policy: Gate | Queue | None = None, **modes: Mode
+) -> AsyncIterator[Lab]:
+    """Run the lab for one test; without a policy a fake gate guards it."""
+    lab = Lab(handle, policy, modes)
     await lab.server.start()
     try:
         yield lab
