@@ -18,6 +18,7 @@ from math import inf
 from resilience.admission import Clock
 from resilience.observer import SILENT, Observer
 from resilience.pipeline import ClientPipeline
+from resilience.pipeline_fallback import FallbackSettings
 from resilience.pipeline_plan import ONE_ATTEMPT
 from resilience.policy.breaker_settings import BreakerSettings
 from resilience.policy.budget import CountingBudget, RetryBudget
@@ -60,6 +61,7 @@ class PipelineSettings:
         retry: How often and how soon; None for one attempt.
         budget: Which retries all calls together may make.
         hedge: When a second attempt joins a slow first one; None for never.
+        fallback: What stands in for a call that failed for good; None: its error goes up.
         breaker: Settings of the SRE breaker or of the one with states, or what makes any other
             Gate; None for none.
         max_concurrent: Slots of the bulkhead, >= 1; None for no bulkhead.
@@ -72,6 +74,7 @@ class PipelineSettings:
     retry: RetrySettings | None = field(default_factory=RetrySettings)
     budget: BudgetKind = BudgetKind.ENVOY
     hedge: HedgeSettings | None = None
+    fallback: FallbackSettings | None = None
     breaker: SreSettings | BreakerSettings | MakeGate | None = KRATOS_V1
     max_concurrent: int | None = DEFAULT_LIMIT
     max_waiting: int = DEFAULT_MAX_WAITING
@@ -126,15 +129,23 @@ def build_pipeline(
         observer: Hears of every decision.
     """
     rng = rng or random.Random()
+    switches = FixedSwitches() if switches is None else switches
     return ClientPipeline(
         name,
         picker,
-        FixedSwitches() if switches is None else switches,
+        switches,
         breaker=_make_breaker(settings.breaker, random.Random(rng.random())),
         bulkhead=_make_bulkhead(settings),
         budget=settings.budget.make(),
         retry=ONE_ATTEMPT if settings.retry is None else settings.retry,
         hedge=None if settings.hedge is None else HedgeDelay(settings.hedge),
+        fallback=(
+            None
+            if settings.fallback is None
+            else settings.fallback.make(
+                name, switches, scope=scope or name, observer=observer, clock=clock
+            )
+        ),
         per_try_timeout_s=settings.per_try_timeout_s,
         timeout_s=settings.timeout_s,
         scope=scope,
