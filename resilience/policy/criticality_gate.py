@@ -4,7 +4,8 @@ Why: a limiter refuses whoever comes at the wrong moment. With 8 critical and 52
 a second at a service that can carry 20, it refuses two of three critical ones too. This gate stands
 around a limiter and gives each level of importance a room of its own size:
 
-    room(level) = limit + level × max(1.5 × limit, 4)        sheddable 0 … critical_plus 3
+    room(level) = limit + level × max(2.5 × limit, 4)        sheddable 0 … critical_plus 3
+    but no more than are served in (level + 1) / 5 of the request's time left
 
 Whoever the limiter admits is in. Whom it refuses may *overdraw*: go on above the limit while those
 in flight are no more than the level's room. While somebody is overdrawn, a level must keep to its
@@ -12,23 +13,31 @@ own room, so the less important pay the debt back. And whoever is refused shuts 
 matter less, for a second. Two promises follow:
 
 - *Nobody pays for someone who matters less.* Sheddable requests fill the limit and no more, so
-  one and a half limits above it are always left to the next level; a level is refused only when it
-  and those above it want more than that.
+  two and a half limits above it are always left to the next level, or a fifth of its time; a level
+  is refused only when it and those above it want more than that.
 - *No less important request is admitted within 1 s of a refusal.* So ``critical`` is never refused
   while ``sheddable`` is admitted.
 
-Nothing is learned, so nothing has to be forgotten: sheddable requests get what is left at once, and
-are back 1 s after the last refusal of somebody who matters more.
+One figure is learned, and only from those who overdrew: the *pace*, what each of them took over how
+many were in flight when it came. Times the line ahead it says how long a newcomer will be here. One
+may always overdraw, so a pace that has become too slow is learned anew. Sheddable requests get what
+is left at once, and are back 1 s after the last refusal of somebody who matters more.
 
 Why rooms above the limit and not shares below it: we tried both. A learned limit is what keeps
 every worker busy with nothing waiting; to hold a share of it free leaves workers idle, BBR learns a
 lower throughput and takes the limit down, the share shrinks, and so on (goodput 0.98 → 0.79 in the
 model of the tests). Above the limit there is a short queue, and important requests deserve it.
 
-Why one and a half limits a level: with one, a burst of critical requests that the service could
-carry in the mean was refused now and then, the gate was shut for a second, and workers idled:
-goodput at ten times the capacity was 0.96 in place of 0.99 (docs/bench.md). With two, where *all*
-are critical, more of them wait until it is too late (0.72 in place of 0.81, docs/policies).
+Why two and a half limits a level: a refusal of a critical request costs more than that request. The
+gate is shut for a second, so when the burst is over workers idle. On the bench's trace with service
+times of cv 1, 44 critical requests came in one second to a service that carries 50; at one and a
+half limits 14 of them were refused though they had two thirds of their time left, and of the next
+second 0.4 was idle: goodput at ten times the capacity 0.91 in place of 1.00 (docs/bench.md).
+
+Why the time left as well: limits alone cannot be both that wide and safe. Where *all* are critical
+everybody overdraws, the limiter's own requests wait behind them, it takes the wait for work and
+raises the limit, the rooms with it, until all answers come too late (goodput 0.81 at one and a half
+limits, 0.65 at two and a half; with the time left 1.00: docs/policies/admission.md).
 
 Source: levels and the order of shedding: SRE Book, ch. 21, "Criticality". Admission by a threshold
 per level that moves with the load: DAGOR (Zhou et al., "Overload Control for Scaling WeChat
@@ -38,9 +47,13 @@ failsafe-go:adaptivelimiter/prioritylimiter.go. Differences: both of them count 
 second such a count is chance, so here the number in flight decides, request by request. The least
 step of 4 is the least queue of Netflix/concurrency-limits' GradientLimit.
 
-Not handled: costs other than 1; order within a level (DAGOR hashes users; see ``partitions``). An
-overdrawn request teaches the limiter nothing, which never saw it.
+Not handled: costs other than 1; order within a level (DAGOR hashes users; see ``partitions``);
+requests without a deadline, whose rooms are limits alone. An overdrawn request teaches the limiter
+nothing, which never saw it; in shadow nobody overdraws, so no pace is learned.
 """
+
+from math import floor
+from typing import TypeGuard
 
 from resilience.policy.contract import (
     Criticality,
@@ -52,8 +65,10 @@ from resilience.policy.contract import (
 )
 from resilience.policy.layer import LimiterGate
 
-STEP_RATIO = 1.5  # what lies below fills one limit; the half is for bursts (docs/bench.md)
+STEP_RATIO = 2.5  # what lies below fills one limit; the rest is for bursts (docs/bench.md)
 LEAST_STEP = 4.0  # Netflix GradientLimit: queue max(4, sqrt(limit)); a limit of 2 is mostly chance
+TIME_STEP = 0.2  # of the time left, a level; the last fifth is for service times that vary
+SMOOTHING = 0.125  # TCP's weight of a new round trip (RFC 6298, 2.3)
 HOLD_S = 1.0  # DAGOR and failsafe-go look once a second; BBR stays "cold" as long
 LEVELS = len(Criticality)
 
@@ -63,13 +78,17 @@ class OverdrawnPermit(Permit):
 
     Args:
         gate: Who gave it; gates may be nested.
+        in_flight: How many there were, this one included.
     """
 
-    __slots__ = ("gate",)
+    __slots__ = ("gate", "in_flight")
 
-    def __init__(self, gate: "CriticalityGate", generation: int, now_s: float, cost: float) -> None:
+    def __init__(
+        self, gate: "CriticalityGate", in_flight: int, generation: int, now_s: float, cost: float
+    ) -> None:
         super().__init__(generation, now_s, cost)
         self.gate = gate
+        self.in_flight = in_flight
 
 
 class CriticalityGate:
@@ -78,9 +97,9 @@ class CriticalityGate:
     Args:
         limiter: Any limiter; the gate is the only one who asks it.
         step_ratio: Room that a level has more than the one below, in limits, >= 0. The worst wait
-            of a level is its room over what the service carries: with 1.5 a ``critical`` request
-            waits four times as long as one that comes when the limit is just full. Lower it where
-            that is too near the deadline; below 1 a level may notice the one below it.
+            of a level is its room over what the service carries: with 2.5 a ``critical`` request
+            waits six times as long as one that comes when the limit is just full, or 0.6 of the
+            time it has left, whichever is shorter. Below 1 a level may notice the one below it.
         least_step: The same in requests, >= 0, for small limits.
 
     Invariant: in_flight counts the limiter's permits and the overdrawn ones; nobody overdraws when
@@ -93,6 +112,7 @@ class CriticalityGate:
         "_binding_until_s",
         "_generation",
         "_limiter",
+        "_pace_s",
         "_rejected",
         "_shut_until_s",
         "least_step",
@@ -116,6 +136,7 @@ class CriticalityGate:
         self.overdrawn = 0
         self.would_admit = 0
         self._generation = 0
+        self._pace_s = 0.0  # of each in flight, until one more is served; 0 until learned
         self._binding_until_s = float("-inf")  # the limiter refused somebody within HOLD_S
         self._shut_until_s = [float("-inf")] * LEVELS  # by level
         self._rejected = [0] * LEVELS
@@ -129,10 +150,20 @@ class CriticalityGate:
         """Return the limiter's limit; what matters more may go above it."""
         return self._limiter.limit(now_s)
 
-    def room(self, level: Criticality, now_s: float) -> float:
-        """Return how many may be in flight for one more of this level to come in, as BBR counts."""
+    def room(self, level: Criticality, now_s: float, deadline_s: float | None = None) -> float:
+        """Return how many may be in flight for one more of this level to come in, as BBR counts.
+
+        Args:
+            level: Whose room.
+            now_s: The clock.
+            deadline_s: When its answer is of no use any more; None leaves the time out.
+        """
         limit = self._limiter.limit(now_s)
-        return limit + level * max(self.step_ratio * limit, self.least_step)
+        room = limit + level * max(self.step_ratio * limit, self.least_step)
+        if deadline_s is None or not level or not self._pace_s:
+            return room
+        stay_s = TIME_STEP * (level + 1) * (deadline_s - now_s)
+        return min(room, max(limit + 1, floor(stay_s / self._pace_s)))
 
     def admit(self, request: Request, now_s: float) -> Permit | Rejection:
         """Let the request in if the limiter does or its importance allows, or refuse it."""
@@ -141,18 +172,19 @@ class CriticalityGate:
             return self._refuse(level, self.room(level, now_s), now_s)
         limiter = self._limiter
         if self.overdrawn and now_s < self._binding_until_s:
-            room = self.room(level, now_s)
+            room = self.room(level, now_s, request.deadline_s)
             if limiter.in_flight + self.overdrawn > room:
                 return self._refuse(level, room, now_s)
         decision = limiter.admit(request, now_s)
         if not isinstance(decision, Rejection):
             return decision
         self._binding_until_s = now_s + HOLD_S
-        room = self.room(level, now_s)
-        if level == Criticality.SHEDDABLE or limiter.in_flight + self.overdrawn > room:
+        room = self.room(level, now_s, request.deadline_s)
+        in_flight = limiter.in_flight + self.overdrawn
+        if level == Criticality.SHEDDABLE or in_flight > room:
             return self._refuse(level, room, now_s)
         self.overdrawn += 1
-        return OverdrawnPermit(self, self._generation, now_s, request.cost)
+        return OverdrawnPermit(self, in_flight + 1, self._generation, now_s, request.cost)
 
     def admit_in_shadow(
         self, request: Request, now_s: float
@@ -161,7 +193,8 @@ class CriticalityGate:
         level = request.criticality
         decision = self._limiter.admit(request, now_s)
         if isinstance(decision, Rejection):
-            if level != Criticality.SHEDDABLE and self.in_flight <= self.room(level, now_s):
+            room = self.room(level, now_s, request.deadline_s)
+            if level != Criticality.SHEDDABLE and self.in_flight <= room:
                 self.would_admit += 1
             else:
                 self._shut(level, now_s)
@@ -171,21 +204,24 @@ class CriticalityGate:
         self._shut(level, now_s)
         return decision, self._rejection(self.room(level, now_s))
 
-    def owns(self, permit: Permit) -> bool:
+    def owns(self, permit: Permit) -> TypeGuard[OverdrawnPermit]:
         """Whether it is one of this gate's own, above the limit."""
         return isinstance(permit, OverdrawnPermit) and permit.gate is self
 
     def settle(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
-        """Give the place back: to the limiter, which may learn, or to the gate, which does not."""
+        """Give the place back: to the limiter, or to the gate; whoever gave it may learn."""
         if self.owns(permit):
             permit.mark_settled()
             self.overdrawn -= 1
+            if permit.generation == self._generation:
+                self._learn((now_s - permit.issued_s) / permit.in_flight, outcome)
         else:
             self._limiter.settle(permit, outcome, now_s)
 
     def reset(self, now_s: float) -> None:
         """Open to all, and reset the limiter; who is in flight stays counted."""
         self._generation += 1
+        self._pace_s = 0.0
         self._binding_until_s = float("-inf")
         self._shut_until_s = [float("-inf")] * LEVELS
         self._rejected = [0] * LEVELS
@@ -198,9 +234,16 @@ class CriticalityGate:
         return {
             **self._limiter.snapshot(),
             "overdrawn": self.overdrawn,
+            "pace_ms": round(self._pace_s * 1000, 3),
             "rejected": sum(self._rejected),
             **refused,
         }
+
+    def _learn(self, pace_s: float, outcome: Outcome) -> None:
+        """Move the pace towards this one's; a call cut or pushed back took at least that long."""
+        if outcome is Outcome.OK or (outcome is Outcome.OVERLOADED and pace_s > self._pace_s):
+            weight = SMOOTHING if self._pace_s else 1.0
+            self._pace_s += weight * (pace_s - self._pace_s)
 
     def _refuse(self, level: Criticality, room: float, now_s: float) -> Rejection:
         """Refuse one of this level, and shut the gate for those below it."""

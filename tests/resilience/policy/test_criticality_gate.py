@@ -33,19 +33,20 @@ def refuse(gate: CriticalityGate, request: Request, now_s: float = 0.0) -> Rejec
     return rejection
 
 
-def test_defaults_are_a_limit_and_a_half_a_level_and_a_second() -> None:
-    """Steps of one and a half limits, at least 4 requests (Netflix's least queue); held for 1 s."""
-    assert (criticality_gate.STEP_RATIO, criticality_gate.LEAST_STEP) == (1.5, 4.0)
+def test_defaults_are_two_limits_and_a_half_a_level_and_a_second() -> None:
+    """Steps of two and a half limits, at least 4 requests (Netflix's least queue); held for 1 s."""
+    assert (criticality_gate.STEP_RATIO, criticality_gate.LEAST_STEP) == (2.5, 4.0)
+    assert (criticality_gate.TIME_STEP, criticality_gate.SMOOTHING) == (0.2, 0.125)
     assert criticality_gate.HOLD_S == 1.0
     gate = CriticalityGate(Slots(10))
-    assert [gate.room(level, 0.0) for level in Criticality] == [10, 25, 40, 55]
-    assert (gate.step_ratio, gate.least_step, gate.name) == (1.5, 4.0, "criticality")
+    assert [gate.room(level, 0.0) for level in Criticality] == [10, 35, 60, 85]
+    assert (gate.step_ratio, gate.least_step, gate.name) == (2.5, 4.0, "criticality")
 
 
 def test_small_limits_grow_by_the_least_step_and_large_ones_by_the_ratio() -> None:
-    """At a limit of 2 a level adds 4, at 4 it adds 6, at 10 and half a limit a level 5."""
-    assert [CriticalityGate(Slots(2)).room(level, 0.0) for level in Criticality] == [2, 6, 10, 14]
-    assert CriticalityGate(Slots(4)).room(Criticality.CRITICAL, 0.0) == 16
+    """At a limit of 1 a level adds 4, at 4 it adds 10, at 10 and half a limit a level 5."""
+    assert [CriticalityGate(Slots(1)).room(level, 0.0) for level in Criticality] == [1, 5, 9, 13]
+    assert CriticalityGate(Slots(4)).room(Criticality.CRITICAL, 0.0) == 24
     halves = CriticalityGate(Slots(10), step_ratio=0.5)
     assert halves.room(Criticality.CRITICAL_PLUS, 0.0) == 25
 
@@ -189,6 +190,7 @@ def test_a_reset_opens_the_gate_and_keeps_who_is_in_flight() -> None:
         "in_flight": 1,
         "limit": 1,
         "overdrawn": 3,
+        "pace_ms": 0.0,
         "rejected": 0,
         "rejected_sheddable": 0,
         "rejected_sheddable_plus": 0,
@@ -330,22 +332,25 @@ class GateMachine(RuleBasedStateMachine):
         self.now_s = 0.0
         self.permits: list[Permit] = []
         self.refused_s = dict.fromkeys(Criticality, -10.0)
+        self.deadline_s: float | None = None
 
     @rule(gap_s=st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.0]))
     def wait(self, gap_s: float) -> None:
         self.now_s += gap_s
 
-    @rule(level=st.sampled_from(Criticality))
-    def come(self, level: Criticality) -> None:
+    @rule(level=st.sampled_from(Criticality), left_s=st.sampled_from([None, -1.0, 0.3, 2.0]))
+    def come(self, level: Criticality, left_s: float | None) -> None:
+        self.deadline_s = None if left_s is None else self.now_s + left_s
         before, free = self.gate.in_flight, self.limiter.slots - self.limiter.in_flight
-        decision = self.gate.admit(Request(1.0, level), self.now_s)
+        request = Request(1.0, level, deadline_s=self.deadline_s)
+        decision = self.gate.admit(request, self.now_s)
         above = [self.refused_s[each] for each in Criticality if each > level]
         if isinstance(decision, Permit):
             self.permits.append(decision)
             assert all(self.now_s >= refused_s + 1.0 for refused_s in above)
             if isinstance(decision, OverdrawnPermit):
                 assert free <= 0
-                assert before <= self.gate.room(level, self.now_s)
+                assert before <= self.gate.room(level, self.now_s, self.deadline_s)
             else:
                 assert free > 0
         else:
@@ -375,8 +380,13 @@ class GateMachine(RuleBasedStateMachine):
 
     @invariant()
     def rooms_grow_with_importance(self) -> None:
-        rooms = [self.gate.room(level, self.now_s) for level in Criticality]
+        limits = [self.gate.room(level, self.now_s) for level in Criticality]
+        rooms = [self.gate.room(level, self.now_s, self.deadline_s) for level in Criticality]
+        assert limits == sorted(limits)
         assert rooms == sorted(rooms)
+        assert all(room <= limit for room, limit in zip(rooms, limits, strict=True))
+        assert rooms[0] == self.limiter.slots
+        assert rooms[1] > rooms[0]  # one may always overdraw
 
     def teardown(self) -> None:
         for permit in self.permits:
