@@ -90,8 +90,16 @@ def parse_source(text: str, name: str) -> Source:
 
 
 def parse_value(text: str) -> Any:
-    """Read one value as a drill file would, e.g. for ``--set path=value``."""
-    node = yaml.compose(text, Loader=_Loader)
+    """Read one value as a drill file would, e.g. for ``--set path=value``.
+
+    Raises:
+        DrillFileError: Not YAML.
+    """
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or "this is no YAML"
+        raise DrillFileError(f"--set: {text} is no value: {problem}") from error
     return None if node is None else _build(node, (), Source("--set", {}))
 
 
