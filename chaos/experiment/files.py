@@ -1,21 +1,25 @@
-"""What an experiment keeps: its page, every run as CSV, the findings as JSON, and its file."""
+"""What an experiment keeps: its page, every run as CSV, the findings as JSON, and its file.
+
+The record that ``show`` and ``--resume`` read is another file: ``chaos.experiment.record``.
+"""
 
 import csv
 import json
 from contextlib import suppress
 
 from chaos.experiment.factors import word
-from chaos.experiment.findings import Findings, as_json
+from chaos.experiment.findings import as_json, find
 from chaos.experiment.page import render
-from chaos.experiment.run import ExperimentRun
+from chaos.experiment.results import ExperimentRun
 
 PAGE_FILE = "experiment.html"
 CSV_FILE = "cells.csv"
 JSON_FILE = "experiment.json"
 
 
-def write_files(run: ExperimentRun, findings: Findings, text: str) -> None:
+def write_files(run: ExperimentRun, text: str) -> None:
     """Write them into the run's folder; a disk that is full loses them, and not the answer."""
+    findings = find(run)
     with suppress(OSError):
         (run.folder / "experiment.yaml").write_text(text, encoding="utf-8")
         (run.folder / JSON_FILE).write_text(json.dumps(as_json(run, findings), indent=1))

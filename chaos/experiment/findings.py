@@ -12,7 +12,7 @@ from typing import Any
 from chaos.drill.observation import Observation
 from chaos.experiment.factors import word
 from chaos.experiment.noise import CellFigure, differ, pool
-from chaos.experiment.run import ExperimentRun
+from chaos.experiment.results import ExperimentRun
 from chaos.experiment.schema import Cell, Measure
 
 MARK = "*"
@@ -120,7 +120,7 @@ def as_json(run: ExperimentRun, findings: Findings) -> dict[str, Any]:
         "mode": run.mode,
         "seed": run.experiment.seed,
         "repeat": run.experiment.repeat,
-        "interrupted": run.interrupted,
+        "interrupted": run.is_interrupted,
         "unsound_share": round(run.unsound_share, 3),
         "answer": findings.answer(),
         "cells": [

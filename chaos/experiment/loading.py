@@ -54,7 +54,10 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     Raises:
         DrillFileError: Names line and column, or the override.
     """
-    source = read_source(path)
+    try:
+        source = read_source(path)
+    except UnicodeDecodeError as error:
+        raise DrillFileError(f"{path} is no text in UTF-8: {error}") from error
     varied = [text for text in overrides if text.startswith(VARY)]
     for text in varied:
         _vary(source, text)

@@ -10,7 +10,7 @@ from itertools import product
 
 from chaos.experiment.factors import name_of, word
 from chaos.experiment.findings import MARK, UNJUDGED, Findings
-from chaos.experiment.run import ExperimentRun
+from chaos.experiment.results import ExperimentRun
 from chaos.experiment.schema import Cell, Level
 from chaos.report import svg
 from chaos.report.markup import captioned, document, folded, legend, paragraph, section, table
@@ -47,7 +47,7 @@ def render(run: ExperimentRun, findings: Findings) -> str:
 def _how(run: ExperimentRun) -> str:
     experiment = run.experiment
     load = experiment.fix.load
-    ended = " It was interrupted." if run.interrupted else ""
+    ended = " It was interrupted." if run.is_interrupted else ""
     return (
         f"{len(run.cells)} cells, {experiment.repeat} times each, {load.seconds:g} s after a "
         f"warm-up of {load.warmup:g} s, in shuffled order; as {run.mode}; arrivals of seed "

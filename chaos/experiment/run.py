@@ -2,16 +2,17 @@
 
 Interleaved, because a machine that grows busy must not make the cells that come last look bad; and
 all cells of one repeat meet the same arrivals. A run whose measurement is in doubt (drills.md R6)
-is made once more at the end of its repeat; in doubt again, it is shown and not counted.
+is made once more at the end of its repeat; in doubt again, it is shown and not counted. After each
+run the record is written, and an experiment that was interrupted goes on from it.
 """
 
 import asyncio
 import os
-import random
+import shutil
 import signal
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -21,86 +22,23 @@ from chaos.drill.engine import ARM_OVERHEAD_S
 from chaos.drill.host_lease import HostLease
 from chaos.drill.lease import OverlayLease
 from chaos.drill.lock import drill_lock
-from chaos.drill.observation import Observation
 from chaos.drill.outcome import measurement
 from chaos.drill.preconditions import check_machine, check_targets
 from chaos.drill.report import make_folder
 from chaos.drill.soundness import doubts
 from chaos.experiment.factors import cells, drill_of, name_of
 from chaos.experiment.figures import figure
-from chaos.experiment.schema import Cell, Experiment
+from chaos.experiment.record import RECORD_FILE, write_record
+from chaos.experiment.results import CellRun, Due, ExperimentRun, next_due
+from chaos.experiment.schema import Experiment
 from chaos.lab import Lab
 from kit.control import ControlClient
+from kit.errors import LabEnvironmentError, LabError
 
 QUICK_SECONDS, QUICK_WARMUP_S = 6.0, 2.0
 MAX_UNSOUND_SHARE = 0.25  # above it the table says more of the machine than of the settings
 
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class CellRun:
-    """One run of one cell.
-
-    Args:
-        index: Which cell.
-        repeat: Which repeat, from 1.
-        seed: Of its arrivals.
-        observed: By measure, in the experiment's order.
-        doubts: Why it can't be judged; none when it can.
-    """
-
-    index: int
-    repeat: int
-    seed: int
-    observed: Sequence[Observation]
-    doubts: Sequence[str] = ()
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether it counts."""
-        return not self.doubts
-
-
-@dataclass(slots=True)
-class ExperimentRun:
-    """An experiment, run.
-
-    Args:
-        experiment: What was run.
-        mode: ``processes`` or ``containers``.
-        folder: Where its files lie.
-        overrides: ``--set`` as given.
-        runs: In the order in which they ended; the last of a cell and repeat counts.
-        interrupted: Whether it ended before all had run.
-    """
-
-    experiment: Experiment
-    mode: str
-    folder: Path
-    overrides: Sequence[str] = ()
-    runs: list[CellRun] = field(default_factory=list)
-    interrupted: bool = False
-
-    @property
-    def cells(self) -> Sequence[Cell]:
-        """Every combination."""
-        return cells(self.experiment)
-
-    @property
-    def counted(self) -> Sequence[CellRun]:
-        """The last run of each cell and repeat."""
-        return list({(run.index, run.repeat): run for run in self.runs}.values())
-
-    def of(self, index: int) -> Sequence[CellRun]:
-        """Return the sound runs of a cell."""
-        return [run for run in self.counted if run.index == index and run.is_sound]
-
-    @property
-    def unsound_share(self) -> float:
-        """How many runs could not be judged, as a share of all."""
-        counted = self.counted
-        return sum(not run.is_sound for run in counted) / max(1, len(counted))
 
 
 def seconds_of(experiment: Experiment) -> float:
@@ -117,38 +55,72 @@ def quicker(experiment: Experiment) -> Experiment:
     return replace(experiment, repeat=1, fix=replace(fix, load=load))
 
 
-def order(experiment: Experiment, repeat: int) -> list[int]:
-    """Return the cells in the order of one repeat; another one each time."""
-    indices = list(range(len(cells(experiment))))
-    random.Random(f"{experiment.seed}/{repeat}").shuffle(indices)
-    return indices
-
-
 def run_experiment(
-    lab: Lab, experiment: Experiment, overrides: Sequence[str], tell: Tell
+    lab: Lab,
+    experiment: Experiment,
+    overrides: Sequence[str],
+    tell: Tell,
+    *,
+    is_quick: bool = False,
 ) -> ExperimentRun:
     """Run an experiment; what has run so far is in the result also when Ctrl-C ends it.
 
     Args:
         lab: A lab that answers.
         experiment: Checked.
-        overrides: As given, for the replay line.
+        overrides: As given, for the record.
         tell: Hears of each run that has ended.
+        is_quick: Whether one short run a cell is enough.
 
     Raises:
         ConfigError: It names a service that this lab hasn't.
         LabEnvironmentError: A drill runs, the machine is too small, or the lab fails.
     """
-    first = drill_of(experiment, cells(experiment)[0])
-    check_machine(first)
-    name = f"experiments/{experiment.experiment}"
-    with drill_lock(lab.state_folder, f"experiment {experiment.experiment}"):
-        run = ExperimentRun(experiment, lab.mode, make_folder(lab.root, name), overrides)
-        try:
-            asyncio.run(_run(lab, run, tell))
-        except (KeyboardInterrupt, asyncio.CancelledError):  # SIGINT, SIGTERM
-            run.interrupted = True
+    experiment = quicker(experiment) if is_quick else experiment
+    with _alone(lab, experiment):
+        folder = make_folder(lab.root, f"experiments/{experiment.experiment}")
+        run = ExperimentRun(experiment, lab.mode, folder, overrides, is_quick)
+        _make_runs(lab, run, tell)
     return run
+
+
+def resume_experiment(lab: Lab, run: ExperimentRun, tell: Tell) -> None:
+    """Make the runs that are missing, in the order in which they would have been made.
+
+    Args:
+        lab: A lab that answers.
+        run: From a record, see ``chaos.experiment.resume``; its runs are kept.
+        tell: Hears of each run that has ended.
+
+    Raises:
+        ConfigError: It names a service that this lab hasn't.
+        LabEnvironmentError: As ``run_experiment``, or the lab runs in another mode.
+    """
+    if run.mode != lab.mode:
+        raise LabEnvironmentError(
+            f"{run.folder} was begun as {run.mode} and this lab runs as {lab.mode}: start that "
+            "one, or run the experiment anew without --resume"
+        )
+    with _alone(lab, run.experiment):
+        _make_runs(lab, run, tell)
+
+
+@contextmanager
+def _alone(lab: Lab, experiment: Experiment) -> Iterator[None]:
+    check_machine(drill_of(experiment, cells(experiment)[0]))
+    with drill_lock(lab.state_folder, f"experiment {experiment.experiment}"):
+        yield
+
+
+def _make_runs(lab: Lab, run: ExperimentRun, tell: Tell) -> None:
+    try:
+        asyncio.run(_run(lab, run, tell))
+    except (KeyboardInterrupt, asyncio.CancelledError):  # SIGINT, SIGTERM
+        pass
+    except LabError:
+        if run.runs:
+            tell(f"runs kept in {run.folder}: {len(run.runs)}; --resume goes on with them")
+        raise
 
 
 async def _run(lab: Lab, run: ExperimentRun, tell: Tell) -> None:
@@ -159,12 +131,23 @@ async def _run(lab: Lab, run: ExperimentRun, tell: Tell) -> None:
     try:
         for cell in run.cells:
             await check_targets(control, drill_of(run.experiment, cell))
+        _keep(run, tell)
         with OverlayLease(lab.control) as lease, HostLease(lab.driver) as host:
             place = _Place(lab, control, lease, host)
-            for repeat in range(1, run.experiment.repeat + 1):
-                await _run_repeat(place, run, repeat, tell)
+            while (due := next_due(run)) is not None:
+                run.runs.append(await _run_cell(place, run, due))
+                _keep(run, tell)
+                tell(_line(run, run.runs[-1]))
     finally:
         await control.close()
+
+
+def _keep(run: ExperimentRun, tell: Tell) -> None:
+    """Write the record; a disk that is full costs it, and not the experiment."""
+    try:
+        write_record(run)
+    except OSError as error:
+        tell(f"can't keep {run.folder / RECORD_FILE}: {error.strerror}; it can't be resumed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,22 +160,12 @@ class _Place:
     host: HostLease
 
 
-async def _run_repeat(place: _Place, run: ExperimentRun, repeat: int, tell: Tell) -> None:
-    again = []
-    for index in order(run.experiment, repeat):
-        if not (await _run_cell(place, run, index, repeat, tell)).is_sound:
-            again.append(index)
-    for index in again:
-        await _run_cell(place, run, index, repeat, tell)
-
-
-async def _run_cell(
-    place: _Place, run: ExperimentRun, index: int, repeat: int, tell: Tell
-) -> CellRun:
+async def _run_cell(place: _Place, run: ExperimentRun, due: Due) -> CellRun:
     number = len(run.runs) + 1
-    drill = drill_of(run.experiment, run.cells[index])
-    seed = run.experiment.seed + repeat - 1
+    drill = drill_of(run.experiment, run.cells[due.cell])
+    seed = run.experiment.seed + due.repeat - 1
     folder = run.folder / f"{number:03}"
+    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted run left of this one
     stage = Stage(
         drill, seed, place.lab.base_url, place.control, place.lease, place.host, (), folder,
         lambda *_: None,
@@ -200,22 +173,18 @@ async def _run_cell(
     try:
         outcome = await run_arm(stage, Arm(MAIN, drill.policies, drill.load.phases), number)
     except Aborted as aborted:  # a cell has no `abort_if`; whoever adds one reads it here
-        done = CellRun(index, repeat, seed, (), (str(aborted),))
-    else:
-        cores = float(len(os.sched_getaffinity(0)))
-        found = [doubt.message for doubt in doubts(measurement(drill, outcome, cores))]
-        observed = [figure(each, outcome.arrivals) for each in run.experiment.measures]
-        done = CellRun(index, repeat, seed, observed, found)
-    run.runs.append(done)
-    tell(_line(run, done, number))
-    return done
+        return CellRun(due.cell, due.repeat, seed, (), (str(aborted),))
+    cores = float(len(os.sched_getaffinity(0)))
+    found = tuple(doubt.message for doubt in doubts(measurement(drill, outcome, cores)))
+    observed = tuple(figure(each, outcome.arrivals) for each in run.experiment.measures)
+    return CellRun(due.cell, due.repeat, seed, observed, found)
 
 
-def _line(run: ExperimentRun, done: CellRun, number: int) -> str:
+def _line(run: ExperimentRun, done: CellRun) -> str:
     figures = " · ".join(
         f"{measure.title} {'–' if seen.value is None else f'{seen.value:.3g}'}"
         for measure, seen in zip(run.experiment.measures, done.observed, strict=False)
     )
     said = f"in doubt: {done.doubts[0]}" if done.doubts else figures
-    total = len(run.cells) * run.experiment.repeat
+    number, total = len(run.runs), len(run.cells) * run.experiment.repeat
     return f"{number} of {total}  repeat {done.repeat}  {name_of(run.cells[done.index])}  {said}"

@@ -1,5 +1,6 @@
 """``squall experiment``: vary settings, fix the rest, and see what differs beyond noise."""
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from squall.output import JsonFlag, emit, say, table
 
 if TYPE_CHECKING:
+    from chaos.experiment.results import ExperimentRun
     from chaos.experiment.schema import Experiment
 
 app = typer.Typer(help="Compare settings: vary, fix, repeat.", no_args_is_help=True)
@@ -17,6 +19,13 @@ INCONCLUSIVE = 4
 
 NameArgument = Annotated[
     str, typer.Argument(help="An experiment's name, or a file.", metavar="NAME")
+]
+ResultArgument = Annotated[
+    str,
+    typer.Argument(
+        help="limiter-sweep (its newest), limiter-sweep/20261122T152216Z, or a folder.",
+        metavar="RESULT",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -63,32 +72,88 @@ def run(
     quick: Annotated[
         bool, typer.Option("--quick", help="Once each, 6 s long: a first look, with more noise.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with its newest run, which was interrupted.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run an experiment: 0 done, 3 can't be run here, 4 a quarter of its runs is in doubt."""
-    from chaos.experiment.files import PAGE_FILE, write_files
-    from chaos.experiment.findings import as_json as findings_json
-    from chaos.experiment.findings import find
-    from chaos.experiment.run import MAX_UNSOUND_SHARE, quicker, run_experiment
+    from chaos.experiment.files import write_files
+
+    done, text = _resume(name, overrides, quick=quick) if resume else _run(name, overrides, quick)
+    write_files(done, text)
+    _print(done, as_json=as_json)
+    if done.is_interrupted:
+        say(f"interrupted; go on with: squall experiment run {shlex.quote(name)} --resume")
+    raise typer.Exit(_exit_code(done))
+
+
+@app.command("show")
+def show(result: ResultArgument, as_json: JsonFlag = False) -> None:
+    """Print a stored result again, with the exit code that its run had."""
+    from chaos.experiment.find import find_result
+    from chaos.experiment.record import read_record
+
+    found = read_record(find_result(result))
+    _print(found, as_json=as_json)
+    if found.is_interrupted:
+        say(f"interrupted: {len(found.counted)} of {_count(found.experiment)} runs were made")
+    raise typer.Exit(_exit_code(found))
+
+
+def _run(name: str, overrides: list[str] | None, quick: bool) -> "tuple[ExperimentRun, str]":
+    from chaos.experiment.run import quicker, run_experiment
     from chaos.lab import find_lab
 
-    sets = list(overrides or [])
-    experiment, text = _load(name, sets)
-    experiment = quicker(experiment) if quick else experiment
-    say(_promise(experiment))
-    done = run_experiment(find_lab(), experiment, sets, say)
-    findings = find(done)
-    write_files(done, findings, text)
+    experiment, text = _load(name, overrides)
+    say(_promise(quicker(experiment) if quick else experiment))
+    return run_experiment(find_lab(), experiment, overrides or [], say, is_quick=quick), text
+
+
+def _resume(name: str, overrides: list[str] | None, *, quick: bool) -> "tuple[ExperimentRun, str]":
+    from chaos.experiment.resume import find_interrupted
+    from chaos.experiment.run import resume_experiment
+    from chaos.lab import find_lab
+    from kit.errors import ConfigError
+
+    if overrides or quick:
+        raise ConfigError(
+            "--resume goes on with what the run began with: leave out --set and --quick"
+        )
+    text = _load(name, None)[1]
+    found = find_interrupted(name)
+    say(f"{found.folder}: {len(found.counted)} of {_count(found.experiment)} runs are kept")
+    resume_experiment(find_lab(), found, say)
+    return found, text
+
+
+def _print(run: "ExperimentRun", *, as_json: bool) -> None:
+    """Print what a run found: one object, or the table, the answer and where its page is."""
+    from chaos.experiment.files import PAGE_FILE
+    from chaos.experiment.findings import as_json as findings_json
+    from chaos.experiment.findings import find
+
+    findings = find(run)
     lines = [
         table(findings.head, findings.rows()),
         *findings.answer(),
-        f"page {done.folder / PAGE_FILE}",
+        f"page {run.folder / PAGE_FILE}",
     ]
-    data = findings_json(done, findings)
-    emit(SCHEMA, data, as_json=as_json, text="\n".join(lines))
-    if done.interrupted:
-        raise typer.Exit(INTERRUPTED)
-    raise typer.Exit(INCONCLUSIVE if done.unsound_share > MAX_UNSOUND_SHARE else 0)
+    emit(SCHEMA, findings_json(run, findings), as_json=as_json, text="\n".join(lines))
+
+
+def _exit_code(run: "ExperimentRun") -> int:
+    from chaos.experiment.run import MAX_UNSOUND_SHARE
+
+    if run.is_interrupted:
+        return INTERRUPTED
+    return INCONCLUSIVE if run.unsound_share > MAX_UNSOUND_SHARE else 0
+
+
+def _count(experiment: "Experiment") -> int:
+    from chaos.experiment.factors import cells
+
+    return len(cells(experiment)) * experiment.repeat
 
 
 def _load(name: str, overrides: list[str] | None) -> "tuple[Experiment, str]":

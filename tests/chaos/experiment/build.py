@@ -8,7 +8,7 @@ import yaml
 from chaos.drill.observation import Observation
 from chaos.drill.source import parse_source
 from chaos.experiment.loading import check_experiment
-from chaos.experiment.run import CellRun, ExperimentRun
+from chaos.experiment.results import CellRun, ExperimentRun
 from chaos.experiment.schema import Experiment
 
 SMALL: dict[str, Any] = {
@@ -31,7 +31,7 @@ def experiment(**more: object) -> Experiment:
 def ran(of: Experiment, figures: dict[tuple[int, int], tuple[float, ...]]) -> ExperimentRun:
     """Return a run in which these cells and repeats showed these figures, one a measure."""
     runs = [
-        CellRun(index, repeat, of.seed + repeat - 1, [Observation(v, 0.01, 9) for v in values])
+        CellRun(index, repeat, of.seed + repeat - 1, tuple(Observation(v, 0.01, 9) for v in values))
         for (index, repeat), values in figures.items()
     ]
-    return ExperimentRun(of, "processes", Path("runs/experiments/small/1"), (), runs)
+    return ExperimentRun(of, "processes", Path("runs/experiments/small/1"), runs=runs)

@@ -11,7 +11,7 @@ import pytest
 from chaos.experiment.files import CSV_FILE, JSON_FILE, PAGE_FILE, write_files
 from chaos.experiment.findings import as_json, find
 from chaos.experiment.page import render
-from chaos.experiment.run import CellRun, ExperimentRun, order
+from chaos.experiment.results import CellRun, ExperimentRun, order
 from tests.chaos.experiment.build import experiment, ran
 
 pytestmark = pytest.mark.unit
@@ -77,7 +77,7 @@ def test_a_run_in_doubt_is_shown_and_not_counted() -> None:
 def test_an_experiment_that_ended_early_says_what_it_has() -> None:
     """Nothing ran: no figure, and no crash."""
     of = experiment()
-    findings = find(ExperimentRun(of, "processes", Path("x"), interrupted=True))
+    findings = find(ExperimentRun(of, "processes", Path("x")))
     assert {cell for row in findings.rows() for cell in row[2:4]} == {"?"}
     assert findings.answer()[0] == "load.rate 10: nothing could be judged"
 
@@ -118,7 +118,7 @@ def test_files_hold_every_run_and_the_findings(tmp_path: Path) -> None:
     """A line a run, with its factors; the JSON is what the command prints."""
     run = replace_folder(ran(experiment(), GOOD), tmp_path)
     findings = find(run)
-    write_files(run, findings, "the text")
+    write_files(run, "the text")
     with (tmp_path / CSV_FILE).open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 8
