@@ -11,7 +11,7 @@ Not handled: what an attempt passes (``attempt``), what stands in for a failed c
 import random
 from typing import TypeVar
 
-from resilience.attempt import Guards, Send
+from resilience.attempt import CLOCK_GRAIN_S, Guards, Send
 from resilience.context import Context, current
 from resilience.errors import ServiceError
 from resilience.hedging import HedgedCall
@@ -81,7 +81,7 @@ class PlannedCalls:
             self._budget,
             self._rng,
             idempotent=idempotent,
-            deadline_s=request.deadline_s,
+            deadline_s=_last_start_s(request.deadline_s),
             hedge_delay_s=delay_s if hedges else None,
             now_s=now_s,
         )
@@ -146,6 +146,15 @@ class PlannedCalls:
 
     def __repr__(self) -> str:
         return f"<PlannedCalls {self._guards.name} {self.retry.max_attempts} attempts>"
+
+
+def _last_start_s(deadline_s: float | None) -> float | None:
+    """Return the time from which no attempt begins any more.
+
+    A timer's grain before the deadline: one that has just cut an attempt may have fired that early,
+    and what follows could not be answered any more.
+    """
+    return None if deadline_s is None else deadline_s - CLOCK_GRAIN_S
 
 
 def _request_of(context: Context | None) -> Request:

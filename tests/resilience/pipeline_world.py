@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from resilience.admission import Clock
 from resilience.context import Context, enter, leave
 from resilience.errors import Code, UpstreamReset
 from resilience.observer import Detail
@@ -46,6 +48,7 @@ class World:
         budget: CountingBudget | None = None,
         attempts: RetrySettings | None = None,
         hedging: HedgeSettings | None = None,
+        clock: Clock = time.monotonic,
         **modes: Mode,
     ) -> None:
         self.switches = FixedSwitches(modes)
@@ -68,6 +71,7 @@ class World:
             timeout_s=timeout_s,
             scope="gateway>video",
             rng=random.Random(1),
+            clock=clock,
             observer=self.observer,
         )
         self.sent: list[tuple[str, float | None]] = []

@@ -5,15 +5,17 @@ import time
 
 import pytest
 
+from resilience.attempt import CLOCK_GRAIN_S
 from resilience.errors import (
     Code,
     DeadlineExpired,
+    ServiceError,
     UpstreamTimeout,
 )
 from resilience.policy.bulkhead import Bulkhead
 from resilience.policy.contract import Mode, Outcome, Request
 from tests.resilience.fakes import make_context
-from tests.resilience.pipeline_world import World, inside
+from tests.resilience.pipeline_world import World, broken, inside
 
 
 async def test_a_try_that_takes_too_long_is_cut_and_tried_elsewhere() -> None:
@@ -105,3 +107,15 @@ async def test_a_wait_in_the_bulkhead_ends_at_the_deadline() -> None:
 
     assert (caught.value.started, len(world.sent)) == (False, 1)
     world.assert_balanced()
+
+
+async def test_in_the_last_moment_before_the_deadline_nothing_begins() -> None:
+    """A timer may fire that early: what it cut is not followed by a retry for nobody."""
+    context = make_context()
+    for left_s, sent in ((2 * CLOCK_GRAIN_S, 1), (CLOCK_GRAIN_S, 0)):
+        world = World(clock=lambda: 100.0)
+        context.deadline_s = 100.0 + left_s
+        with inside(context), pytest.raises(ServiceError):
+            await world.call(broken(), idempotent=False)
+        assert len(world.sent) == sent
+        world.assert_balanced()
