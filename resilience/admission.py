@@ -68,8 +68,8 @@ class Admission:
             self._arm()
 
     def _answer(self, ticket: Ticket, decision: Permit | Rejection) -> None:
-        future = self._waiters.pop(ticket)
-        if not future.done():
+        future = self._waiters.pop(ticket, None)  # None of one displaced who left before being told
+        if future is not None and not future.done():
             future.set_result(decision)
         elif isinstance(decision, Permit):  # cancelled this very turn: the place goes on
             self.release(decision, Outcome.IGNORED)

@@ -24,6 +24,7 @@ from resilience.policy.contract import (
 )
 
 NO_GENERATION = -1  # of a permit that no policy gave
+_LONG_AGO_S = float("-inf")
 _ON, _OFF = Mode.ON, Mode.OFF  # see Outcome
 
 
@@ -90,14 +91,19 @@ class SwitchedGate:
 
 
 class SwitchedQueue:
-    """A Queue that obeys a switch; in shadow nobody waits, and who would have is counted."""
+    """A Queue that obeys a switch; in shadow nobody waits, and who would have is counted.
 
-    __slots__ = ("_mode_fn", "name", "queue", "would_reject", "would_wait")
+    Whom such a one would have displaced has been waiting since the switch was on, and is told at
+    the next turn.
+    """
+
+    __slots__ = ("_displaced", "_mode_fn", "name", "queue", "would_reject", "would_wait")
 
     def __init__(self, queue: Queue, mode_fn: Callable[[], Mode]) -> None:
         self.queue = queue
         self.name = queue.name
         self._mode_fn = mode_fn
+        self._displaced: list[tuple[Ticket, Rejection]] = []
         self.would_reject = 0
         self.would_wait = 0
 
@@ -110,7 +116,8 @@ class SwitchedQueue:
         if mode is _ON or isinstance(decision, Permit):
             return decision
         if isinstance(decision, Ticket):
-            self.queue.cancel(decision, now_s)  # takes no slot, so it grants nobody one
+            # It takes no slot, so nobody is granted one.
+            self._displaced += self.queue.cancel(decision, now_s).dropped
             self.would_wait += 1
             return PassPermit(now_s)
         self.would_reject += 1
@@ -120,20 +127,20 @@ class SwitchedQueue:
         """Hand the permit back to whoever gave it."""
         if isinstance(permit, PassPermit):
             permit.mark_settled()
-            return NOBODY
-        return self.queue.settle(permit, outcome, now_s)
+            return self._told(NOBODY)
+        return self._told(self.queue.settle(permit, outcome, now_s))
 
     def cancel(self, ticket: Ticket, now_s: float) -> QueueTurn:
         """Take a waiter out; tickets are always the queue's own."""
-        return self.queue.cancel(ticket, now_s)
+        return self._told(self.queue.cancel(ticket, now_s))
 
     def on_tick(self, now_s: float) -> QueueTurn:
         """Let the queue act on time passing."""
-        return self.queue.on_tick(now_s)
+        return self._told(self.queue.on_tick(now_s))
 
     def next_deadline_s(self) -> float | None:
-        """Return when the queue has something to do."""
-        return self.queue.next_deadline_s()
+        """Return when the queue has something to do; long ago when somebody is still to be told."""
+        return _LONG_AGO_S if self._displaced else self.queue.next_deadline_s()
 
     def reset(self, now_s: float) -> None:
         """Reset the queue and both counts."""
@@ -149,3 +156,9 @@ class SwitchedQueue:
             "would_reject": self.would_reject,
             "would_wait": self.would_wait,
         }
+
+    def _told(self, turn: QueueTurn) -> QueueTurn:
+        if not self._displaced:
+            return turn
+        displaced, self._displaced = self._displaced, []
+        return QueueTurn(turn.granted, (*displaced, *turn.dropped))

@@ -6,7 +6,11 @@ import pytest
 
 from resilience.admission import Admission
 from resilience.policy.bulkhead import Bulkhead
-from resilience.policy.contract import Outcome, Permit, Rejection, Request
+from resilience.policy.contract import Criticality, Mode, Outcome, Permit, Rejection, Request
+from resilience.policy.fixed import FixedLimit
+from resilience.policy.limit import AdaptiveLimiter
+from resilience.policy.switch import SwitchedQueue
+from resilience.policy.wait_queue import WaitQueue
 
 REQUEST = Request()
 
@@ -113,3 +117,54 @@ async def test_a_drop_reaches_a_waiter_cancelled_in_the_same_turn() -> None:
 
     assert waiting.cancelled()
     assert (queue.in_flight, queue.waiting) == (1, 0)
+
+
+def small_room() -> WaitQueue:
+    """Make a single place with room for one to wait, for as long as need be."""
+    return WaitQueue(AdaptiveLimiter(FixedLimit(1)), 1, target_s=60.0, interval_s=60.0)
+
+
+async def test_who_is_displaced_and_leaves_before_being_told_leaves_nothing() -> None:
+    """His cancellation stays one, and whoever took his room waits on and gets the place."""
+    admission = Admission(small_room())
+    holding = await admission.acquire(REQUEST)
+    slight = Request(criticality=Criticality.SHEDDABLE)
+    displaced = asyncio.ensure_future(admission.acquire(slight))
+    await settle()
+    weighty = asyncio.ensure_future(admission.acquire(REQUEST))
+    await asyncio.sleep(0)  # the one turn between being displaced and being told
+    displaced.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await displaced
+
+    assert isinstance(holding, Permit)
+    admission.release(holding, Outcome.OK)
+    granted = await asyncio.wait_for(weighty, 10)
+    assert isinstance(granted, Permit)
+    admission.release(granted, Outcome.OK)
+    assert (admission.queue.snapshot()["in_flight"], admission.queue.snapshot()["waiting"]) == (
+        0,
+        0,
+    )
+
+
+async def test_who_is_displaced_by_a_request_in_shadow_is_told() -> None:
+    """He has waited since the switch was on; the other passes, and neither waits for ever."""
+    mode = Mode.ON
+    admission = Admission(SwitchedQueue(small_room(), lambda: mode))
+    holding = await admission.acquire(REQUEST)
+    displaced = asyncio.ensure_future(admission.acquire(Request(criticality=Criticality.SHEDDABLE)))
+    await settle()
+    mode = Mode.SHADOW
+    passed = await admission.acquire(REQUEST)
+    decision = await asyncio.wait_for(displaced, 10)
+
+    assert isinstance(decision, Rejection)
+    assert decision.reason == "QUEUE_EVICTED"
+    for permit in (holding, passed):
+        assert isinstance(permit, Permit)
+        admission.release(permit, Outcome.OK)
+    assert (admission.queue.snapshot()["in_flight"], admission.queue.snapshot()["waiting"]) == (
+        0,
+        0,
+    )

@@ -6,8 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience.policy.bulkhead import Bulkhead
-from resilience.policy.contract import Mode, Outcome, Permit, Rejection, Request, Ticket
+from resilience.policy.contract import (
+    Criticality,
+    Mode,
+    Outcome,
+    Permit,
+    Rejection,
+    Request,
+    Ticket,
+)
+from resilience.policy.fixed import FixedLimit
+from resilience.policy.limit import AdaptiveLimiter
 from resilience.policy.switch import PassPermit, SwitchedGate, SwitchedQueue
+from resilience.policy.wait_queue import WaitQueue
 from tests.resilience.fakes import FakeGate
 
 REQUEST = Request()
@@ -150,3 +161,31 @@ def test_every_pair_of_modes_is_balanced_for_a_queue() -> None:
         assert isinstance(permit, Permit)
         queue.settle(permit, Outcome.OK, 0.0)
         assert queue.snapshot()["in_flight"] == 0
+
+
+def test_whom_a_request_in_shadow_displaces_is_told_at_the_next_turn() -> None:
+    """Whichever turn that is; until then there is something to do."""
+    for ask in ("settle", "cancel", "on_tick"):
+        switch = Switch(Mode.ON)
+        limiter = AdaptiveLimiter(FixedLimit(1))
+        queue = SwitchedQueue(WaitQueue(limiter, 1, target_s=60.0, interval_s=60.0), switch)
+        held = queue.offer(REQUEST, 0.0)
+        waiting = queue.offer(Request(criticality=Criticality.SHEDDABLE), 0.0)
+        switch.mode = Mode.SHADOW
+        passed = queue.offer(REQUEST, 0.0)
+
+        assert isinstance(held, Permit)
+        assert isinstance(waiting, Ticket)
+        assert isinstance(passed, PassPermit)
+        assert queue.next_deadline_s() == float("-inf")
+        if ask == "settle":
+            turn = queue.settle(passed, Outcome.OK, 0.0)
+        elif ask == "cancel":
+            turn = queue.cancel(waiting, 0.0)
+        else:
+            turn = queue.on_tick(0.0)
+        assert [(ticket, refusal.reason) for ticket, refusal in turn.dropped] == [
+            (waiting, "QUEUE_EVICTED")
+        ]
+        assert queue.on_tick(0.0).dropped in ((), [])
+        assert queue.next_deadline_s() is None
