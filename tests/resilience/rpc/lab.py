@@ -13,11 +13,13 @@ from grpc_health.v1 import health_pb2_grpc
 from api.video.v1 import video_pb2, video_pb2_grpc
 from resilience.policy.contract import Gate, Mode, Queue
 from resilience.rpc.server import ContextInterceptor, DeadlineInterceptor, LimiterInterceptor
+from resilience.rpc.wrap import ServicerContext
 from resilience.summary import Finished
 from resilience.switches import FixedSwitches
 from tests.ports import free_port
 from tests.resilience.fakes import FakeGate
 
+KeyOf = Callable[[str, ServicerContext], str]
 Handle = Callable[[Any, Any], Awaitable[video_pb2.GetVideoResponse]]
 
 
@@ -78,7 +80,13 @@ class Servicer(video_pb2_grpc.VideoServiceServicer):
 class Lab:
     """Server and client; ``wait_finished`` waits for the next summary."""
 
-    def __init__(self, handle: Handle, policy: Gate | Queue | None, modes: dict[str, Mode]) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        policy: Gate | Queue | None,
+        key_of: KeyOf | None,
+        modes: dict[str, Mode],
+    ) -> None:
         self.servicer = Servicer(handle)
         self.gate = FakeGate()
         self.finished: asyncio.Queue[Finished] = asyncio.Queue()
@@ -88,7 +96,7 @@ class Lab:
             switches=self.switches, on_finish=self.finished.put_nowait
         )
         self.limiter = LimiterInterceptor(
-            policy or self.gate, switches=self.switches, scope="video.2"
+            policy or self.gate, switches=self.switches, scope="video.2", key_of=key_of
         )
         self.server = grpc.aio.server(
             interceptors=[
@@ -109,10 +117,13 @@ class Lab:
 
 @contextlib.asynccontextmanager
 async def running(
-    handle: Handle = answer, policy: Gate | Queue | None = None, **modes: Mode
+    handle: Handle = answer,
+    policy: Gate | Queue | None = None,
+    key_of: KeyOf | None = None,
+    **modes: Mode,
 ) -> AsyncIterator[Lab]:
     """Run the lab for one test; without a policy a fake gate guards it."""
-    lab = Lab(handle, policy, modes)
+    lab = Lab(handle, policy, key_of, modes)
     await lab.server.start()
     try:
         yield lab
