@@ -3,14 +3,18 @@
 Why: a check asks an easy question. What an endpoint does to real requests is seen only there.
 Source: Envoy, outlier.rst and outlier_detection.proto: 5 consecutive 5xx or gateway failures;
 ejected for 30 s x times ejected, at most 300 s; at most 10 % of the cluster, but at least one; the
-multiplier shrinks by one for each 10 s without an ejection.
+multiplier shrinks by one for each 10 s without an ejection. ``outlier_rates`` adds success rate and
+failure percentage, looked at every 10 s; they need five endpoints and many requests, which the
+lab's services haven't, so they are there for who hands them in.
 Differs on purpose: an answer that says "overloaded" counts neither way. All endpoints are
-overloaded together, and ejecting one would turn overload into an outage.
-Not handled: success rate and failure percentage (they need five endpoints and many requests).
+overloaded together, and ejecting one would turn overload into an outage. And a good check doesn't
+end an ejection (Envoy's does unless told otherwise): checks are what ejection is to correct.
+Not handled: jitter of the ejection time (Envoy's default is none).
 """
 
 from collections.abc import Iterable
 
+from lb.policy.outlier_rates import OutlierRates
 from resilience.policy.contract import Outcome, Snapshot
 
 DEFAULT_CONSECUTIVE_FAILURES = 5  # Envoy: consecutive_5xx
@@ -37,7 +41,9 @@ class OutlierEjection:
         ejection_s: Length of the first ejection.
         max_ejection_s: Longest ejection.
         max_ejected_ratio: Share of endpoints that may be out at once, 0..1; always at least one.
-        interval_s: Time without ejection that takes one from the multiplier.
+        interval_s: Time without ejection that takes one from the multiplier, and between two
+            looks at the rates.
+        rates: Finds outliers by their rates; None: only failures in a row eject.
     """
 
     def __init__(
@@ -48,24 +54,55 @@ class OutlierEjection:
         max_ejection_s: float = DEFAULT_MAX_EJECTION_S,
         max_ejected_ratio: float = DEFAULT_MAX_EJECTED_RATIO,
         interval_s: float = DEFAULT_INTERVAL_S,
+        rates: OutlierRates | None = None,
     ) -> None:
         self._consecutive = consecutive_failures
         self._ejection_s = ejection_s
         self._max_ejection_s = max_ejection_s
         self._max_ratio = max_ejected_ratio
         self._interval_s = interval_s
+        self._rates = rates
+        self._interval_end_s: float | None = None
+        self._detected = 0
         self._records: dict[str, _Record] = {}
         self._ejections = 0
 
     def set_endpoints(self, names: Iterable[str]) -> None:
         """Know these; those that stay keep their record, those that left are forgotten."""
         self._records = {name: self._records.get(name) or _Record() for name in names}
+        if self._rates is not None:
+            self._rates.set_endpoints(self._records)
 
     def on_result(self, endpoint: str, outcome: Outcome, now_s: float) -> bool:
-        """Take one request's outcome; True when it ejected the endpoint."""
+        """Take one request's outcome; True when it ejected the endpoint (by rates: or another)."""
         record = self._records.get(endpoint)
         if record is None:
             return False
+        by_rates = self._rates is not None and self._look_at_rates(
+            self._rates, endpoint, outcome, now_s
+        )
+        return self._count_in_a_row(record, outcome, now_s) or by_rates
+
+    def is_ejected(self, endpoint: str, now_s: float) -> bool:
+        """Whether the endpoint is out now."""
+        record = self._records.get(endpoint)
+        return record is not None and now_s < record.ejected_until_s
+
+    def reset(self) -> None:
+        """Forget every failure and end every ejection."""
+        self._records = {name: _Record() for name in self._records}
+        self._interval_end_s = None
+        if self._rates is not None:
+            self._rates.reset()
+
+    def snapshot(self) -> Snapshot:
+        """Failures in a row by endpoint, all ejections so far; with rates, all outliers found."""
+        facts: dict[str, int] = {"ejections": self._ejections}
+        if self._rates is not None:
+            facts["outliers"] = self._detected
+        return facts | {name: record.failures for name, record in self._records.items()}
+
+    def _count_in_a_row(self, record: _Record, outcome: Outcome, now_s: float) -> bool:
         if outcome is Outcome.OK:
             record.failures = 0
             return False
@@ -77,20 +114,28 @@ class OutlierEjection:
         self._eject(record, now_s)
         return True
 
-    def is_ejected(self, endpoint: str, now_s: float) -> bool:
-        """Whether the endpoint is out now."""
-        record = self._records.get(endpoint)
-        return record is not None and now_s < record.ejected_until_s
+    def _look_at_rates(
+        self, rates: OutlierRates, endpoint: str, outcome: Outcome, now_s: float
+    ) -> bool:
+        """End the interval if its time has passed, then count; True when somebody was ejected."""
+        if self._interval_end_s is None:
+            self._interval_end_s = now_s + self._interval_s
+        ejected = False
+        if now_s >= self._interval_end_s:
+            self._interval_end_s = now_s + self._interval_s
+            ejected = self._eject_by_rates(rates, now_s)
+        rates.on_result(endpoint, outcome)
+        return ejected
 
-    def reset(self) -> None:
-        """Forget every failure and end every ejection."""
-        self._records = {name: _Record() for name in self._records}
-
-    def snapshot(self) -> Snapshot:
-        """Failures in a row by endpoint, and all ejections so far."""
-        return {"ejections": self._ejections} | {
-            name: record.failures for name, record in self._records.items()
-        }
+    def _eject_by_rates(self, rates: OutlierRates, now_s: float) -> bool:
+        before = self._ejections
+        out = {n for n, record in self._records.items() if now_s < record.ejected_until_s}
+        for outlier in rates.end_interval(skip=out):
+            self._detected += 1
+            record = self._records[outlier.endpoint]
+            if outlier.is_enforced and self._has_room(record, now_s):
+                self._eject(record, now_s)
+        return self._ejections > before
 
     def _has_room(self, record: _Record, now_s: float) -> bool:
         if now_s < record.ejected_until_s:
