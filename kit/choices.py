@@ -5,7 +5,8 @@ several policies does a job; the switch of that job still says whether it is ask
 of each is what the lab does when nobody chose.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
 from kit.errors import ConfigError
 
@@ -32,9 +33,16 @@ def check_choice(name: str, value: str) -> None:
     """Refuse a choice that nobody would understand.
 
     Raises:
-        ConfigError: Names what exists.
+        ConfigError: Names the nearest, and all that there are.
     """
     if name not in CHOICES:
-        raise ConfigError(f"there is no choice {name!r}: choose one of {', '.join(CHOICES)}")
+        raise ConfigError(f"there is no choice {name!r}: {_hint(name, CHOICES)}")
     if value not in CHOICES[name]:
-        raise ConfigError(f"{name} cannot be {value!r}: choose one of {', '.join(CHOICES[name])}")
+        raise ConfigError(f"{name} cannot be {value!r}: {_hint(value, CHOICES[name])}")
+
+
+def _hint(asked: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = get_close_matches(asked, names, n=1, cutoff=0.5)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{meant}choose one of {', '.join(names)}"
