@@ -6,6 +6,7 @@ import pytest
 
 from kit.control import ControlClient
 from tests.kit.lab import client_of
+from tests.patience import be_patient
 from tests.valkey import Valkey, start_valkey
 
 
@@ -13,6 +14,12 @@ from tests.valkey import Valkey, start_valkey
 def short_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody balances here, so a drain need not wait a second to be noticed."""
     monkeypatch.setattr("kit.lifecycle.NOTICE_S", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A control that is late is not dead."""
+    be_patient(monkeypatch)
 
 
 @pytest.fixture(scope="session")

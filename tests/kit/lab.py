@@ -71,3 +71,10 @@ async def node_of(
         yield node
     finally:
         await node.stop()
+
+
+def hold_notice(node: Node) -> asyncio.Event:
+    """Make a drain last until the event is set, so that a test says when balancers have noticed."""
+    noticed = asyncio.Event()
+    node.lifecycle._wait_noticed = noticed.wait  # type: ignore[method-assign,assignment]
+    return noticed

@@ -13,7 +13,7 @@ from kit.errors import LabEnvironmentError, LabError
 from kit.listen import bind
 from kit.node import Node
 from resilience.asgi.types import ASGIApp, Receive, Scope, Send
-from tests.kit.lab import node_of, wait_member, wait_until
+from tests.kit.lab import hold_notice, node_of, wait_member, wait_until
 from tests.ports import free_port
 from tests.valkey import Valkey
 
@@ -87,12 +87,14 @@ async def test_a_drain_finishes_what_is_in_flight(
     """Told to stop during a request: it is answered; new connections are refused then."""
     app = Application()
     async with node_of(shared_control, "gateway") as node:
+        notice = hold_notice(node)
         async with serving(node, app) as port:
             slow = asyncio.create_task(get(port, "/slow"))
             await wait_until(lambda: node.lifecycle.in_flight == 1)
             node.lifecycle.request_stop()
             await wait_until(lambda: not node.lifecycle.is_ready)
             assert b"200 OK" in await get(port)  # balancers have not noticed yet
+            notice.set()
             app.go.set()
             assert b"200 OK" in await slow
         with pytest.raises(ConnectionRefusedError):

@@ -16,7 +16,7 @@ from kit.follower import Follower
 from kit.members import Member
 from kit.node import Node
 from kit.replies import Sync
-from tests.kit.lab import settings_for, wait_until
+from tests.kit.lab import WAIT_LIMIT_S, settings_for, wait_until
 from tests.valkey import Valkey
 
 
@@ -68,7 +68,7 @@ async def test_announcement_asked_for_during_a_failing_trip_is_made_later() -> N
         announcing = asyncio.create_task(one.announce())
         await wait_until(lambda: one._announce)
         client.may_fail.set()
-        await asyncio.wait_for(announcing, 5.0)
+        await asyncio.wait_for(announcing, WAIT_LIMIT_S)
         assert client.announced[:2] == [False, True]
 
 

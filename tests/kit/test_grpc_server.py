@@ -19,7 +19,7 @@ from kit.listen import bind
 from kit.node import Node
 from resilience.errors import Code, ServiceError
 from resilience.rpc.status import from_rpc_error
-from tests.kit.lab import node_of, wait_member, wait_until
+from tests.kit.lab import hold_notice, node_of, wait_member, wait_until
 from tests.ports import free_port
 from tests.valkey import Valkey
 
@@ -31,10 +31,13 @@ class Videos(video_pb2_grpc.VideoServiceServicer):
 
     def __init__(self) -> None:
         self.served: list[int] = []
+        self.go = asyncio.Event()
 
     async def GetVideo(self, request: Any, context: Any) -> Any:
-        """Answer the id; 404 is refused, 500 is a bug."""
+        """Answer the id; 102 waits to be let go, 404 is refused, 500 is a bug."""
         self.served.append(request.id)
+        if request.id == 102:
+            await self.go.wait()
         if request.id == 404:
             raise ServiceError(Code.NOT_FOUND, "VIDEO_NOT_FOUND", "no such video")
         if request.id == 500:
@@ -186,18 +189,22 @@ async def test_the_limiter_is_registered_and_follows_its_switch(
 async def test_a_drain_finishes_what_is_in_flight(
     control: ControlClient, shared_control: Valkey
 ) -> None:
-    """Told to stop during a call of 300 ms: the call is answered, then the port is closed."""
-    await control.write({"station/video": {"workers": 1, "mean_ms": 300, "cv": 0}})
-    async with node_of(shared_control) as node, serving(node, Videos()) as (channel, stub):
-        call = stub.GetVideo(get(3))
-        await wait_until(lambda: node.station.in_flight == 1)
-        node.lifecycle.request_stop()
-        await wait_until(lambda: not node.lifecycle.is_ready)
-        health = health_pb2_grpc.HealthStub(channel)
-        answer = await health.Check(health_pb2.HealthCheckRequest())
-        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
-        await wait_member(control, lambda lease: not lease.ready)
-        assert (await call).video.id == 3
+    """Told to stop during a call: not serving, and the call is answered all the same."""
+    videos = Videos()
+    async with node_of(shared_control) as node:
+        notice = hold_notice(node)
+        async with serving(node, videos) as (channel, stub):
+            call = stub.GetVideo(get(102))
+            await wait_until(lambda: videos.served == [102])
+            node.lifecycle.request_stop()
+            await wait_until(lambda: not node.lifecycle.is_ready)
+            health = health_pb2_grpc.HealthStub(channel)
+            answer = await health.Check(health_pb2.HealthCheckRequest())
+            assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+            await wait_member(control, lambda lease: not lease.ready)
+            notice.set()
+            videos.go.set()
+            assert (await call).video.id == 102
 
 
 async def test_without_drain_a_stop_breaks_what_is_in_flight(

@@ -8,13 +8,15 @@ import pytest
 from kit import lifecycle as module
 from kit.lifecycle import FINISH_LIMIT_S, NOTICE_S, Lifecycle, Phase
 
+LIMIT_S = 10.0
+
 
 class Process:
     """A lifecycle and what it did, in order."""
 
     def __init__(self, drain: bool = True) -> None:
         self.did: list[str] = []
-        self.lifecycle = Lifecycle(self.announce, lambda: drain)
+        self.lifecycle = Lifecycle(self.announce, lambda: drain, lambda: 100.0)
 
     async def announce(self) -> None:
         """Note what would be told to control."""
@@ -31,8 +33,9 @@ def test_times_are_documented() -> None:
     assert (module.QUIET_S, module.QUIET_NOTICE_S) == (1.0, 0.2)
 
 
-async def test_a_stop_says_not_ready_before_it_closes() -> None:
+async def test_a_stop_says_not_ready_before_it_closes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody asked lately, so the notice is as short as a hint's way."""
+    monkeypatch.setattr(module, "NOTICE_S", 300.0)
     process = Process()
     heard: list[bool] = []
     process.lifecycle.on_ready_change(heard.append)
@@ -41,8 +44,8 @@ async def test_a_stop_says_not_ready_before_it_closes() -> None:
     assert process.lifecycle.is_ready
     started_s = time.monotonic()
     process.lifecycle.request_stop()
-    await serving
-    assert 0.15 < time.monotonic() - started_s < NOTICE_S
+    await asyncio.wait_for(serving, LIMIT_S)
+    assert time.monotonic() - started_s > 0.15
     assert process.did == ["announce ready", "announce draining", "close 10"]
     assert heard == [True, False]
     assert process.lifecycle.phase is Phase.STOPPED
@@ -50,7 +53,8 @@ async def test_a_stop_says_not_ready_before_it_closes() -> None:
 
 async def test_with_traffic_balancers_get_their_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request came a moment ago: it goes on serving for the notice."""
-    monkeypatch.setattr(module, "NOTICE_S", 0.15)
+    monkeypatch.setattr(module, "NOTICE_S", 0.3)
+    monkeypatch.setattr(module, "QUIET_NOTICE_S", 0.0)
     process = Process()
     serving = asyncio.create_task(process.lifecycle.serve(process.close))
     await asyncio.sleep(0)
@@ -59,7 +63,7 @@ async def test_with_traffic_balancers_get_their_notice(monkeypatch: pytest.Monke
     started_s = time.monotonic()
     process.lifecycle.request_stop()
     await serving
-    assert time.monotonic() - started_s >= 0.15
+    assert time.monotonic() - started_s >= 0.29
 
 
 async def test_without_drain_it_closes_at_once() -> None:

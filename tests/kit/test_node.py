@@ -19,7 +19,7 @@ from kit.vitals import local_address, rss_bytes
 from resilience.context import Note
 from resilience.policy.bbr import BbrLimiter
 from resilience.policy.contract import Mode
-from tests.kit.lab import client_of, node_of, settings_for, wait_until
+from tests.kit.lab import WAIT_LIMIT_S, client_of, node_of, settings_for, wait_until
 from tests.ports import free_port
 from tests.valkey import Valkey, launch, start_valkey
 
@@ -43,18 +43,19 @@ async def write_when_back(client: ControlClient, arm: dict[str, Any]) -> None:
         await asyncio.sleep(0.1)
 
 
-async def test_a_switch_is_live_at_once(control: ControlClient, shared_control: Valkey) -> None:
-    """The hint makes the node re-read and renew its lease: far below its one-second tick."""
+async def test_a_switch_is_live_at_once(
+    control: ControlClient, shared_control: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hint makes the node re-read and renew its lease: here it has no tick of its own."""
+    monkeypatch.setattr(follower, "RENEW_EVERY_S", 300.0)
+    monkeypatch.setattr("kit.control.LEASE_S", 300.0)
     async with node_of(shared_control) as node:
         await wait_until(lambda: node._follower.is_connected)
-        times_ms = []
         for mode in ("off", "shadow", "on", "off"):
             version = await control.write({"policy/video.1/limiter": {"mode": mode}})
             report = await control.wait_live(version)
-            assert report.is_complete
-            times_ms.append(report.after_ms)
+            assert (report.is_complete, report.total) == (True, 1)
             assert node.mode("limiter") is Mode(mode)
-        assert sorted(times_ms)[1] < 50.0
 
 
 async def test_what_changes_is_applied_everywhere(
@@ -145,7 +146,7 @@ async def test_asks_are_answered_by_kind(control: ControlClient, shared_control:
 
 async def heard(control: ControlClient) -> None:
     """Wait until every member listens to asks."""
-    limit_s = time.monotonic() + 5.0
+    limit_s = time.monotonic() + WAIT_LIMIT_S
     while time.monotonic() < limit_s:
         members = {member.instance for member in await control.members()}
         if members == set(await control.ask("policies", {}, timeout_s=0.2)):
@@ -201,7 +202,7 @@ async def no_close(limit_s: float) -> None:
 async def test_control_killed_and_back_empty_flips_no_switch() -> None:
     """The node goes on, offers what it knows, and the versions continue."""
     with start_valkey() as server:
-        async with client_of(server) as client, node_of(server, settle_s=0.5) as node:
+        async with client_of(server) as client, node_of(server, settle_s=2.0) as node:
             await client.write({"policy/video/limiter": OFF})
             await client.write({"reset": {"epoch": 1}})
             await wait_until(lambda: node.state.version == 2)
@@ -211,7 +212,7 @@ async def test_control_killed_and_back_empty_flips_no_switch() -> None:
             with start_valkey(port=server.port) as empty:
                 await wait_until(lambda: node._follower.is_connected)
                 assert limiter_is(node, Mode.OFF)
-                async with client_of(empty, settle_s=0.5) as second:
+                async with client_of(empty, settle_s=2.0) as second:
                     assert await second.write({"policy/video/breaker": {"mode": "on"}}) == 3
                     found = await second.read()
                 assert found.entries["policy/video/limiter"] == OFF
@@ -232,7 +233,7 @@ async def test_a_fault_ends_on_time_with_control_dead() -> None:
             server.stop()
             assert len(node.faults.decide("GET /", "", 0.0)) == 1
             await wait_until(lambda: not node.faults.decide("GET /", "", 0.0))
-            assert 2.4 < time.monotonic() - written_s < 8.0
+            assert time.monotonic() - written_s > 2.4
             assert limiter_is(node, Mode.OFF)
 
 
@@ -240,12 +241,12 @@ async def test_an_overlay_ends_with_its_lease_while_control_lives() -> None:
     """Nobody renews it: the node asks when it should be over, and takes the answer for the end."""
     with start_valkey() as server:
         async with client_of(server) as client, node_of(server) as node:
-            arm = {"id": "arm", "ttl_s": 1.5, "policies": {"video": {"limiter": "off"}}}
+            arm = {"id": "arm", "ttl_s": 2.5, "policies": {"video": {"limiter": "off"}}}
             written_s = time.monotonic()
             await client.write({"overlay": arm})
             await wait_until(lambda: limiter_is(node, Mode.OFF))
             await wait_until(lambda: limiter_is(node, Mode.ON))
-            assert 1.4 < time.monotonic() - written_s < 8.0
+            assert time.monotonic() - written_s > 2.4
 
 
 async def test_an_overlay_outlives_a_control_that_is_away_and_comes_back(tmp_path: Path) -> None:
@@ -303,7 +304,7 @@ async def test_a_node_starts_before_control_and_waits_for_it(tmp_path: Path) -> 
     assert not starting.done()
     server = launch(port, folder=tmp_path)
     try:
-        await asyncio.wait_for(starting, 5.0)
+        await asyncio.wait_for(starting, WAIT_LIMIT_S)
     finally:
         await node.stop()
         server.stop()
@@ -315,9 +316,7 @@ async def test_announcing_without_control_gives_up(monkeypatch: pytest.MonkeyPat
     with start_valkey() as server:
         async with node_of(server) as node:
             server.stop()
-            started_s = time.monotonic()
-            await node.announce()
-            assert time.monotonic() - started_s < 1.0
+            await asyncio.wait_for(node.announce(), WAIT_LIMIT_S)  # else it waited for ever
 
 
 async def test_leases_carry_a_digest(control: ControlClient, shared_control: Valkey) -> None:
@@ -326,7 +325,7 @@ async def test_leases_carry_a_digest(control: ControlClient, shared_control: Val
         found = (await control.members())[0]
         assert found.digest.rss_bytes > 1_000_000
         assert found.pid > 0
-        assert abs(found.started_unix_s - time.time()) < 60
+        assert abs(found.started_unix_s - time.time()) < 600
 
 
 def test_own_figures_come_from_the_system() -> None:

@@ -17,9 +17,13 @@ from tests.valkey import Valkey
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
-# What `python -m services.video` does, with nothing to serve.
+# What `python -m services.video` does, with nothing to serve, where it may stand still.
 PROGRAM = """
+from kit import control, watchdog
 from kit.run import run
+
+control.ANSWER_TIMEOUT_S = 10.0
+watchdog.BLOCKED_S = 10.0
 
 async def close(limit_s):
     pass
@@ -46,7 +50,7 @@ def start(environ: dict[str, str]) -> subprocess.Popen[str]:
 
 async def ready(control: ControlClient, is_ready: bool = True) -> None:
     """Wait until control knows the process as ready, or not at all."""
-    limit_s = time.monotonic() + 15.0
+    limit_s = time.monotonic() + 30.0
     while time.monotonic() < limit_s:
         if any(member.ready for member in await control.members()) is is_ready:
             return
@@ -89,7 +93,7 @@ async def test_a_signal_ends_it_in_order(control: ControlClient, shared_control:
     try:
         await ready(control)
         process.send_signal(signal.SIGTERM)
-        out, err = await asyncio.to_thread(process.communicate, timeout=10)
+        out, err = await asyncio.to_thread(process.communicate, timeout=30)
     finally:
         process.kill()
     assert (process.returncode, out, err) == (0, "", "")
@@ -106,7 +110,7 @@ async def test_a_signal_ends_the_wait_for_control() -> None:
         line = await asyncio.to_thread(process.stderr.readline)
         assert "waiting for control" in line
         process.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(process.communicate, timeout=10)
+        await asyncio.to_thread(process.communicate, timeout=30)
     finally:
         process.kill()
     assert process.returncode == 0
