@@ -4,8 +4,8 @@ Why: a limiter refuses whoever comes at the wrong moment. With 8 critical and 52
 a second at a service that can carry 20, it refuses two of three critical ones too. This gate stands
 around a limiter and gives each level of importance a room of its own size:
 
-    room(level) = limit + level × max(2.5 × limit, 4)        sheddable 0 … critical_plus 3
-    but no more than are served in (level + 1) / 5 of the request's time left
+    room(level) = limit + level × max(5 × limit, 4)          sheddable 0 … critical_plus 3
+    but no more than are served in 0.5, 0.75 or 0.8 of the request's time left
 
 Whoever the limiter admits is in. Whom it refuses may *overdraw*: go on above the limit while those
 in flight are no more than the level's room. While somebody is overdrawn, a level must keep to its
@@ -13,8 +13,8 @@ own room, so the less important pay the debt back. And whoever is refused shuts 
 matter less, for a second. Two promises follow:
 
 - *Nobody pays for someone who matters less.* Sheddable requests fill the limit and no more, so
-  two and a half limits above it are always left to the next level, or a fifth of its time; a level
-  is refused only when it and those above it want more than that.
+  the room above it is always left to those who matter more; a level is refused only when it and
+  those above it want more than that.
 - *No less important request is admitted within 1 s of a refusal.* So ``critical`` is never refused
   while ``sheddable`` is admitted.
 
@@ -28,16 +28,18 @@ every worker busy with nothing waiting; to hold a share of it free leaves worker
 lower throughput and takes the limit down, the share shrinks, and so on (goodput 0.98 → 0.79 in the
 model of the tests). Above the limit there is a short queue, and important requests deserve it.
 
-Why two and a half limits a level: a refusal of a critical request costs more than that request. The
-gate is shut for a second, so when the burst is over workers idle. On the bench's trace with service
-times of cv 1, 44 critical requests came in one second to a service that carries 50; at one and a
-half limits 14 of them were refused though they had two thirds of their time left, and of the next
-second 0.4 was idle: goodput at ten times the capacity 0.91 in place of 1.00 (docs/bench.md).
+Why five limits a level: a refusal of a critical request costs more than that request. The gate is
+shut for a second, so when the burst is over workers idle. On the bench's trace with service times
+of cv 1, 44 critical requests came in one second to a service that carries 50; at one and a half
+limits 14 of them were refused though they had two thirds of their time left, and 0.4 of the next
+second was idle: goodput at ten times the capacity 0.91 in place of 1.00 (docs/bench.md). At two and
+a half it was 1.00 or 0.90, as BBR had learned 4 or 3: at five it does not hang on the limit's last
+one any more.
 
 Why the time left as well: limits alone cannot be both that wide and safe. Where *all* are critical
 everybody overdraws, the limiter's own requests wait behind them, it takes the wait for work and
 raises the limit, the rooms with it, until all answers come too late (goodput 0.81 at one and a half
-limits, 0.65 at two and a half; with the time left 1.00: docs/policies/admission.md).
+limits, 0.58 at three; with the time left 1.00 at five: docs/policies/admission.md).
 
 Source: levels and the order of shedding: SRE Book, ch. 21, "Criticality". Admission by a threshold
 per level that moves with the load: DAGOR (Zhou et al., "Overload Control for Scaling WeChat
@@ -65,9 +67,9 @@ from resilience.policy.contract import (
 )
 from resilience.policy.layer import LimiterGate
 
-STEP_RATIO = 2.5  # what lies below fills one limit; the rest is for bursts (docs/bench.md)
-LEAST_STEP = 4.0  # Netflix GradientLimit: queue max(4, sqrt(limit)); a limit of 2 is mostly chance
-TIME_STEP = 0.2  # of the time left, a level; the last fifth is for service times that vary
+STEP_RATIO = 5.0  # what lies below fills one limit; the rest is for bursts (docs/bench.md)
+LEAST_STEP = 4.0  # Netflix GradientLimit: queue max(4, sqrt(limit)); a new BBR's limit is 0
+WAIT_SHARES = (0.0, 0.5, 0.75, 0.8)  # by level; the last fifth is for service times that vary
 SMOOTHING = 0.125  # TCP's weight of a new round trip (RFC 6298, 2.3)
 HOLD_S = 1.0  # DAGOR and failsafe-go look once a second; BBR stays "cold" as long
 LEVELS = len(Criticality)
@@ -97,9 +99,9 @@ class CriticalityGate:
     Args:
         limiter: Any limiter; the gate is the only one who asks it.
         step_ratio: Room that a level has more than the one below, in limits, >= 0. The worst wait
-            of a level is its room over what the service carries: with 2.5 a ``critical`` request
-            waits six times as long as one that comes when the limit is just full, or 0.6 of the
-            time it has left, whichever is shorter. Below 1 a level may notice the one below it.
+            of a level is its room over what the service carries: with 5 a ``critical`` request
+            waits eleven times as long as one that comes when the limit is just full, or 0.75 of
+            the time it has left, whichever is shorter. Below 1 a level may notice the one below it.
         least_step: The same in requests, >= 0, for small limits.
 
     Invariant: in_flight counts the limiter's permits and the overdrawn ones; nobody overdraws when
@@ -162,7 +164,7 @@ class CriticalityGate:
         room = limit + level * max(self.step_ratio * limit, self.least_step)
         if deadline_s is None or not level or not self._pace_s:
             return room
-        stay_s = TIME_STEP * (level + 1) * (deadline_s - now_s)
+        stay_s = WAIT_SHARES[level] * (deadline_s - now_s)
         return min(room, max(limit + 1, floor(stay_s / self._pace_s)))
 
     def admit(self, request: Request, now_s: float) -> Permit | Rejection:

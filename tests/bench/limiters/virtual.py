@@ -28,10 +28,13 @@ class VirtualRun:
     Args:
         trace: Arrivals, and service times in the order of service.
         make_gate: Gets the pressure signal, as a contender's does.
+        phase_s: What the gate's clock shows when the trace begins. Buckets begin at whole seconds,
+            so a run depends on it; on real sockets it is anything.
     """
 
-    def __init__(self, trace: Trace, make_gate: MakeGate) -> None:
+    def __init__(self, trace: Trace, make_gate: MakeGate, phase_s: float = 0.0) -> None:
         self._trace = trace
+        self._phase_s = phase_s
         self.schedule = StationSchedule(self._setting(1.0), RecordedTimes(trace.services_s))
         self._sampled = 0.0
         self._busy: list[tuple[float, float]] = [(0.0, 0.0)]
@@ -47,7 +50,7 @@ class VirtualRun:
             self._at(phase.begin_s, self._setter(phase.slowness))
         for arrival in self._trace.arrivals:
             self._at(arrival.at_s, self._arriver(arrival))
-        self._at(SAMPLE_EVERY_S, self._sample)
+        self._at(SAMPLE_EVERY_S * (1.0 - self._phase_s % 1.0), self._sample)
         while self._events:
             finish_s = self.schedule.next_finish_s()
             if finish_s is not None and finish_s <= self._events[0][0]:
@@ -89,9 +92,10 @@ class VirtualRun:
         def arrive(now_s: float) -> None:
             record = Record(now_s, int(arrival.criticality), arrival.tenant, now_s)
             self.records.append(record)
-            until_s = now_s + DEADLINE_S
-            request = Request(1.0, arrival.criticality, arrival.tenant, "", until_s)
-            decision = self.gate.admit(request, now_s)
+            until_s, clock_s = now_s + DEADLINE_S, now_s + self._phase_s
+            deadline_s = clock_s + DEADLINE_S
+            request = Request(1.0, arrival.criticality, arrival.tenant, "", deadline_s)
+            decision = self.gate.admit(request, clock_s)
             if isinstance(decision, Rejection):
                 record.done_s, record.status = now_s, REFUSED
                 return
@@ -117,4 +121,4 @@ class VirtualRun:
     def _settle(self, job: Job, outcome: Outcome, status: int, now_s: float) -> None:
         record, permit = self._under_way.pop(job)
         record.done_s, record.status = now_s, status
-        self.gate.settle(permit, outcome, now_s)
+        self.gate.settle(permit, outcome, now_s + self._phase_s)

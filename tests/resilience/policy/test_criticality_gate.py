@@ -33,20 +33,21 @@ def refuse(gate: CriticalityGate, request: Request, now_s: float = 0.0) -> Rejec
     return rejection
 
 
-def test_defaults_are_two_limits_and_a_half_a_level_and_a_second() -> None:
-    """Steps of two and a half limits, at least 4 requests (Netflix's least queue); held for 1 s."""
-    assert (criticality_gate.STEP_RATIO, criticality_gate.LEAST_STEP) == (2.5, 4.0)
-    assert (criticality_gate.TIME_STEP, criticality_gate.SMOOTHING) == (0.2, 0.125)
+def test_defaults_are_five_limits_a_level_and_a_second() -> None:
+    """Steps of five limits, at least 4 requests (Netflix's least queue); held for 1 s."""
+    assert (criticality_gate.STEP_RATIO, criticality_gate.LEAST_STEP) == (5.0, 4.0)
+    assert criticality_gate.WAIT_SHARES == (0.0, 0.5, 0.75, 0.8)
+    assert criticality_gate.SMOOTHING == 0.125
     assert criticality_gate.HOLD_S == 1.0
     gate = CriticalityGate(Slots(10))
-    assert [gate.room(level, 0.0) for level in Criticality] == [10, 35, 60, 85]
-    assert (gate.step_ratio, gate.least_step, gate.name) == (2.5, 4.0, "criticality")
+    assert [gate.room(level, 0.0) for level in Criticality] == [10, 60, 110, 160]
+    assert (gate.step_ratio, gate.least_step, gate.name) == (5.0, 4.0, "criticality")
 
 
 def test_small_limits_grow_by_the_least_step_and_large_ones_by_the_ratio() -> None:
-    """At a limit of 1 a level adds 4, at 4 it adds 10, at 10 and half a limit a level 5."""
-    assert [CriticalityGate(Slots(1)).room(level, 0.0) for level in Criticality] == [1, 5, 9, 13]
-    assert CriticalityGate(Slots(4)).room(Criticality.CRITICAL, 0.0) == 24
+    """At a limit of 0 a level adds 4, at 4 it adds 20, at 10 and half a limit a level 5."""
+    assert [CriticalityGate(Slots(0)).room(level, 0.0) for level in Criticality] == [0, 4, 8, 12]
+    assert CriticalityGate(Slots(4)).room(Criticality.CRITICAL, 0.0) == 44
     halves = CriticalityGate(Slots(10), step_ratio=0.5)
     assert halves.room(Criticality.CRITICAL_PLUS, 0.0) == 25
 

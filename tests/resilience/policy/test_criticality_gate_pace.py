@@ -70,25 +70,25 @@ def test_the_limiter_s_own_requests_do_not_move_the_pace() -> None:
     assert gate.snapshot()["pace_ms"] == 0.0
 
 
-def test_a_level_may_wait_a_fifth_of_the_time_left_more_than_the_one_below() -> None:
-    """At 20 ms each, 400 ms are 20 in flight; the limits alone would allow 14 to 34."""
+def test_a_level_may_spend_more_of_its_time_than_the_one_below() -> None:
+    """At 20 ms each, half of a second is 25 in flight; the limits alone would allow 24 to 64."""
     gate = CriticalityGate(Slots(4))
     gate.settle(above(gate)[0], Outcome.OK, 0.1)
     rooms = [gate.room(level, 1.0, 2.0) for level in Criticality]
 
-    assert rooms == [4, 14, 24, 34]
-    assert [gate.room(level, 1.0, 1.5) for level in Criticality] == [4, 10, 15, 20]
-    assert [gate.room(level, 1.0) for level in Criticality] == rooms  # without a deadline
+    assert rooms == [4, 24, 37, 40]
+    assert [gate.room(level, 1.0, 1.5) for level in Criticality] == [4, 12, 18, 20]
+    assert [gate.room(level, 1.0) for level in Criticality] == [4, 24, 44, 64]  # no deadline
 
 
 def test_critical_requests_are_refused_that_would_come_too_late() -> None:
-    """Half a second left and 20 ms each: fifteen in flight may have one more, sixteen not."""
+    """Half a second left and 20 ms each: eighteen in flight may have one more, nineteen not."""
     gate = CriticalityGate(Slots(4))
     gate.settle(above(gate)[0], Outcome.OK, 0.1)
     came = [gate.admit(Request(1.0, CRITICAL, deadline_s=1.5), 1.0) for _ in range(20)]
 
-    assert sum(isinstance(each, Permit) for each in came) == 12  # four were in flight before
-    assert gate.in_flight == 16
+    assert sum(isinstance(each, Permit) for each in came) == 15  # four were in flight before
+    assert gate.in_flight == 19
     assert gate.admit_in_shadow(Request(1.0, CRITICAL, deadline_s=1.5), 1.0)[1] is None
     assert gate.would_admit == 0
     assert isinstance(gate.admit(Request(1.0, CRITICAL, deadline_s=3.0), 1.0), Permit)
