@@ -8,8 +8,8 @@ which limiter learns the limit is a choice that may move while requests are unde
     admission = build_admission(AdmissionSettings(), switches, pressure=lambda: 1.0)
     app = LimiterMiddleware(app, admission.gate, switches=switches, scope_name="orders.1")
 
-Not handled: waiting for a place (``asgi.concurrency``, with a ``WaitQueue``); rates and quotas,
-which are gates of their own in front of this one.
+Not handled: waiting for a place (a ``WaitQueue`` around a limiter goes where this gate does); rates
+and quotas, which are gates of their own in front of this one.
 """
 
 import random
