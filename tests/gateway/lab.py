@@ -6,6 +6,7 @@ slow or to fail.
 
 import asyncio
 import contextlib
+import functools
 import random
 import time
 from collections import defaultdict
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from typing import Any
 
 import grpc.aio
+import pytest
 import uvicorn
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
@@ -33,6 +35,7 @@ from kit.state import default_mode
 from resilience.context import current
 from resilience.errors import ServiceError
 from resilience.policy.contract import Mode
+from resilience.policy.deadline import part_deadline_s
 from resilience.rpc.server import ContextInterceptor, DeadlineInterceptor
 from resilience.rpc.wrap import ServicerContext, Unary, UnaryInterceptor
 from resilience.switches import FixedSwitches
@@ -56,6 +59,7 @@ VIDEOS = 30
 AUTHORS = 3
 COMMENTS_ON_1 = 25
 START_LIMIT_S = 10.0
+BUDGET_MS = 20_000.0  # a second is too little where the machine may stand still for one
 
 
 class FakeDirectory:
@@ -93,7 +97,7 @@ class FakeNode:
         self.rules: list[FaultRule] = []
         self.faults = Injector(lambda: self.rules, random.Random(18))
         self.modes: dict[str, Mode] = {}
-        self.settings: dict[str, float] = {}
+        self.settings: dict[str, float] = {"budget_ms": BUDGET_MS}
         self.choices: dict[str, str] = {}
         self.gates: dict[str, Resettable] = {}
         self.pressure_value = 0.0
@@ -296,6 +300,12 @@ async def until(condition: Callable[[], bool], limit_s: float = START_LIMIT_S) -
     while not condition():
         assert time.monotonic() < end_s, "the condition did not come about in time"
         await asyncio.sleep(0.005)
+
+
+def let_parts_take(monkeypatch: pytest.MonkeyPatch, max_s: float) -> None:
+    """Let each optional part of a page hold it up for so long, instead of 300 ms."""
+    patient = functools.partial(part_deadline_s, max_s=max_s)
+    monkeypatch.setattr("gateway.fanout.part_deadline_s", patient)
 
 
 def _announce_nothing() -> Awaitable[None]:

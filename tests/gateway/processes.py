@@ -73,7 +73,7 @@ class Processes:
         """Ask one process to stop and return its exit code."""
         process = self.running.pop(instance)
         process.terminate()
-        return process.wait(timeout=15)
+        return process.wait(timeout=30)
 
     def kill_all(self) -> None:
         """End everything at once."""

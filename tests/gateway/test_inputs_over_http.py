@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from resilience.policy.contract import Mode
-from tests.gateway.lab import HOST, SmallLab, small_lab, until
+from tests.gateway.lab import HOST, START_LIMIT_S, SmallLab, small_lab, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -260,7 +260,7 @@ async def test_odd_requests_never_break_the_gateway(door: Door, line: bytes, sta
     """Bytes that no client library would send are read or refused, and never a 500."""
     reader, writer = await asyncio.open_connection(HOST, door.lab.port)
     writer.write(line + b"\r\nhost: localhost\r\n\r\n")
-    first = await asyncio.wait_for(reader.readline(), 5)
+    first = await asyncio.wait_for(reader.readline(), START_LIMIT_S)
     writer.close()
     assert int(first.split()[1]) == status
 
@@ -303,7 +303,7 @@ async def test_streamed_body_is_refused_when_it_passes_the_limit(door: Door) -> 
     )
     for _ in range(17):  # 17 times 64 KiB, and no last chunk
         writer.write(b"10000\r\n" + b"a" * 0x10000 + b"\r\n")
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), START_LIMIT_S)
     assert head.startswith(b"HTTP/1.1 413")
     writer.close()
     await writer.wait_closed()

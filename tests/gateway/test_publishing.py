@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 
 from gateway.cached import Cached, Lookup
-from tests.gateway.lab import VIDEOS, SmallLab, small_lab
+from resilience.policy.deadline import PART_MAX_S
+from tests.gateway.lab import VIDEOS, SmallLab, let_parts_take, small_lab
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -187,11 +188,13 @@ async def test_list_says_nothing_of_the_cache(door: Door) -> None:
     assert "age" not in answer.headers
 
 
-async def test_degraded_pages_are_never_kept(door: Door) -> None:
+async def test_degraded_pages_are_never_kept(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the video is cached: a part that was missing is there as soon as its service is."""
     trouble = door.lab.services.trouble["comment.1"]
-    trouble.delay_s = 0.5
-    degraded = (await door.client.get("/v1/videos/1")).json()
+    trouble.delay_s = 60.0
+    with monkeypatch.context() as patch:
+        let_parts_take(patch, PART_MAX_S)
+        degraded = (await door.client.get("/v1/videos/1")).json()
     trouble.delay_s = 0.0
     whole = (await door.client.get("/v1/videos/1")).json()
     assert ("comments" in degraded["degraded"], "comments" in whole["degraded"]) == (True, False)
