@@ -5,6 +5,7 @@ what remains as ``grpc-timeout``, which is its own.
 """
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TypeVar
 
 import grpc.aio
@@ -40,8 +41,17 @@ async def unary(
     """
     context = current()
     metadata = None if context is None else outgoing_metadata(context)
+    return await answered(method(request, timeout=timeout_s, metadata=metadata))
+
+
+async def answered(call: Awaitable[AnswerT]) -> AnswerT:
+    """Await a call's answer; what it fails with is read back as the error it was.
+
+    Raises:
+        ServiceError: See ``from_rpc_error``.
+    """
     try:
-        return await method(request, timeout=timeout_s, metadata=metadata)
+        return await call
     except grpc.aio.AioRpcError as error:
         raise from_rpc_error(error) from error
     except asyncio.CancelledError as error:
