@@ -203,3 +203,16 @@ def test_never_more_out_than_allowed(
         now_s += step_s
         one.on_result(name, outcome, now_s)
         assert sum(one.is_ejected(n, now_s) for n in FIVE) <= max(1, int(ratio * 5))
+
+
+def test_a_single_failure_is_an_outlier_where_the_others_have_none() -> None:
+    """One that differs alone is sqrt(endpoints - 1) deviations away: 2 of five, which is over 1.9.
+
+    A factor of 2 or more never ejects one of five alone.
+    """
+    rates = OutlierRates()
+    interval(rates, 1000, a=1)
+    assert found(rates) == [("a", "SUCCESS_RATE")]
+    wider = OutlierRates(stdev_factor=2.1)
+    interval(wider, 1000, a=999)
+    assert found(wider) == [("a", "FAILURE_PERCENTAGE")]
