@@ -7,7 +7,34 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("resilience/policy", "hashing")
 # Adapters that decide something themselves, and whose tests notice each inversion.
-ADAPTERS = ("cutoff", "guard", "hedging", "outcome", "pushback", "refusal", "sweep")
+ADAPTERS = (
+    "admission",
+    "attempt",
+    "cutoff",
+    "fallback",
+    "fallback_sources",
+    "flight",
+    "guard",
+    "hedging",
+    "outcome",
+    "pipeline",
+    "pipeline_attempts",
+    "pipeline_fallback",
+    "pipeline_plan",
+    "pipeline_settings",
+    "pushback",
+    "refusal",
+    "single_flight",
+    "sweep",
+)
+# Parts that are tested through the whole they belong to.
+TESTED_AS = {
+    "attempt": "pipeline",
+    "fallback_sources": "fallback",
+    "flight": "single_flight",
+    "pipeline_attempts": "pipeline",
+    "pipeline_plan": "pipeline",
+}
 ONLY_VALUES = frozenset({"contract"})  # Protocols and values: nothing in them decides
 
 
@@ -52,7 +79,8 @@ def suites() -> list[Suite]:
 
 def own_tests(path: str) -> tuple[str, ...]:
     """Return the mirrored test files; where there are none, those beside them that import it."""
-    name, folder = Path(path).stem, ROOT / "tests" / Path(path).parent
+    stem, folder = Path(path).stem, ROOT / "tests" / Path(path).parent
+    name = TESTED_AS.get(stem, stem)
     mirrored = {*folder.glob(f"test_{name}.py"), *folder.glob(f"test_{name}_*.py")}
     if not mirrored:
         module = path.removesuffix(".py").replace("/", ".")

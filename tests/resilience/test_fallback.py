@@ -10,8 +10,9 @@ from resilience import context as request_context
 from resilience.context import Context, Cut
 from resilience.errors import BreakerOpen, Code, DeadlineExpired, ServiceError, UpstreamReset
 from resilience.fallback import NAME, Fallback
-from resilience.fallback_sources import Answer, FixedAnswer, FunctionAnswer, LastGoodAnswer
+from resilience.fallback_sources import UNKEYED, Answer, FixedAnswer, FunctionAnswer, LastGoodAnswer
 from resilience.policy.contract import Mode
+from resilience.sweep import task_here
 from resilience.switches import FixedSwitches
 from tests.resilience.fakes import make_context
 
@@ -182,6 +183,123 @@ async def test_with_no_time_left_only_quick_sources_are_asked() -> None:
     context = make_context(remaining_s=-1.0)
     assert (await in_context(context, fallback.answer(failing(AWAY)))).value == 3
     assert [each.what for each in context.notes] == ["degraded"]
+
+
+async def test_a_function_is_cut_at_the_deadline() -> None:
+    """It is begun while time is left, and ends with it; the next source answers."""
+    ended: list[str] = []
+
+    async def slow(key: Hashable, error: Exception) -> int:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append("cut")
+            raise
+        return 1
+
+    context = make_context()
+    context.deadline_s = 0.03
+    fallback = Fallback("prices", [FunctionAnswer(slow), FixedAnswer(3)], clock=Clock())
+    answer = await asyncio.wait_for(in_context(context, fallback.answer(failing(AWAY))), 10.0)
+    assert (answer.value, ended) == (3, ["cut"])
+    assert [(each.what, each.detail["reason"]) for each in context.notes] == [
+        ("failed", "DEADLINE_EXCEEDED"),
+        ("degraded", GONE),
+    ]
+
+
+async def test_a_function_in_time_leaves_no_cut_behind() -> None:
+    """It answers, and nothing is set that could cancel its caller afterwards."""
+    _, sweep = task_here()
+    seen: list[str] = []
+
+    async def quick(key: Hashable, error: Exception) -> int:
+        seen.append(repr(sweep))
+        return 1
+
+    context = make_context()
+    context.deadline_s = 60.0
+    fallback = Fallback("prices", [FunctionAnswer(quick)], clock=Clock())
+    assert await in_context(context, fallback.call(failing(AWAY))) == 1
+    assert [*seen, repr(sweep)] == ["<Sweep 1 set>", "<Sweep 0 set>"]
+
+
+async def test_a_caller_cancelled_within_the_function_is_cancelled() -> None:
+    """With a deadline that is far off, and with none: nothing stands in for him."""
+    for deadline_s in (60.0, None):
+        begun = asyncio.Event()
+
+        async def slow(key: Hashable, error: Exception, begun: asyncio.Event = begun) -> int:
+            begun.set()
+            await asyncio.sleep(60)
+            return 1
+
+        context = make_context()
+        context.deadline_s = deadline_s
+        fallback = Fallback("prices", [FunctionAnswer(slow), FixedAnswer(3)], clock=Clock())
+        task = asyncio.ensure_future(in_context(context, fallback.call(failing(AWAY))))
+        await asyncio.wait_for(begun.wait(), 10.0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert fallback.covered == 0
+
+
+async def test_who_asks_the_switch_himself_says_mode_and_deadline() -> None:
+    """As a pipeline does: neither its own switch nor the Context is looked at."""
+
+    async def never(key: Hashable, error: Exception) -> int:
+        raise AssertionError("begun with no time left")
+
+    switches = FixedSwitches({NAME: Mode.OFF})
+    sources = [LastGoodAnswer[int](60.0), FunctionAnswer(never), FixedAnswer(3)]
+    fallback = Fallback("prices", sources, switches, clock=Clock())
+
+    async def ask(mode: Mode, work: Callable[[], Awaitable[int]], key: Hashable) -> Answer[int]:
+        return await fallback.answer_within(work, key, mode=mode, deadline_s=-1.0)
+
+    assert await ask(Mode.ON, seven, "tea") == Answer(7)
+    assert (await ask(Mode.ON, failing(AWAY), "tea")).source == "cached"
+    assert (await ask(Mode.ON, failing(AWAY), "milk")).source == "value"
+    await ask(Mode.OFF, seven, "milk")
+    assert (await ask(Mode.ON, failing(AWAY), "milk")).source == "value"
+    for mode in (Mode.OFF, Mode.SHADOW):
+        with pytest.raises(UpstreamReset):
+            await ask(mode, failing(AWAY), "tea")
+
+
+async def test_a_say_on_each_failure_narrows_what_is_covered() -> None:
+    """It is never asked about the caller's own errors, which go up whatever it says."""
+    asked: list[Exception] = []
+
+    def covers(error: Exception) -> bool:
+        asked.append(error)
+        return isinstance(error, TimeoutError)
+
+    fallback = Fallback("prices", [FixedAnswer(0)], covers=covers)
+    assert await fallback.call(failing(TimeoutError())) == 0
+    for error in (AWAY, ServiceError(Code.NOT_FOUND, "NO_SUCH_ITEM", "no")):
+        with pytest.raises(ServiceError):
+            await fallback.call(failing(error))
+    assert [type(each) for each in asked] == [TimeoutError, UpstreamReset]
+    assert fallback.snapshot() == {"covered": 1, "uncovered": 0, "would_cover": 0}
+
+
+async def test_a_call_without_a_key_has_no_last_good_answer() -> None:
+    """Nothing is kept under the mark for it, and None is a key like any other."""
+    fallback = Fallback("prices", [LastGoodAnswer[int](60.0), FixedAnswer(0)])
+    await fallback.call(seven, UNKEYED)
+    assert await fallback.call(failing(AWAY), UNKEYED) == 0
+    await fallback.call(seven)
+    assert await fallback.call(failing(AWAY)) == 7
+
+
+async def test_an_answer_says_whether_it_stands_in() -> None:
+    """And instead of what."""
+    fallback = Fallback("prices", [FixedAnswer(0)])
+    real, other = await fallback.answer(seven), await fallback.answer(failing(AWAY))
+    assert (real.is_degraded, real.reason) == (False, "")
+    assert (other.is_degraded, other.reason) == (True, GONE)
 
 
 async def test_further_exceptions_are_covered_when_named() -> None:
