@@ -47,7 +47,8 @@ Microservices", SoCC 2018, 4.2). An immediate look at the limiter's room before 
 failsafe-go:adaptivelimiter/prioritylimiter.go. Differences: both of them count levels in windows
 (1 s or 2,000 requests; calibrated each second) and refuse by the window before; at 20 requests a
 second such a count is chance, so here the number in flight decides, request by request. The least
-step of 4 is the least queue of Netflix/concurrency-limits' GradientLimit.
+step of 4 is the least queue of Netflix/concurrency-limits' GradientLimit. The pace is Little's law,
+as in ``deadline_cap``: how long one is here, over how many are.
 
 Not handled: costs other than 1; order within a level (DAGOR hashes users; see ``partitions``);
 requests without a deadline, whose rooms are limits alone. An overdrawn request teaches the limiter
