@@ -11,6 +11,7 @@ from lb.policy.p2c import P2C
 from lb.policy.priorities import Priorities
 from resilience.policy.contract import Outcome, Request
 from tests.lb.policy.algorithms import ALGORITHMS
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 
@@ -26,7 +27,7 @@ STEP = st.tuples(
 
 @pytest.mark.property
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
-@settings(max_examples=25)
+@settings(PATIENT, max_examples=25)
 @given(steps=st.lists(STEP, max_size=40), seed=st.integers(0, 1000))
 def test_only_a_usable_one_is_picked_and_always_one_if_there_is(
     name: str, steps: list[tuple[str, set[str], str, Outcome]], seed: int
@@ -78,6 +79,7 @@ def test_shares_converge_to_weights_when_nothing_else_differs(name: str) -> None
 
 
 @pytest.mark.property
+@PATIENT
 @given(usable=SUBSETS, seed=st.integers(0, 1000))
 def test_an_unusable_one_is_picked_in_a_panic_only(usable: set[str], seed: int) -> None:
     """Priorities know all endpoints: they pick unusable ones in a level that panics, no other."""

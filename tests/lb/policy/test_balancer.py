@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lb.policy.balancer import REFRESH_S, Balancer
 from resilience.policy.contract import Mode, Outcome, Request
 from resilience.switches import FixedSwitches
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 REQUEST = Request()
@@ -125,6 +126,7 @@ EVENTS = st.tuples(
 
 
 @pytest.mark.property
+@PATIENT
 @given(st.lists(EVENTS, max_size=80), st.integers(0, 100))
 def test_with_panic_on_a_known_endpoint_is_always_picked(
     events: list[tuple[str, str]], seed: int

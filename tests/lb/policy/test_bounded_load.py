@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lb.policy import bounded_load
 from lb.policy.bounded_load import BoundedLoad
 from resilience.policy.contract import Outcome, Request
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 HOT = Request(key="hot")
@@ -87,6 +88,7 @@ def test_spilled_requests_are_counted() -> None:
 
 
 @pytest.mark.property
+@PATIENT
 @given(
     keys=st.lists(st.sampled_from(["hot", "hot", "warm", "x", "y", ""]), max_size=40),
     percent=st.integers(100, 200),

@@ -9,6 +9,7 @@ from lb.policy.health import (
     DEFAULT_PASSES_TO_RETURN,
     CheckedHealth,
 )
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 
@@ -90,6 +91,7 @@ def test_counts_must_be_positive() -> None:
 
 
 @pytest.mark.property
+@PATIENT
 @given(st.lists(st.booleans(), max_size=60))
 def test_state_follows_the_last_run_of_answers(answers: list[bool]) -> None:
     """The state is that of the latest run of three misses or two good checks."""

@@ -10,6 +10,7 @@ from hashing import ketama, rendezvous
 from hashing.algorithm import Node
 from lb.policy.key_hash import KeyHash
 from resilience.policy.contract import Request
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 NAMES = ("a", "b", "c", "d", "e")
@@ -43,6 +44,7 @@ def test_weights_reach_the_placement() -> None:
 
 
 @pytest.mark.property
+@PATIENT
 @given(gone=st.sampled_from(NAMES))
 def test_only_keys_of_who_leaves_move_and_they_come_back(gone: str) -> None:
     """Others keep their owner; with the return all is as it was."""

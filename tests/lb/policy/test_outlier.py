@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from lb.policy import outlier
 from lb.policy.outlier import OutlierEjection
 from resilience.policy.contract import Outcome
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 
@@ -108,6 +109,7 @@ def test_reset_and_leaving_forget() -> None:
 
 
 @pytest.mark.property
+@PATIENT
 @given(
     st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from(list(Outcome)), st.floats(0, 5))),
     st.integers(1, 3),

@@ -8,6 +8,7 @@ from lb.policy import outlier_rates
 from lb.policy.outlier import OutlierEjection
 from lb.policy.outlier_rates import OutlierRates, success_rate_limit
 from resilience.policy.contract import Outcome
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 FIVE = ("a", "b", "c", "d", "e")
@@ -177,6 +178,7 @@ def test_reset_forgets_the_interval() -> None:
 
 
 @pytest.mark.property
+@PATIENT
 @given(
     st.lists(
         st.tuples(st.sampled_from(FIVE), st.sampled_from(list(Outcome)), st.floats(0, 6)),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lb.policy.p2c import DEFAULT_BIAS, DEFAULT_WEIGHT, P2C
 from resilience.policy.contract import Outcome, Request
+from tests.lb.policy.patience import PATIENT
 
 REQUEST = Request()
 pytestmark = pytest.mark.unit
@@ -106,6 +107,7 @@ NAMES = ("a", "b", "c", "d")
 
 
 @pytest.mark.property
+@PATIENT
 @given(
     st.lists(st.tuples(st.sampled_from(["pick", "finish", "leave", "join"]), st.integers(0, 3))),
     st.integers(0, 1000),
@@ -134,6 +136,7 @@ def test_counts_equal_what_is_in_flight_whatever_happens(
 
 
 @pytest.mark.property
+@PATIENT
 @given(st.sets(st.sampled_from(NAMES)), st.integers(0, 1000))
 def test_excluded_endpoints_are_never_picked(exclude: set[str], seed: int) -> None:
     """A pick is outside ``exclude``, and None only when nothing is left."""

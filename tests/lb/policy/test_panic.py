@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lb.policy.panic import DEFAULT_PANIC_THRESHOLD, is_panicking
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 
@@ -32,6 +33,7 @@ def test_panic_begins_below_the_threshold(healthy: int, total: int, panics: bool
 
 
 @pytest.mark.property
+@PATIENT
 @given(st.integers(0, 100), st.integers(1, 100), st.floats(0, 1))
 def test_one_more_healthy_never_begins_a_panic(healthy: int, total: int, threshold: float) -> None:
     """Panic is monotone: more healthy endpoints never cause it."""

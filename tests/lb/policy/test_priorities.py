@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lb.policy.p2c import P2C
 from lb.policy.priorities import DEFAULT_OVERPROVISIONING, Priorities, healths, loads
 from resilience.policy.contract import Request
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 
@@ -119,6 +120,7 @@ def test_bad_factor_is_refused() -> None:
 
 
 @pytest.mark.property
+@PATIENT
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=5))
 def test_loads_are_whole_and_none_goes_to_what_has_no_health(counts: list[tuple[int, int]]) -> None:
     """Loads add up to 100; a level without a usable endpoint gets none while another has one."""

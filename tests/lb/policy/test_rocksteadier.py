@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lb.policy import rocksteadier as module
 from lb.policy.rocksteadier import rocksteadier, van_der_corput
 from lb.policy.subset import subset
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 
@@ -78,6 +79,7 @@ def test_numbers_out_of_range_are_refused(client: int, size: int) -> None:
 
 
 @pytest.mark.property
+@PATIENT
 @given(count=st.integers(0, 80), size=st.integers(1, 30), client=st.integers(0, 300))
 def test_a_subset_is_full_and_one_more_backend_moves_at_most_two(
     count: int, size: int, client: int

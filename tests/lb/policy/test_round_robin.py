@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lb.policy.round_robin import RoundRobin
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 
@@ -43,6 +44,7 @@ def test_fewer_candidates_go_on_from_where_the_turn_was() -> None:
     assert [one.pick(()) for _ in range(3)] == ["a", "b", "a"]
 
 
+@PATIENT
 @given(st.integers(1, 9), st.integers(1, 200))
 def test_shares_differ_by_one_at_most(count: int, picks: int) -> None:
     """However many are picked, no candidate is ahead by more than one."""

@@ -11,6 +11,7 @@ from lb.policy import slow_start
 from lb.policy.p2c import P2C
 from lb.policy.slow_start import SlowStart, slow_start_ratio
 from resilience.policy.contract import Outcome, Request
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 REQUEST = Request()
@@ -102,6 +103,7 @@ def test_numbers_out_of_range_are_refused(bad: dict[str, float]) -> None:
 
 
 @pytest.mark.property
+@PATIENT
 @given(st.floats(0, 200), st.floats(0, 200), st.floats(0.1, 10))
 def test_ratio_never_falls_with_age(one_s: float, other_s: float, aggression: float) -> None:
     """It stays within minimum and 1, and grows with age."""

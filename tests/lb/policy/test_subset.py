@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lb.policy.subset import DEFAULT_SIZE, subset
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 TWELVE = [f"b{n}" for n in range(12)]
@@ -53,6 +54,7 @@ def test_numbers_out_of_range_are_refused(client: int, size: int) -> None:
 
 
 @pytest.mark.property
+@PATIENT
 @given(count=st.integers(1, 60), size=st.integers(1, 20), client=st.integers(0, 500))
 def test_a_subset_is_full_and_has_no_name_twice(count: int, size: int, client: int) -> None:
     """It has the size asked for, or everybody."""

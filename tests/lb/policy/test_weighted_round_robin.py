@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lb.policy.weighted_round_robin import SmoothWeighted
 from resilience.policy.contract import Request
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 REQUEST = Request()
@@ -69,6 +70,7 @@ def test_balancers_with_chance_begin_at_different_points() -> None:
 
 
 @pytest.mark.property
+@PATIENT
 @given(st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 9), min_size=1))
 def test_each_round_gives_everyone_exactly_its_weight(weights: dict[str, int]) -> None:
     """In as many turns as the weights add up to, everyone has its weight; two rounds are alike."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lb.policy.p2c import P2C
 from lb.policy.zones import DEFAULT_MIN_ENDPOINTS, ZoneAware, zone_shares
 from resilience.policy.contract import Request
+from tests.lb.policy.patience import PATIENT
 
 pytestmark = pytest.mark.unit
 
@@ -58,6 +59,7 @@ COUNTS = st.fixed_dictionaries({"x": st.integers(1, 20), "y": st.integers(1, 20)
 
 
 @pytest.mark.property
+@PATIENT
 @given(callers=COUNTS, endpoints=COUNTS)
 def test_every_endpoint_gets_the_same_whatever_the_zones(
     callers: dict[str, int], endpoints: dict[str, int]
