@@ -12,8 +12,15 @@ from chaos.drill import soundness
 from chaos.lab import Lab, LabPorts
 from tests.chaos.drill.rig import ROOT, Rig
 from tests.e2e.wait import wait_until
+from tests.patience import be_patient
 from tests.ports import free_port
 from tests.valkey import start_valkey
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A control that is late is not dead."""
+    be_patient(monkeypatch)
 
 
 @pytest.fixture
@@ -34,8 +41,8 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
         ports = LabPorts(front, control.port, front + 1, front + 2)
         rig = Rig(Lab(tmp_path, "processes", ports), control, process)
         try:
-            wait_until(lambda: sum(m.ready for m in rig.members()) == 2, limit_s=10)
+            wait_until(lambda: sum(m.ready for m in rig.members()) == 2, limit_s=30)
             yield rig
         finally:
             process.kill()
-            process.wait(5)
+            process.wait(10)

@@ -10,6 +10,7 @@ import pytest
 from kit.errors import LabEnvironmentError
 from squall.main import run
 from tests.cli.nodes import Nodes, run_nodes
+from tests.patience import PATIENCE_S, be_patient
 from tests.valkey import start_valkey
 
 
@@ -28,6 +29,13 @@ class Done(NamedTuple):
 
 
 Squall = Callable[..., Done]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A control or a process that is late is not dead."""
+    be_patient(monkeypatch)
+    monkeypatch.setattr("squall.link.LIVE_LIMIT_S", PATIENCE_S)
 
 
 @pytest.fixture

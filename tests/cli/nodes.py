@@ -20,7 +20,7 @@ from tests.valkey import Valkey
 T = TypeVar("T")
 
 INSTANCES = (("comment", 1), ("gateway", 1), ("l7", 1), ("video", 1), ("video", 2))
-LIMIT_S = 10.0
+LIMIT_S = 20.0
 
 
 @dataclass
@@ -33,14 +33,15 @@ class Nodes:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine where the nodes live, and return what it returns."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(LIMIT_S)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(LIMIT_S + 5.0)
 
     async def forget(self) -> None:
-        """Delete every entry, so that tests don't meet each other."""
+        """Delete every entry and wait until all know, so that tests don't meet each other."""
         client = ControlClient(self.control)
         try:
             entries = (await client.read()).entries
-            await client.write(dict.fromkeys(entries))
+            version = await client.write(dict.fromkeys(entries))
+            assert (await client.wait_live(version, timeout_s=LIMIT_S)).is_complete
         finally:
             await client.close()
 

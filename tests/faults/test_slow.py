@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -23,11 +24,17 @@ class World:
     Args:
         rules: In force; the list may change.
         workers: Of the station, at 20 ms each; 0 for no station.
+        clock: The station's, monotonic seconds.
     """
 
-    def __init__(self, rules: list[FaultRule], workers: int = 1) -> None:
+    def __init__(
+        self,
+        rules: list[FaultRule],
+        workers: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         setting = StationSetting(workers, 0.02, 0.0) if workers else NO_STATION
-        self.station = Station(StationSchedule(setting, random.Random(1)))
+        self.station = Station(StationSchedule(setting, random.Random(1)), clock)
         self.injector = Injector(lambda: rules, random.Random(1))
         self.app = FaultMiddleware(self.serve, self.injector)
 
@@ -88,11 +95,12 @@ async def test_several_multiply() -> None:
 
 async def test_who_waited_while_it_ended_is_served_as_usual() -> None:
     """The factor holds from when service begins, so nothing is slow once nothing is wrong."""
-    rules = [slow(factor=5.0)]
-    world = World(rules)
+    rules, now_s = [slow(factor=5.0)], 100.0
+    world = World(rules, clock=lambda: now_s)
     first, second = (asyncio.ensure_future(world.get()) for _ in range(2))
     await wait_until(lambda: world.station.in_flight == 2)
     rules.clear()
+    now_s += 0.2
     await asyncio.gather(first, second)
     assert world.injector.proofs()["s"]["hits"] == 1
     assert world.station.stats().busy_s == pytest.approx(0.12)

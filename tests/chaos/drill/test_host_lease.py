@@ -146,6 +146,7 @@ async def test_renewal_beside_a_change_does_not_bring_the_old_overlay_back(
 ) -> None:
     """Due while the change is being written, and while the engine is too busy to hear of it."""
     monkeypatch.setattr(lease, "ControlClient", SlowControl)
+    monkeypatch.setattr(lease, "RENEW_EVERY_S", 300.0)  # none but the one below
     with OverlayLease(("nowhere", 1)) as held:
         control = MADE[-1]
         await held.hold({"id": "old"})
@@ -165,7 +166,6 @@ async def test_renewal_beside_a_change_does_not_bring_the_old_overlay_back(
 async def test_renewal_that_never_comes_is_a_lapse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Control falls silent before the arm's end, and nobody expected it."""
     monkeypatch.setattr(lease, "ControlClient", SlowControl)
-    monkeypatch.setattr(lease, "OVERLAY_TTL_S", 1.5)
     with OverlayLease(("nowhere", 1)) as held:
         control = MADE[-1]
         await held.hold({"id": "arm"})

@@ -13,7 +13,7 @@ from kit.errors import LabEnvironmentError
 from tests.ports import free_port
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-LIMIT_S = 5.0
+LIMIT_S = 20.0
 HOST = "127.0.0.1"
 INNER = "127.77.9.1"
 

@@ -39,7 +39,7 @@ async def folder(tmp_path: Path) -> AsyncIterator[Path]:
 
 async def send(folder: Path, **request: Any) -> Any:
     """Ask from a thread, since asking blocks."""
-    return result_of(await asyncio.to_thread(exchange, folder, NAME, request, 5.0))
+    return result_of(await asyncio.to_thread(exchange, folder, NAME, request, 20.0))
 
 
 async def test_an_answer_comes_back(folder: Path) -> None:
@@ -65,7 +65,7 @@ async def test_garbage_is_answered_and_the_next_line_too(folder: Path) -> None:
 
     def talk() -> list[bytes]:
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(5)
+            client.settimeout(20)
             client.connect(str(folder / NAME))
             with client.makefile("rwb") as stream:
                 answers = []

@@ -57,7 +57,7 @@ def test_a_signal_reaches_a_descendant_that_left_the_group(parent: tuple[int, in
     pid, child = parent
     assert set(family(pid)) == {pid, child}
     signal_tree(pid, signal.SIGSTOP)
-    wait_for("both are stopped", lambda: is_stopped(pid))
+    wait_for("both are stopped", lambda: is_stopped(pid) and is_stopped(child))
     before_s = cpu_seconds([child])
     time.sleep(0.05)
     assert cpu_seconds([child]) == before_s

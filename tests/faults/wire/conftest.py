@@ -6,6 +6,7 @@ import pytest
 
 from kit.control import ControlClient
 from tests.kit.lab import client_of
+from tests.patience import be_patient
 from tests.valkey import Valkey, start_valkey
 
 
@@ -23,6 +24,12 @@ async def control(shared_control: Valkey) -> AsyncIterator[ControlClient]:
     async with client_of(shared_control) as client:
         await client.read()
         yield client
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A control that is late is not dead."""
+    be_patient(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
