@@ -70,7 +70,7 @@ class FallbackSettings:
             raise ValueError("nothing could stand in: give last_good_s, a function or a value")
 
     def make(
-        self, name: str, switches: Switches, *, scope: str, observer: Observer, clock: Clock
+        self, name: str, switches: Switches, *, scope: str | None, observer: Observer, clock: Clock
     ) -> Fallback[Any]:
         """Make the fallback of one dependency, which has kept nothing yet."""
         return Fallback(

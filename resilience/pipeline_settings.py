@@ -142,9 +142,7 @@ def build_pipeline(
         fallback=(
             None
             if settings.fallback is None
-            else settings.fallback.make(
-                name, switches, scope=scope or name, observer=observer, clock=clock
-            )
+            else settings.fallback.make(name, switches, scope=scope, observer=observer, clock=clock)
         ),
         per_try_timeout_s=settings.per_try_timeout_s,
         timeout_s=settings.timeout_s,

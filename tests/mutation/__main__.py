@@ -20,9 +20,12 @@ def main() -> int:
     """Run, tell as it goes on stderr, and print the table and the survivors."""
     known = suites()
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    names = sorted(suite.name for suite in known)
+    names = sorted({suite.name for suite in known})
     parser.add_argument(
-        "--policy", action="append", choices=names, help="only this module; may be repeated"
+        "--policy",
+        action="append",
+        choices=names,
+        help="only the modules of this name; may be repeated",
     )
     asked = parser.parse_args().policy or names
     os.nice(NICE)

@@ -27,13 +27,13 @@ ADAPTERS = (
     "single_flight",
     "sweep",
 )
-# Parts that are tested through the whole they belong to.
+# Parts that are tested through the whole they belong to: by which tests.
 TESTED_AS = {
-    "attempt": "pipeline",
-    "fallback_sources": "fallback",
-    "flight": "single_flight",
-    "pipeline_attempts": "pipeline",
-    "pipeline_plan": "pipeline",
+    "attempt": ("pipeline", "hedging"),
+    "fallback_sources": ("fallback",),
+    "flight": ("single_flight",),
+    "pipeline_attempts": ("pipeline", "hedging"),
+    "pipeline_plan": ("pipeline", "hedging"),
 }
 ONLY_VALUES = frozenset({"contract"})  # Protocols and values: nothing in them decides
 
@@ -80,8 +80,12 @@ def suites() -> list[Suite]:
 def own_tests(path: str) -> tuple[str, ...]:
     """Return the mirrored test files; where there are none, those beside them that import it."""
     stem, folder = Path(path).stem, ROOT / "tests" / Path(path).parent
-    name = TESTED_AS.get(stem, stem)
-    mirrored = {*folder.glob(f"test_{name}.py"), *folder.glob(f"test_{name}_*.py")}
+    mirrored = {
+        file
+        for name in TESTED_AS.get(stem, (stem,))
+        for pattern in (f"test_{name}.py", f"test_{name}_*.py")
+        for file in folder.glob(pattern)
+    }
     if not mirrored:
         module = path.removesuffix(".py").replace("/", ".")
         package, _, name = module.rpartition(".")

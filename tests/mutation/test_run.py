@@ -124,6 +124,8 @@ def test_a_module_s_tests_are_its_mirror_or_those_that_import_it() -> None:
     """Files that continue the mirror belong to it; a module without one borrows."""
     assert own_tests("resilience/policy/single.py") == ("tests/resilience/policy/test_single.py",)
     assert own_tests("hashing/registry.py") == ("tests/hashing/test_algorithm.py",)
+    through = own_tests("resilience/pipeline_plan.py")
+    assert {"tests/resilience/test_hedging.py", "tests/resilience/test_pipeline.py"} <= {*through}
 
 
 def test_every_deciding_module_is_in_the_run() -> None:
@@ -131,7 +133,9 @@ def test_every_deciding_module_is_in_the_run() -> None:
     every = suites()
     names = {suite.name for suite in every}
 
-    assert len(names) == len(every)  # what ``--policy`` takes names one of them
+    assert len({suite.path for suite in every}) == len(every)
+    shared = {name for name in names if sum(suite.name == name for suite in every) > 1}
+    assert shared == {"fallback"}  # ``--policy`` takes a policy and its adapter of one name
     assert all(suite.tests for suite in every)
     assert {
         "bbr",

@@ -27,9 +27,11 @@ class FakeObserver:
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, str]] = []
+        self.scopes: set[str] = set()
 
     def on_decision(self, policy: str, what: str, scope: str, detail: Mapping[str, Detail]) -> None:
         self.heard.append((policy, what))
+        self.scopes.add(scope)
 
     def of(self, policy: str) -> list[str]:
         """Say what one policy decided, in order."""

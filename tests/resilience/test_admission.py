@@ -168,3 +168,34 @@ async def test_who_is_displaced_by_a_request_in_shadow_is_told() -> None:
         0,
         0,
     )
+
+
+async def test_a_newcomer_with_less_time_is_not_kept_waiting_by_an_older_timer() -> None:
+    """The timer stands at half a minute; who may wait a moment is told after that moment."""
+    loop = asyncio.get_running_loop()
+    admission = Admission(Bulkhead(1, 10), loop.time)
+    permit = await admission.acquire(REQUEST)
+    assert isinstance(permit, Permit)
+    patient = asyncio.ensure_future(admission.acquire(Request(deadline_s=loop.time() + 30.0)))
+    await settle()
+    hasty = admission.acquire(Request(deadline_s=loop.time() + 0.01))
+
+    assert isinstance(await asyncio.wait_for(hasty, 10.0), Rejection)
+    assert not patient.done()
+    admission.release(permit, Outcome.OK)
+    assert isinstance(await patient, Permit)
+
+
+async def test_no_timer_is_left_when_nobody_waits() -> None:
+    """The last who waited got a place: nothing is to be woken for."""
+    admission = Admission(Bulkhead(1, 10), Clock())
+    permit = await admission.acquire(REQUEST)
+    assert isinstance(permit, Permit)
+    waiting = asyncio.ensure_future(admission.acquire(Request(deadline_s=130.0)))
+    await settle()
+    timer = admission._timer
+    assert timer is not None
+    admission.release(permit, Outcome.OK)
+
+    assert isinstance(await waiting, Permit)
+    assert timer.cancelled()

@@ -14,6 +14,7 @@ from resilience.errors import (
 from resilience.pipeline import ClientPipeline
 from resilience.policy.bulkhead import Bulkhead
 from resilience.policy.contract import Mode, Outcome
+from resilience.policy.retry import RetrySettings
 from resilience.switches import FixedSwitches
 from tests.resilience.fakes import FakePicker, make_context
 from tests.resilience.pipeline_world import World, broken, inside
@@ -127,3 +128,35 @@ async def test_a_foreign_error_passes_as_it_is() -> None:
 
     assert world.breaker.outcomes == [Outcome.FAILED]
     assert not issubclass(ZeroDivisionError, ServiceError)
+
+
+async def test_the_observer_hears_of_each_attempt() -> None:
+    """How each ended, in order."""
+    world = World()
+    await world.call(broken(), "answer")
+
+    assert world.observer.of("attempt") == ["failed", "ok"]
+
+
+async def test_without_a_random_of_its_own_a_pipeline_draws_its_back_off_all_the_same() -> None:
+    """Who gives none gets one that is seeded by the system."""
+    retry = RetrySettings(base_s=0.001, cap_s=0.001)
+    pipeline = ClientPipeline("bare", FakePicker("a", "b"), FixedSwitches(), retry=retry)
+
+    async def send(endpoint: str, timeout_s: float | None) -> str:
+        if endpoint == "a":
+            raise broken()
+        return endpoint
+
+    assert await pipeline.call(send, idempotent=True) == "b"
+
+
+def test_the_bulkhead_s_size_may_change_where_there_is_one() -> None:
+    """Without one the error says so."""
+    world = World()
+    world.pipeline.set_max_concurrent(7)
+    assert world.bulkhead.limit == 7
+
+    bare = ClientPipeline("bare", FakePicker("a"), FixedSwitches())
+    with pytest.raises(TypeError, match="has no bulkhead whose size"):
+        bare.set_max_concurrent(7)

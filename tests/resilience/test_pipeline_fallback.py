@@ -60,6 +60,7 @@ async def test_a_stand_in_is_told_to_explain_and_to_the_observer() -> None:
         "age_s": 0.0,
     }
     assert world.observer.of("fallback") == ["degraded"]
+    assert world.observer.scopes == {"shop>prices"}
     assert world.figures()["covered"] == 1
 
 

@@ -116,6 +116,21 @@ async def test_shadow_counts_who_would_have_joined() -> None:
     assert (flights.snapshot()["would_join"], flights.snapshot()["joined"]) == (2, 0)
 
 
+async def test_in_shadow_those_still_at_work_count_after_one_has_ended() -> None:
+    """Two of three are left when another comes, who would have joined them."""
+    flights, origin = SingleFlight(FixedSwitches({NAME: Mode.SHADOW})), Origin()
+    calls = [call(flights, origin) for _ in range(3)]
+    await turns(lambda: origin.begun == 3)
+    origin.finish()
+    await within_limit(calls[0])
+    calls.append(call(flights, origin))
+    await turns(lambda: origin.begun == 4)
+    assert flights.snapshot()["would_join"] == 3
+    for each in calls[1:]:
+        origin.finish()
+        await within_limit(each)
+
+
 async def test_the_switch_may_move_while_work_is_under_way() -> None:
     """Turned off, work under way still answers those who wait for it."""
     switches = FixedSwitches()

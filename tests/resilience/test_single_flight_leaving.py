@@ -1,6 +1,7 @@
 """Single-flight: who leaves only stops waiting, and when work ends with nobody left."""
 
 import asyncio
+import gc
 import time
 
 import pytest
@@ -40,6 +41,37 @@ async def test_work_is_cancelled_when_nobody_waits() -> None:
     origin.finish()
     assert await within_limit(newcomer) == 2
     assert flights.snapshot()["abandoned"] == 1
+
+
+async def test_nobody_s_work_ends_without_a_word_on_the_loop() -> None:
+    """Cancelled, or failed when all have left: neither is reported as an error nobody looked at."""
+    said: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, what: said.append(what))
+    flights, ended = SingleFlight(), []
+
+    async def stubborn() -> int:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append("failed")
+            raise RuntimeError("while it was cleaning up") from None
+        return 1
+
+    async def obedient() -> int:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("cancelled")
+        return 1
+
+    calls = [asyncio.create_task(flights.do(work.__name__, work)) for work in (stubborn, obedient)]
+    await turns()
+    for each in calls:
+        each.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    await turns()
+    gc.collect()
+    assert (sorted(ended), said) == (["cancelled", "failed"], [])
 
 
 async def test_work_that_nobody_waits_for_any_more_is_never_begun() -> None:
