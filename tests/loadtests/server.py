@@ -45,12 +45,12 @@ class TinyServer:
     def start(self) -> None:
         """Start and wait until it listens."""
         self._thread.start()
-        assert self._ready.wait(5), "the test server didn't start"
+        assert self._ready.wait(20), "the test server didn't start"
 
     def stop(self) -> None:
         """End it with all its connections."""
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(5)
+        self._thread.join(20)
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())

@@ -161,12 +161,15 @@ def test_a_cpu_limit_holds_a_busy_process_and_is_lifted(
     cpu = fault("cpu", "busy.1", cores=0.2)
     driver.begin(cpu, lease_s=TTL_S)
     wait_for("a second", lambda: proof_of(driver, cpu.id).seconds > 1.0)
-    proof = driver.end(cpu.id)
-
-    assert proof.hits == 1
-    used = float(proof.detail.split("used ")[1].split(" ")[0])
-    assert 0.02 < used < 0.35, proof.detail
+    # What it took while its holder stood still is paid back: sooner or later it has its share.
+    wait_for("its share", lambda: 0.02 < used_cores(proof_of(driver, cpu.id)) < 0.35)
+    assert driver.end(cpu.id).hits == 1
     wait_for("it runs again", lambda: not is_stopped(pid_of(started[0], "busy.1")))
+
+
+def used_cores(proof: HostProof) -> float:
+    """What a limited process used, as its proof tells it."""
+    return float(proof.detail.split("used ")[1].split(" ")[0])
 
 
 def test_a_pause_outranks_a_cpu_limit(driver: Driver, started: tuple[Lab, int]) -> None:
@@ -175,6 +178,7 @@ def test_a_pause_outranks_a_cpu_limit(driver: Driver, started: tuple[Lab, int]) 
     cpu, pause = fault("cpu", "busy.1", cores=0.3), fault("pause", "busy.1")
     driver.begin(cpu, lease_s=TTL_S)
     driver.begin(pause, lease_s=TTL_S)
+    wait_for("it stands", lambda: is_stopped(pid))
     before_s = cpu_seconds(family(pid))
     wait_for("many slices", lambda: proof_of(driver, pause.id).seconds > 0.3)
     assert is_stopped(pid)
@@ -195,7 +199,7 @@ def test_a_memory_limit_is_read_back_and_restored(driver: Driver, started: tuple
     before = pid_of(lab, "stubborn.1")
     os.kill(before, signal.SIGKILL)
     wait_for("a new one", lambda: pid_of(lab, "stubborn.1") not in (0, before))
-    assert data_limit(pid_of(lab, "stubborn.1")) > 0
+    wait_for("limited too", lambda: data_limit(pid_of(lab, "stubborn.1")) > 0)
 
     proof = driver.end(memory.id)
     assert proof.hits == 1
