@@ -7,8 +7,8 @@ as it was the last time, at most five minutes ago, and the page names it ``stale
 off, it is missing and the page names it ``degraded``. Either way the page's ``x-squall-decision``
 says who took the part away.
 
-Why not in the pipelines: a pipeline doesn't know what a page may show old, and a session, say, may
-not be. Source: RFC 5861, section 4 (stale-if-error).
+Why not the stage of the pipelines: one serves all methods of a service, and a session, say, may not
+be shown old; and a part that there was no time to ask for never reaches a pipeline. Source: RFC 5861, section 4 (stale-if-error).
 Not handled: sharing what is kept between gateways; a part nobody asked for within five minutes.
 """
 
