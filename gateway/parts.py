@@ -8,7 +8,8 @@ off, it is missing and the page names it ``degraded``. Either way the page's ``x
 says who took the part away.
 
 Why not the stage of the pipelines: one serves all methods of a service, and a session, say, may not
-be shown old; and a part that there was no time to ask for never reaches a pipeline. Source: RFC 5861, section 4 (stale-if-error).
+be shown old; and a part that there was no time to ask for never reaches a pipeline.
+Source: RFC 5861, section 4 (stale-if-error).
 Not handled: sharing what is kept between gateways; a part nobody asked for within five minutes.
 """
 
