@@ -186,5 +186,8 @@ def _line(run: ExperimentRun, done: CellRun) -> str:
         for measure, seen in zip(run.experiment.measures, done.observed, strict=False)
     )
     said = f"in doubt: {done.doubts[0]}" if done.doubts else figures
-    number, total = len(run.runs), len(run.cells) * run.experiment.repeat
-    return f"{number} of {total}  repeat {done.repeat}  {name_of(run.cells[done.index])}  {said}"
+    total = len(run.cells) * run.experiment.repeat
+    tries = sum((one.index, one.repeat) == (done.index, done.repeat) for one in run.runs)
+    again = "  again" if tries > 1 else ""
+    cell = name_of(run.cells[done.index])
+    return f"{len(run.counted)} of {total}  repeat {done.repeat}{again}  {cell}  {said}"

@@ -75,6 +75,7 @@ def test_a_run_in_doubt_is_made_once_more_and_then_shown(
     assert len(run.runs) == 2
     assert run.unsound_share == 1.0 > MAX_UNSOUND_SHARE
     assert "in doubt: main arm: the generator sent" in told[0]
+    assert [line.startswith("1 of 1  repeat 1  again  ") for line in told] == [False, True]
     assert find(run).rows()[0][-1] == "0"
 
 
