@@ -13,6 +13,10 @@ from typing import NamedTuple, Protocol, TypeAlias
 DEFAULT_WEIGHT = 1.0
 
 
+class Refused(ValueError):
+    """The nodes are fine, but this algorithm can't go from those before to those after."""
+
+
 class Node(NamedTuple):
     """Something that can own keys.
 
@@ -33,6 +37,8 @@ class Placement(Protocol):
 
 
 Build: TypeAlias = Callable[[Sequence[Node]], Placement]
+Rebuild: TypeAlias = Callable[[Sequence[Node], Sequence[Node]], Placement]
+"""From the nodes before and those after: for what must know where keys were."""
 
 
 def checked(nodes: Sequence[Node]) -> Sequence[Node]:
@@ -50,4 +56,19 @@ def checked(nodes: Sequence[Node]) -> Sequence[Node]:
         if not 0.0 < node.weight < float("inf"):
             raise ValueError(f"node {node.name!r} has weight {node.weight}: must be above zero")
         seen.add(node.name)
+    return nodes
+
+
+def equal_weights(nodes: Sequence[Node], algorithm: str) -> Sequence[Node]:
+    """Return the nodes as they came, once all have one weight.
+
+    Raises:
+        ValueError: When two weights differ.
+    """
+    for node in nodes:
+        if node.weight != nodes[0].weight:
+            raise ValueError(
+                f"{algorithm} has no weights, and {node.name!r} has {node.weight} where "
+                f"{nodes[0].name!r} has {nodes[0].weight}: give all the same"
+            )
     return nodes
