@@ -67,8 +67,8 @@ def test_an_unknown_result_names_the_nearest(shelf: Shelf) -> None:
         find_result("small", shelf.root)
     shelf.keep(OLD, 8)
     (shelf.root / RESULTS / "empty" / OLD).mkdir(parents=True)
-    with pytest.raises(ConfigError, match=r"there is no result smal: .*small"):
-        find_result("smal", shelf.root)
+    with pytest.raises(ConfigError, match=r"there is no result smalls: .*small"):
+        find_result("smalls", shelf.root)
     with pytest.raises(ConfigError, match=f"no result small/2026: .*small/{OLD}"):
         find_result("small/2026", shelf.root)
     with pytest.raises(ConfigError, match="there is no result empty"):
