@@ -22,6 +22,7 @@ from squall.commands import (
     explain,
     fault,
     footprint,
+    hash,
     load,
     policy,
     restart,
@@ -64,6 +65,7 @@ drill.app.command("report")(compare.report)
 app.command("compare")(compare.compare)
 app.command("load")(load.load)
 app.add_typer(bench.app, name="bench")
+app.add_typer(hash.app, name="hash")
 app.command("explain")(explain.explain)
 app.command("events")(events.events)
 
