@@ -102,12 +102,12 @@ def test_a_paused_instance_keeps_its_socket_and_says_nothing(
     """SIGSTOP: connections are accepted by the kernel and never answered; SIGCONT answers them."""
     driver.pause("web.1")
     assert look(driver, "web.1").state == "paused"
-    with socket.create_connection(("127.0.0.1", started[1]), 1) as client:
+    with socket.create_connection(("127.0.0.1", started[1]), 20) as client:
         client.settimeout(0.2)
         with pytest.raises(TimeoutError):
             client.recv(100)
         driver.resume("web.1")
-        client.settimeout(5)
+        client.settimeout(20)
         assert client.recv(100) == b"127.77.9.1/1"
     assert look(driver, "web.1").state == "running"
 
@@ -169,7 +169,7 @@ def test_a_second_supervisor_of_the_same_folder_is_refused(started: tuple[Lab, i
         [sys.executable, "-m", "chaos.supervisor", str(lab.root)],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=30,
         check=False,
     )
     assert (done.returncode, done.stderr) == (

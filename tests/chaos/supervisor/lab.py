@@ -11,7 +11,7 @@ from chaos.lab import Lab, LabPorts
 from chaos.supervisor.launch import end_supervisor, find_supervisor, start_supervisor
 from tests.ports import free_port
 
-WAIT_LIMIT_S = 10.0
+WAIT_LIMIT_S = 20.0
 NETWORK = "127.77.9"
 
 # Answers with its name and its environment's word for as long as it lives; ends well on SIGTERM.
@@ -77,7 +77,7 @@ def running_lab(root: Path, *, busy: bool = False) -> Iterator[tuple[Lab, int]]:
 
 
 def wait_for(what: str, condition: Callable[[], bool]) -> None:
-    """Poll until a condition holds, for at most 10 s."""
+    """Poll until a condition holds, for at most 20 s."""
     until_s = time.monotonic() + WAIT_LIMIT_S
     while not condition():
         assert time.monotonic() < until_s, f"not within {WAIT_LIMIT_S} s: {what}"
