@@ -48,14 +48,13 @@ def _row(number: int, result: Mapping[str, Any]) -> str:
     y = TOP + number * ROW_HEIGHT
     right = LABEL_WIDTH + PANEL_WIDTH + GAP
     skew, change = result["skew"], result["on_add"]
+    evenness = _bar(LABEL_WIDTH, y, (skew - 1.0) / 0.5, EVEN_COLOUR, f"{skew:.3f}")
     moved = change["moved_ratio"]
     least = right + change["optimum_ratio"] * PANEL_WIDTH
     return "\n".join(
         [
             f'<text x="4" y="{y + 4}">{escape(result["algorithm"])}</text>',
-            _bar(
-                LABEL_WIDTH, y, (result["skew"] - 1.0) / 0.5, EVEN_COLOUR, f"{result['skew']:.3f}"
-            ),
+            evenness,
             _bar(right, y, moved or 0.0, MOVED_COLOUR, "" if moved is None else f"{moved:.1%}"),
             f'<line x1="{least:.1f}" x2="{least:.1f}" y1="{y - 9}" y2="{y + 9}" '
             f'stroke="{LEAST_COLOUR}" stroke-width="2"/>',
