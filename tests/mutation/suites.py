@@ -34,6 +34,7 @@ TESTED_AS = {
     "flight": ("single_flight",),
     "pipeline_attempts": ("pipeline", "hedging"),
     "pipeline_plan": ("pipeline", "hedging"),
+    "ring": ("published_vectors",),
 }
 ONLY_VALUES = frozenset({"contract"})  # Protocols and values: nothing in them decides
 
