@@ -58,7 +58,7 @@ def test_restarting_everybody_fails_nothing(lab: Lab) -> None:
 
 
 def test_killed_engine_leaves_nothing(lab: Lab) -> None:
-    """Kill -9 of a running drill: its switches and stations are gone within 5 s."""
+    """Kill -9 of a running drill: its switches and stations are gone with its lease of 3 s."""
     engine = subprocess.Popen(
         [str(ROOT / "squall"), "drill", "run", "overload", "--no-control"],
         cwd=ROOT,
@@ -75,8 +75,8 @@ def test_killed_engine_leaves_nothing(lab: Lab) -> None:
     finally:
         engine.send_signal(signal.SIGKILL)
         engine.wait(10)
-    wait_until(lambda: _mode(lab, "gateway.1", "outlier") == "on", limit_s=5)
-    wait_until(lambda: lab.get("/v1/videos/1").status == 200, limit_s=5)
+    wait_until(lambda: _mode(lab, "gateway.1", "outlier") == "on", limit_s=15)
+    wait_until(lambda: lab.get("/v1/videos/1").status == 200, limit_s=15)
 
 
 def _mode(lab: Lab, instance: str, policy: str) -> object:

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from tests.e2e.conftest import Lab
-from tests.e2e.wait import wait_until
+from tests.e2e.wait import on_a_moving_machine, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -61,11 +61,7 @@ def test_slow_comments_leave_a_page_in_time_that_names_them(lab: Lab) -> None:
     added = lab.json("fault", "add", "latency", "--on", "comment", "--ms", "500", "--ttl", "60s")
     try:
         assert added["live"] == added["total"] >= 1
-        answer = lab.get("/v1/videos/1")
-        assert answer.status == 200
-        assert answer.json["degraded"] == ["comments"]
-        assert answer.took_s < DEGRADED_LIMIT_S
-
+        on_a_moving_machine(lambda: _is_degraded_in_time(lab))
         listed = lab.json("fault", "list")["faults"]
         assert [row["id"] for row in listed] == [added["id"]]
         assert listed[0]["proof_counts"]["hits"] >= 1
@@ -74,14 +70,21 @@ def test_slow_comments_leave_a_page_in_time_that_names_them(lab: Lab) -> None:
     assert lab.get("/v1/videos/1").json["degraded"] == []
 
 
+def _is_degraded_in_time(lab: Lab) -> None:
+    answer = lab.get("/v1/videos/1")
+    assert answer.status == 200
+    assert answer.json["degraded"] == ["comments"]
+    assert answer.took_s < DEGRADED_LIMIT_S
+
+
 def test_fault_ends_by_itself(lab: Lab) -> None:
     """A fault bites, and after its few seconds is gone without anybody removing it."""
-    lab.json("fault", "add", "error", "--on", "video", "--code", "NOT_FOUND", "--ttl", "3s")
+    lab.json("fault", "add", "error", "--on", "video", "--code", "NOT_FOUND", "--ttl", "5s")
 
     bitten = lab.get("/v1/videos")
     assert (bitten.status, bitten.json["reason"]) == (404, "FAULT_INJECTED")
-    wait_until(lambda: lab.get("/v1/videos").status == 200, limit_s=5)
-    wait_until(lambda: lab.json("fault", "list")["faults"] == [], limit_s=5)
+    wait_until(lambda: lab.get("/v1/videos").status == 200, limit_s=15)
+    wait_until(lambda: lab.json("fault", "list")["faults"] == [], limit_s=15)
 
 
 def test_switch_is_live_when_the_command_returns(lab: Lab) -> None:

@@ -59,7 +59,7 @@ def test_a_replica_is_taken_away_and_comes_back_by_itself(lab: Lab, kind: str, s
     added = lab.json("fault", "add", kind, "--on", "video.3", "--ttl", f"{TTL_S:g}s")
     assert (added["hits"], added["instances"]) == (1, ["video.3"])
     assert row(lab, "video.3")["state"] == state
-    wait_until(lambda: lab.get("/v1/videos/1").status == 200, limit_s=5)
+    wait_until(lambda: lab.get("/v1/videos/1").status == 200, limit_s=15)
 
     wait_until(lambda: fault(lab, added["id"]) is None, limit_s=TTL_S + READY_LIMIT_S)
     wait_until(lambda: back(lab, "video.3"), limit_s=READY_LIMIT_S)

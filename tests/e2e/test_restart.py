@@ -88,7 +88,6 @@ def test_down_keeps_data(lab: Lab) -> None:
     token = lab.post("/v1/sessions", {"name": name}).json["token"]
     said = lab.post("/v1/videos/3/comments", {"text": name}, authorization=f"Bearer {token}")
     assert said.status == 201
-    time.sleep(1.1)  # the store writes its file every second
 
     assert lab.run("down").returncode == 0
     assert lab.run("up", "--mode", lab.mode).returncode == 0
