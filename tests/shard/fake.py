@@ -77,7 +77,7 @@ async def fake_node(handler: Handler = echo) -> AsyncIterator[FakeNode]:
         await until(lambda: True)
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
     """Wait until a condition holds; fail when it doesn't within the limit."""
     loop = asyncio.get_running_loop()
     end_s = loop.time() + limit_s
