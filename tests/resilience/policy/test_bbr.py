@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from resilience.policy import bbr
 from resilience.policy.bbr import BbrLimiter
 from resilience.policy.contract import Outcome, Permit, Rejection, Request
+from tests.golden import transcript
 from tests.resilience.policy.overload_model import OverloadModel
 
 REQUEST = Request()
@@ -282,3 +283,48 @@ class LimiterMachine(RuleBasedStateMachine):
 
 TestLimiterMachine = LimiterMachine.TestCase
 TestLimiterMachine.settings = settings(max_examples=40, deadline=None)
+
+
+@pytest.mark.golden
+def test_the_story_of_a_limiter_that_feels_pressure() -> None:
+    """It learns in the calm, refuses while there is pressure, and for a second after."""
+    pressure = [0.0]
+    limiter = BbrLimiter(lambda: pressure[0])
+    lines = ["50 a second, 100 ms each, for ten seconds; then a burst.", ""]
+    held: list[Permit] = []
+
+    def burst(now_s: float, count: int) -> None:
+        refusal = None
+        for _ in range(count):
+            decision = limiter.admit(REQUEST, now_s)
+            if isinstance(decision, Permit):
+                held.append(decision)
+            else:
+                refusal = decision
+        lines.append(f"{now_s:4.1f} s  {count:2} ask: {len(held):2} in flight, {refusal!r}")
+
+    def leave(now_s: float, outcome: Outcome) -> None:
+        for permit in held:
+            limiter.settle(permit, outcome, now_s)
+        lines.append(f"{now_s:4.1f} s  all leave, {outcome.name}")
+        held.clear()
+
+    def feel(now_s: float, share: float) -> None:
+        pressure[0] = share
+        lines.append(f"{now_s:4.1f} s  pressure {share:g}")
+
+    feed(limiter, 50, 0.1, 0, 10)
+    lines.append(f"10.0 s  {limiter.snapshot()}")
+    burst(10.0, 12)
+    leave(10.1, Outcome.OK)
+    feel(10.1, 1.0)
+    burst(10.1, 12)
+    leave(10.2, Outcome.IGNORED)
+    feel(10.2, 0.0)
+    burst(10.2, 12)
+    leave(11.5, Outcome.OK)
+    burst(11.5, 12)
+    leave(11.6, Outcome.OK)
+    lines += ["", f"{limiter.snapshot()}"]
+
+    transcript.check("bbr", lines)

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from resilience.policy import bulkhead
 from resilience.policy.bulkhead import Bulkhead
 from resilience.policy.contract import Outcome, Permit, QueueTurn, Rejection, Request, Ticket
+from tests.golden import transcript
 
 REQUEST = Request()
 
@@ -197,3 +198,51 @@ class BulkheadMachine(RuleBasedStateMachine):
 
 TestBulkheadMachine = BulkheadMachine.TestCase
 TestBulkheadMachine.settings = settings(max_examples=40, deadline=None)
+
+
+@pytest.mark.golden
+def test_the_story_of_a_bulkhead() -> None:
+    """Two slots and a room for two: who works, who waits, who is sent away, who gives up."""
+    queue = Bulkhead(2, 2)
+    names: dict[Ticket, str] = {}
+    working: dict[str, Permit] = {}
+    lines = ["A bulkhead of 2 slots with room for 2 to wait.", ""]
+
+    def say(now_s: float, what: str) -> None:
+        lines.append(f"{now_s:4.1f} s  {what:<46}{queue!r}")
+
+    def arrive(who: str, now_s: float, deadline_s: float | None = None) -> None:
+        decision = queue.offer(Request(deadline_s=deadline_s), now_s)
+        if isinstance(decision, Permit):
+            working[who] = decision
+            say(now_s, f"{who} works")
+        elif isinstance(decision, Ticket):
+            names[decision] = who
+            say(now_s, f"{who} waits")
+        else:
+            say(
+                now_s,
+                f"{who} is sent away: {decision.reason}, {decision.value:g}/{decision.limit:g}",
+            )
+
+    def tell(turn: QueueTurn, now_s: float) -> None:
+        for ticket, permit in turn.granted:
+            working[names[ticket]] = permit
+            say(now_s, f"{names[ticket]} gets the slot")
+        for ticket, rejection in turn.dropped:
+            say(now_s, f"{names[ticket]} is told {rejection.reason}")
+
+    arrive("ann", 0.0)
+    arrive("bob", 0.1)
+    arrive("cat", 0.2, deadline_s=1.0)
+    arrive("dan", 0.3)
+    arrive("eve", 0.4)
+    tell(queue.on_tick(1.0), 1.0)
+    arrive("eve", 1.1)
+    tell(queue.settle(working["bob"], Outcome.OK, 1.5), 1.5)
+    tell(queue.settle(working["ann"], Outcome.FAILED, 2.0), 2.0)
+    tell(queue.settle(working["dan"], Outcome.OK, 3.0), 3.0)
+    tell(queue.settle(working["eve"], Outcome.IGNORED, 3.5), 3.5)
+    say(4.0, "all have gone")
+
+    transcript.check("bulkhead", lines)

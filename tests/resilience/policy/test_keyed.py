@@ -15,6 +15,7 @@ from resilience.policy.keyed import LOOKS, MAX_KEYS, KeyedRate, KeyedRejection, 
 from resilience.policy.pools import by_key
 from resilience.policy.sliding_window import SlidingLog, SlidingWindow
 from resilience.policy.token_bucket import TokenBucket
+from tests.golden import transcript
 
 MAKERS: list[Callable[[], RateGate]] = [
     lambda: TokenBucket(2.0, 4.0),
@@ -290,3 +291,30 @@ def test_with_room_for_all_it_is_a_gate_for_each(
         assert isinstance(decision, Permit) is isinstance(expected, Permit)
         if isinstance(decision, Rejection) and isinstance(expected, Rejection):
             assert decision.retry_after_s == expected.retry_after_s
+
+
+@pytest.mark.golden
+def test_the_story_of_a_keyed_rate() -> None:
+    """Two gates for three tenants: whose rate refuses, who shares, who may be forgotten."""
+    gate = KeyedRate(bucket, max_keys=2)
+    lines = ["For each tenant 2 a second and 4 at once; two tenants have a gate of their own.", ""]
+
+    def ask(tenant: str, now_s: float, count: int) -> None:
+        decisions = [gate.admit(Request(tenant=tenant), now_s) for _ in range(count)]
+        refused = [each for each in decisions if isinstance(each, KeyedRejection)]
+        why = f", then {refused[0]!r} of {refused[0].key}" if refused else ""
+        own = "its own gate" if gate.gate(tenant) is not None else "the shared gate"
+        lines.append(
+            f"{now_s:4.1f} s  {tenant:<6} asks {count}: {count - len(refused)} pass {own}{why}"
+        )
+
+    ask("ann", 0.0, 3)
+    ask("bob", 0.0, 6)
+    ask("cat", 0.0, 5)
+    ask("dan", 0.5, 2)
+    ask("ann", 0.5, 3)
+    ask("cat", 3.0, 5)
+    ask("bob", 3.0, 5)
+    lines += ["", f"{gate.snapshot()}"]
+
+    transcript.check("keyed", lines)
