@@ -34,7 +34,7 @@ async def cluster(six_nodes: StoreCluster) -> AsyncIterator[StoreCluster]:
     """Hand out the cluster whole, and mend it after a test that broke something."""
     yield six_nodes
     six_nodes.mend()
-    await form(six_nodes.addresses, limit_s=20)
+    await form(six_nodes.addresses, limit_s=60)
 
 
 @pytest.fixture

@@ -141,10 +141,10 @@ async def test_a_deadline_after_the_write_is_overdue() -> None:
     """The sweep fails the command in time; the connection lives on, its reply is dropped."""
     async with fake_node(lambda command: None) as node, connected(node) as connection:
         began_s = time.monotonic()
-        answer = await connection.send(pack(("GET", "a")), began_s + 0.05)
+        answer = await connection.send(pack(("GET", "a")), began_s + 1.5)
 
         assert answer is Failure.OVERDUE
-        assert 0.04 < time.monotonic() - began_s < 0.5
+        assert time.monotonic() - began_s > 1.45
         node.say(b"+late\r\n")
         await until(lambda: connection.dropped_count == 1)
         assert connection.is_open

@@ -20,6 +20,8 @@ from tests.shard.fake import bulk, echo, fake_node, until
 
 pytestmark = pytest.mark.integration
 
+PATIENT = Limits(connect_timeout_s=10.0, reply_timeout_s=10.0)
+
 
 def test_the_documented_reserve() -> None:
     """Trouble is told 50 ms before the deadline, so that the reason arrives."""
@@ -52,7 +54,7 @@ async def test_a_link_takes_the_new_way_and_finishes_what_is_on_the_old_one() ->
 
     way = Way()
     async with fake_node(slowly) as old, fake_node() as new:
-        link = Link(old.address, Limits(), Random(1), dial=way)
+        link = Link(old.address, PATIENT, Random(1), dial=way)
         connection = await link.open()
         assert connection is not None
         unanswered = connection.send(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n")
@@ -75,7 +77,7 @@ async def test_a_link_takes_the_new_way_and_finishes_what_is_on_the_old_one() ->
 async def test_a_link_whose_way_is_the_same_stays_as_it_is() -> None:
     """Turning another node's way costs this one nothing."""
     async with fake_node() as node:
-        link = Link(node.address, Limits(), Random(1), dial=Way())
+        link = Link(node.address, PATIENT, Random(1), dial=Way())
         connection = await link.open()
         link.redial()
         assert link.connection is connection
@@ -88,7 +90,7 @@ async def test_a_new_way_is_tried_at_once_after_failures_of_the_old_one() -> Non
     async with fake_node() as node, fake_node(lambda command: None) as silent:
         dead = Address("127.0.0.1", free_port())
         way.to[node.address] = dead
-        link = Link(node.address, Limits(), Random(1), dial=way, clock=lambda: now_s[0])
+        link = Link(node.address, PATIENT, Random(1), dial=way, clock=lambda: now_s[0])
         assert await link.open() is None
         assert await link.open() is None
 
@@ -108,7 +110,7 @@ async def test_closing_a_link_ends_connections_that_are_leaving_too() -> None:
     """A node that never answers keeps none alive."""
     way = Way()
     async with fake_node(lambda c: echo(c) if c[0] == b"PING" else None) as old:
-        link = Link(old.address, Limits(), Random(1), dial=way)
+        link = Link(old.address, PATIENT, Random(1), dial=way)
         connection = await link.open()
         assert connection is not None
         connection.send(b"*1\r\n$5\r\nNEVER\r\n")
@@ -123,10 +125,10 @@ async def test_a_leaving_connection_without_anything_on_it_closes_at_once() -> N
     """And one whose last command is abandoned, when its answer has come."""
     async with fake_node() as node:
         loop = asyncio.get_running_loop()
-        _, idle = await loop.create_connection(lambda: Connection(Limits()), *node.address)
+        _, idle = await loop.create_connection(lambda: Connection(PATIENT), *node.address)
         idle.close_when_done()
         assert not idle.is_open
-        _, busy = await loop.create_connection(lambda: Connection(Limits()), *node.address)
+        _, busy = await loop.create_connection(lambda: Connection(PATIENT), *node.address)
         busy.send(b"*1\r\n$4\r\nPING\r\n").cancel()
         busy.close_when_done()
         await until(lambda: not busy.is_open)
@@ -145,7 +147,7 @@ async def test_a_group_of_writes_keeps_its_wait_on_the_connection_it_began_on() 
 
     way = Way()
     async with fake_node(handler) as old, fake_node() as new:
-        link = CommitLink(old.address, Limits(), Random(1), dial=way)
+        link = CommitLink(old.address, PATIENT, Random(1), dial=way)
         group = await link.open_group()
         assert group is not None
         first = asyncio.create_task(group.write(b"*1\r\n$5\r\nFIRST\r\n", None))
