@@ -5,8 +5,8 @@ cluster nearer to its goal. Nothing is remembered between rounds, every command 
 and two processes that form at once name the same ones. So it serves alike for fresh nodes, for a
 restart, for nodes that came back at new addresses, and for one that came back empty.
 
-The goal: all nodes known to each other and settled, every slot owned, every primary followed by a
-replica in step. The steps, each as soon as its precondition holds:
+The goal: all nodes known to each other and settled, every slot owned and its owner known to all,
+every primary followed by a replica in step. The steps, each as soon as its precondition holds:
 
 1. *Epochs*: nodes that know nobody get different ones, so that no two claims collide.
 2. *Meet*: who doesn't know another at its present address is introduced. This also teaches new
@@ -219,6 +219,10 @@ def _check(plan: Plan, present: Mapping[int, View]) -> None:
             plan.missing.append(f"{view.address} does not say cluster_state:ok")
         if view.myself.slots and not view.online_replicas:
             plan.missing.append(f"{view.address} has no replica in step")
+        known = set[int]().union(*(row.slots for row in view.rows.values()))
+        if len(known) < SLOT_COUNT:  # owners tell it by pings, within half a node timeout
+            unheard = SLOT_COUNT - len(known)
+            plan.missing.append(f"{view.address} has not heard who owns {unheard} slots")
         unsettled = sum(1 for row in view.rows.values() if not row.is_settled)
         if unsettled:
             plan.missing.append(f"{view.address} is unsure of {unsettled} nodes")

@@ -88,7 +88,7 @@ def processes() -> Iterator[Processes]:
     """Run the lab's processes for the length of a with block, formed and seeded."""
     with ExitStack() as stack:
         control = stack.enter_context(start_valkey())
-        store = stack.enter_context(start_cluster_nodes(node_timeout_ms=20_000))
+        store = stack.enter_context(start_cluster_nodes(node_timeout_ms=5_000))
         cache = [stack.enter_context(start_valkey()) for _ in range(3)]
         environ = {
             **os.environ,

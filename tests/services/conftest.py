@@ -13,7 +13,7 @@ from tests.valkey import start_cluster_nodes
 @pytest.fixture(scope="session")
 def six_nodes() -> Iterator[list[Address]]:
     """Start six nodes that are no cluster yet."""
-    with start_cluster_nodes(node_timeout_ms=20_000) as nodes:
+    with start_cluster_nodes(node_timeout_ms=5_000) as nodes:
         yield [Address(node.host, node.port) for node in nodes]
 
 

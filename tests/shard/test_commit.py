@@ -34,7 +34,7 @@ class WaitingNode:
 async def committing(node: FakeNode) -> AsyncIterator[GroupCommit]:
     """Open a commit connection to a fake node."""
     _, connection = await asyncio.get_running_loop().create_connection(
-        lambda: Connection(Limits()), *node.address
+        lambda: Connection(Limits(reply_timeout_s=10.0)), *node.address
     )
     try:
         yield GroupCommit(connection, ReplicaWatch())

@@ -139,7 +139,8 @@ async def test_beyond_the_bound_a_command_is_refused_at_once() -> None:
 
 async def test_a_deadline_after_the_write_is_overdue() -> None:
     """The sweep fails the command in time; the connection lives on, its reply is dropped."""
-    async with fake_node(lambda command: None) as node, connected(node) as connection:
+    patient = Limits(reply_timeout_s=10.0)
+    async with fake_node(lambda command: None) as node, connected(node, patient) as connection:
         began_s = time.monotonic()
         answer = await connection.send(pack(("GET", "a")), began_s + 1.5)
 

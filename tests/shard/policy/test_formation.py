@@ -1,6 +1,6 @@
 """Formation against a model of the cluster: from any state, whatever is dropped, to the goal."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import pytest
@@ -183,6 +183,20 @@ def test_a_formed_cluster_is_left_alone() -> None:
 
     assert not plan.actions
     assert not plan.missing
+
+
+def test_a_node_that_has_not_heard_of_an_owner_is_waited_for() -> None:
+    """Slots travel with pings: whom a client asks meanwhile would name no owner for them."""
+    views = formed().views()
+    late = views[4]
+    assert isinstance(late, View)
+    owner = next(row for row in late.rows.values() if row.slots)
+    views[4] = replace(late, rows={**late.rows, owner.node_id: replace(owner, slots=frozenset())})
+
+    plan = plan_formation(views, ASSIGNMENT, 0.0)
+
+    assert not plan.actions
+    assert plan.missing == [f"{late.address} has not heard who owns {len(owner.slots)} slots"]
 
 
 def test_an_absent_node_is_named_and_nothing_is_decided_without_it() -> None:
