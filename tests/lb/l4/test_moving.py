@@ -38,7 +38,7 @@ async def ask(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> byt
     """Send a request and read its answer."""
     reader, writer = streams
     writer.write(GET)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         return await reader.readexactly(len(ANSWER))
 
 

@@ -160,7 +160,7 @@ async def test_client_that_leaves_is_gone_for_the_backend_too() -> None:
         writer.write(b"x")
         await until(lambda: one.server.snapshot()["l7.1.active"] == 1)
         writer.transport.abort()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await ended.wait()
         await until(lambda: one.server.snapshot()["l7.1.active"] == 0)
 

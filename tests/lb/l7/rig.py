@@ -10,10 +10,11 @@ from kit.listen import bind
 from kit.recorder import RequestSummary
 from lb.l7.proxy import Proxy
 from lb.l7.server import L7Server
+from lb.l7.settings import ProxySettings
 from resilience.switches import FixedSwitches
 from tests.ports import free_port
 
-WAIT_S = 5.0  # the bound of every wait
+WAIT_S = 10.0  # the bound of every wait
 
 Handler = Callable[["Backend", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -208,12 +209,18 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(*handlers: Handler, switches: FixedSwitches | None = None) -> AsyncIterator[Rig]:
+async def rig(
+    *handlers: Handler,
+    switches: FixedSwitches | None = None,
+    route_budget_s: float | None = None,
+) -> AsyncIterator[Rig]:
     """Run a proxy before one backend per handler."""
     backends = [Backend(f"gateway.{i}", handler) for i, handler in enumerate(handlers, 1)]
     for backend in backends:
         await backend.start()
     made = Rig(backends, switches or FixedSwitches())
+    if route_budget_s is not None:
+        made.proxy.settings = ProxySettings(route_budget_s=route_budget_s)
     made.proxy.set_endpoints([backend.where for backend in backends])
     await made.server.start(bind("127.0.0.1", made.port))
     try:

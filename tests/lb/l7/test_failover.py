@@ -25,12 +25,15 @@ pytestmark = pytest.mark.integration
 RATE = 50
 BEFORE_S = 0.3
 AFTER_S = 2.2
+TRIES = 3
+STANDSTILL_S = 0.05  # drills.md R6: a generator that is later than this judges nothing
 
 
 class Sent(NamedTuple):
-    """One GET: when it was sent relative to the fault, what came, when, from whom."""
+    """One GET: when it was sent relative to the fault, how late, what came, when, from whom."""
 
     sent_s: float
+    late_s: float
     status: int
     took_s: float
     who: bytes
@@ -70,20 +73,21 @@ async def load(lab: Rig, fault_s: float, until_s: float) -> list[Sent]:
     """Send at the rate until that time, each GET on a connection of its own."""
     sent: list[Sent] = []
 
-    async def one() -> None:
+    async def one(due_s: float) -> None:
         began_s = time.monotonic()
         try:
             answer = await lab.ask("/")
             status, who = answer.status, answer.body
         except (OSError, asyncio.IncompleteReadError):
             status, who = 0, b""
-        sent.append(Sent(began_s - fault_s, status, time.monotonic() - began_s, who))
+        took_s = time.monotonic() - began_s
+        sent.append(Sent(began_s - fault_s, began_s - due_s, status, took_s, who))
 
     async with asyncio.TaskGroup() as group:
         next_s = time.monotonic()
         while next_s < until_s:
             await asyncio.sleep(max(0.0, next_s - time.monotonic()))
-            group.create_task(one())
+            group.create_task(one(next_s))
             next_s += 1 / RATE
     return sent
 
@@ -91,6 +95,24 @@ async def load(lab: Rig, fault_s: float, until_s: float) -> list[Sent]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 async def test_loss_of_one_of_two_backends_fails_at_most_three_gets(number: int) -> None:
     """At most 3 of the GETs fail, none that was sent a second after the fault or later."""
+    for _ in range(TRIES):
+        sent = await lose_one(number)
+        if max(one.late_s for one in sent) < STANDSTILL_S:
+            break
+    else:
+        pytest.skip(f"{TRIES} times the machine stood still: it says nothing of the balancer")
+
+    failed = [one for one in sent if one.status != 200]
+    assert len(sent) >= RATE * (BEFORE_S + AFTER_S) - 5
+    assert len(failed) <= 3, failed
+    assert not [one for one in failed if one.sent_s >= 1.0]
+    late = [one for one in sent if one.sent_s >= 1.3]
+    assert {one.who for one in late} == {b"gateway.2"}
+    assert max(one.took_s for one in late) < 0.45
+
+
+async def lose_one(number: int) -> list[Sent]:
+    """Send a signal to one of two backends under load; return what was sent."""
     with backend_processes(2) as processes:
         async with rig() as lab:
             endpoints = [where for where, _ in processes]
@@ -103,14 +125,7 @@ async def test_loss_of_one_of_two_backends_fails_at_most_three_gets(number: int)
             processes[0][1].send_signal(number)
             sent = await loading
             await checks.close()
-
-    failed = [one for one in sent if one.status != 200]
-    assert len(sent) >= RATE * (BEFORE_S + AFTER_S) - 5
-    assert len(failed) <= 3, failed
-    assert not [one for one in failed if one.sent_s >= 1.0]
-    late = [one for one in sent if one.sent_s >= 1.3]
-    assert {one.who for one in late} == {b"gateway.2"}
-    assert max(one.took_s for one in late) < 0.45
+    return sent
 
 
 async def test_backend_that_comes_back_gets_requests_again() -> None:
