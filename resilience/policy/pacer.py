@@ -43,7 +43,11 @@ class PacedPermit(Permit):
     def __init__(
         self, generation: int, now_s: float, cost: float, turn: tuple[float, float]
     ) -> None:
-        super().__init__(generation, now_s, cost)
+        # Not through super(): one is made on every call.
+        self.generation = generation
+        self.issued_s = now_s
+        self.cost = cost
+        self.settled = False
         self.before_s, self.after_s = turn
 
 
