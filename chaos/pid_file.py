@@ -3,6 +3,8 @@
 import fcntl
 from pathlib import Path
 
+KEEPER_PID_FILE = "keeper.pid"  # here, where the keeper reads it without importing anything big
+
 
 def holder_of(path: Path) -> int | None:
     """Return the process id of the daemon that holds a pid file locked; None when none lives."""

@@ -13,12 +13,11 @@ from typing import Any
 
 from chaos.keeper.daemon import SOCKET_NAME
 from chaos.keeper.file import LEDGER_FILE, load_ledger
-from chaos.pid_file import holder_of
+from chaos.pid_file import KEEPER_PID_FILE, holder_of
 from chaos.supervisor.channel import exchange, result_of
 from chaos.supervisor.logs import open_log, tail
 from kit.errors import LabEnvironmentError
 
-PID_FILE = "keeper.pid"
 LOG_FILE = "keeper.log"
 START_LIMIT_S = 20.0  # imports take 0.3 s; a machine under a drill's load is slower
 ASK_LIMIT_S = 60.0
@@ -28,7 +27,7 @@ PACKAGES = Path(__file__).resolve().parents[2]  # the folder that holds ``chaos`
 
 def find_keeper(folder: Path) -> int | None:
     """Return the process id of the keeper of a folder, None when none lives."""
-    return holder_of(folder / PID_FILE)
+    return holder_of(folder / KEEPER_PID_FILE)
 
 
 def ask_keeper(folder: Path, project: str, do: str, **fields: Any) -> Any:
@@ -118,4 +117,4 @@ def _start(folder: Path, project: str) -> None:
         )
     finally:
         os.close(log)
-    os.waitpid(pid, 0)  # it forks and leaves at once
+    os.waitpid(pid, 0)  # it leaves a keeper that holds the lock, and ends
