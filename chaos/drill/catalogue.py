@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos.drill.nearest import nearest
 from kit.errors import ConfigError
+from kit.nearest import nearest
 
 ROOT = Path(__file__).resolve().parents[2]
 DRILLS = ROOT / "drills"

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from chaos.drill.part import Part
 from chaos.drivers import host_fault
 from faults.rule import LINK_PREFIX
+from kit.source_types import Part
 
 CUT = "cut"  # of a link: the wire kind `down`, under the name that people use for it
 DOWN = "down"

@@ -7,14 +7,14 @@ Kinds, params and targets are checked by whoever carries the fault out (``faults
 from collections.abc import Iterator
 
 from chaos.drill.fault import CUT, Fault, has_shard_role, replace_shard_role
-from chaos.drill.nearest import nearest
 from chaos.drill.schema import FAULT, Drill
-from chaos.drill.source import DataPath
 from chaos.drivers import host_fault
 from chaos.drivers.host_fault import HostFault, check_host_fault
 from faults.kinds import KINDS as RULE_KINDS
 from faults.rule import FaultRule, check_rule
 from kit.errors import ConfigError
+from kit.nearest import nearest
+from kit.source import DataPath
 
 KINDS = (*RULE_KINDS, *host_fault.KINDS, CUT)
 ANY_NODE = "store-1"  # stands for whichever node has a role when the fault begins

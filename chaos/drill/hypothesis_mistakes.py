@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 from chaos.drill.bound import parse_bound
 from chaos.drill.metrics import METRICS
-from chaos.drill.nearest import nearest
 from chaos.drill.schema import ALL, Drill, Hypothesis
-from chaos.drill.source import DataPath
+from kit.nearest import nearest
+from kit.source import DataPath
 
 AT_A_SERVICE = frozenset({"calls_per_request", "origin_calls"})
 OF_CAPACITY = frozenset({"goodput_of_capacity", "jain_index", "admitted_of_quota"})

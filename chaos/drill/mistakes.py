@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from chaos.drill.fault_mistakes import fault_mistakes
 from chaos.drill.hypothesis_mistakes import Mistake, bound_mistakes, hypothesis_mistakes
-from chaos.drill.nearest import nearest
 from chaos.drill.schema import PHASE_ORDER, ROUTES, Drill
-from chaos.drill.source import DataPath
 from kit.choices import CHOICES
+from kit.nearest import nearest
+from kit.source import DataPath
 from kit.state import DEFAULT_MODES
 from resilience.policy.contract import Mode
 

@@ -10,13 +10,13 @@ import re
 from collections.abc import Collection
 
 from chaos.drill.fault import names_in
-from chaos.drill.nearest import nearest
 from chaos.drill.schema import Drill
 from chaos.drivers.contract import Driver, require
 from chaos.lab import Lab
 from kit.control import ControlClient
 from kit.errors import ConfigError, LabEnvironmentError, LabError
 from kit.members import Member
+from kit.nearest import nearest
 
 READY_LIMIT_S = 10.0
 READY_POLL_S = 0.1

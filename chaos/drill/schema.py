@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from chaos.drill.fault import Fault
-from chaos.drill.part import Part
+from kit.source_types import Part
 from resilience.policy.contract import Mode
 
 WARM, STEADY, FAULT, RECOVER = "warm", "steady", "fault", "recover"

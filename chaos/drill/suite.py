@@ -12,12 +12,12 @@ from typing import Any
 from chaos.drill.catalogue import drill_files
 from chaos.drill.engine import Options, run_drill
 from chaos.drill.loading import load_drill
-from chaos.drill.nearest import nearest
 from chaos.drill.report import DrillRun, smallest_margin_sd
 from chaos.drill.schema import Drill
 from chaos.lab import Lab
 from chaos.report.write import HTML_FILE
 from kit.errors import EXIT_ENVIRONMENT, ConfigError, LabError
+from kit.nearest import nearest
 
 SCHEMA = "squall.drill-suite/1"
 WORST_FIRST = (3, 1, 4, 0)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos.drill.nearest import nearest
 from chaos.drill.report import RUNS
 from chaos.experiment.loading import ROOT
 from chaos.experiment.record import RECORD_FILE
 from kit.errors import ConfigError
+from kit.nearest import nearest
 
 RESULTS = f"{RUNS}/experiments"
 LATEST = "latest"

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import msgspec
 
-from chaos.drill.loading import convert_source, override
+from chaos.drill.loading import override
 from chaos.drill.mistakes import setup_mistakes
-from chaos.drill.nearest import nearest
 from chaos.drill.schema import ROUTES
-from chaos.drill.source import DataPath, DrillFileError, Source, parse_value, read_source
 from chaos.experiment.factors import cells, drill_of, factor_mistakes
 from chaos.experiment.figures import MEASURES
 from chaos.experiment.schema import Experiment
 from kit.errors import ConfigError
+from kit.nearest import nearest
+from kit.source import DataPath, Source, SourceError, parse_value, read_source
+from kit.source_types import convert_source
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"
@@ -52,12 +53,12 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         overrides: ``path=value``, e.g. ``fix.load.rate=30`` or ``vary.load.rate=[10, 20]``.
 
     Raises:
-        DrillFileError: Names line and column, or the override.
+        SourceError: Names line and column, or the override.
     """
     try:
         source = read_source(path)
     except UnicodeDecodeError as error:
-        raise DrillFileError(f"{path} is no text in UTF-8: {error}") from error
+        raise SourceError(f"{path} is no text in UTF-8: {error}") from error
     varied = [text for text in overrides if text.startswith(VARY)]
     for text in varied:
         _vary(source, text)
@@ -66,7 +67,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 
 def check_experiment(source: Source) -> Experiment:
-    """Turn a parsed file into an experiment; raises DrillFileError."""
+    """Turn a parsed file into an experiment; raises SourceError."""
     experiment = convert_source(source, Experiment)
     for path, message in _mistakes(experiment):
         raise source.error(path, message)
@@ -77,11 +78,11 @@ def _vary(source: Source, text: str) -> None:
     """Change the values of a factor, whose key has dots of its own."""
     key, equals, value = text.removeprefix(VARY).partition("=")
     if not equals:
-        raise DrillFileError(f"--set {text}: write it as vary.KEY=[value, value]")
+        raise SourceError(f"--set {text}: write it as vary.KEY=[value, value]")
     levels = parse_value(value)
     vary = source.data.setdefault("vary", {})
     if not isinstance(vary, dict):
-        raise DrillFileError(f"--set {text}: vary is no mapping of keys to values")
+        raise SourceError(f"--set {text}: vary is no mapping of keys to values")
     vary[key] = levels if isinstance(levels, list) else [levels]
 
 

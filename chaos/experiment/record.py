@@ -15,11 +15,11 @@ from typing import Any
 
 import msgspec
 
-from chaos.drill.part import Part
 from chaos.experiment.factors import cells
 from chaos.experiment.results import CellRun, ExperimentRun
 from chaos.experiment.schema import Experiment
 from kit.errors import ConfigError
+from kit.source_types import Part
 
 RECORD_FILE = "record.json"
 SCHEMA = "squall.experiment-record/1"

@@ -15,7 +15,6 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from chaos.drill.part import Part
 from chaos.drill.schema import (
     DEFAULT_BUDGET_MS,
     DEFAULT_GIVE_UP_S,
@@ -26,6 +25,7 @@ from chaos.drill.schema import (
     PolicySwitch,
     Setup,
 )
+from kit.source_types import Part
 
 DEFAULT_REPEAT = 3  # the least that has a spread, experiments.md
 DEFAULT_SECONDS = 15.0  # drills.md R1: a fault phase of 15 to 20 s

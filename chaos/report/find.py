@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaos.drill.catalogue import ROOT
-from chaos.drill.nearest import nearest
 from chaos.drill.report import RUNS
 from kit.errors import ConfigError
+from kit.nearest import nearest
 
 RUN_FILES = ("verdict.json", "requests.csv", "main/requests.csv")
 

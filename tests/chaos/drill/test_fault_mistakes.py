@@ -6,7 +6,7 @@ import pytest
 
 from chaos.drill.loading import check_source
 from chaos.drill.schema import Drill
-from chaos.drill.source import DrillFileError, parse_source
+from kit.source import SourceError, parse_source
 
 pytestmark = pytest.mark.unit
 
@@ -80,7 +80,7 @@ def test_faults_of_three_depths_are_valid(fault: str) -> None:
 )
 def test_mistakes_in_faults_are_located(fault: str, message: str) -> None:
     """On the line of the fault."""
-    with pytest.raises(DrillFileError, match=r"^tiny.yaml:15:\d+: ") as caught:
+    with pytest.raises(SourceError, match=r"^tiny.yaml:15:\d+: ") as caught:
         read(fault)
 
     assert message in str(caught.value)
@@ -97,7 +97,7 @@ def test_mistakes_in_faults_are_located(fault: str, message: str) -> None:
 def test_faults_fit_into_their_phase(fault: str, message: str) -> None:
     """A restart alone may leave its length out."""
     text = FILE.replace("{at: 0, for: 6, %s}", "%s")
-    with pytest.raises(DrillFileError) as caught:
+    with pytest.raises(SourceError) as caught:
         check_source(parse_source(text % (fault, PLAIN), "tiny.yaml"))
 
     assert message in str(caught.value)
@@ -121,7 +121,7 @@ def test_faults_fit_into_their_phase(fault: str, message: str) -> None:
 )
 def test_mistakes_in_hypotheses_are_located(claim: str, message: str) -> None:
     """On the line of the hypothesis."""
-    with pytest.raises(DrillFileError, match=r"^tiny.yaml:17:\d+: ") as caught:
+    with pytest.raises(SourceError, match=r"^tiny.yaml:17:\d+: ") as caught:
         read(claim=claim)
 
     assert message in str(caught.value)
@@ -150,7 +150,7 @@ def test_metrics_of_faults_need_one(metric: str, message: str) -> None:
     """Without a fault there is nothing to look at."""
     text = FILE.replace("faults:\n  - {at: 0, for: 6, %s}\n", "")
     more: dict[str, Any] = {"command_seconds": ", command: status"}
-    with pytest.raises(DrillFileError) as caught:
+    with pytest.raises(SourceError) as caught:
         check_source(parse_source(text % f"metric: {metric}{more.get(metric, '')}", "tiny.yaml"))
 
     assert message in str(caught.value)

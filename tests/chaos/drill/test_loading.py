@@ -7,8 +7,8 @@ import pytest
 from chaos.drill.catalogue import DRILLS, drill_files, find_drill
 from chaos.drill.loading import check_source, load_drill, override
 from chaos.drill.schema import Drill
-from chaos.drill.source import DrillFileError, parse_source
 from kit.errors import ConfigError
+from kit.source import SourceError, parse_source
 from resilience.policy.contract import Mode
 
 pytestmark = pytest.mark.unit
@@ -103,7 +103,7 @@ def test_slow_dependency_is_row_two_of_the_catalogue() -> None:
 )
 def test_mistakes_are_located(old: str, new: str, message: str) -> None:
     """The message begins with file, line and column, and says what to write."""
-    with pytest.raises(DrillFileError) as caught:
+    with pytest.raises(SourceError) as caught:
         changed(old, new)
 
     text = str(caught.value)
@@ -124,7 +124,7 @@ def test_mistakes_are_located(old: str, new: str, message: str) -> None:
 )
 def test_faults_are_checked_with_the_rules_of_the_lab(old: str, new: str, message: str) -> None:
     """A rule that control would refuse is refused here, with its place."""
-    with pytest.raises(DrillFileError, match=r"slow-dependency.yaml:\d+:\d+") as caught:
+    with pytest.raises(SourceError, match=r"slow-dependency.yaml:\d+:\d+") as caught:
         changed(old, new, DRILLS / "slow-dependency.yaml")
 
     assert message in str(caught.value)
@@ -154,7 +154,7 @@ def test_overrides_reach_list_items_by_name_and_position(text: str, seconds: flo
 )
 def test_overrides_that_lead_nowhere_are_refused(text: str, message: str) -> None:
     """The message names the path and the nearest key."""
-    with pytest.raises(DrillFileError) as caught:
+    with pytest.raises(SourceError) as caught:
         check_source(override(parse_source(OVERLOAD.read_text(), "overload.yaml"), [text]))
 
     assert message in str(caught.value)

@@ -9,7 +9,7 @@ from chaos.drill.fault_mistakes import KINDS
 from chaos.drill.loading import check_source
 from chaos.drill.metrics import METRICS
 from chaos.drill.schema import ROUTES, Drill
-from chaos.drill.source import parse_source
+from kit.source import parse_source
 
 pytestmark = pytest.mark.unit
 

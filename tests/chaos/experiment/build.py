@@ -6,10 +6,10 @@ from typing import Any
 import yaml
 
 from chaos.drill.observation import Observation
-from chaos.drill.source import parse_source
 from chaos.experiment.loading import check_experiment
 from chaos.experiment.results import CellRun, ExperimentRun
 from chaos.experiment.schema import Experiment
+from kit.source import parse_source
 
 SMALL: dict[str, Any] = {
     "experiment": "small",

@@ -3,7 +3,6 @@
 import pytest
 import yaml
 
-from chaos.drill.source import DrillFileError, parse_source
 from chaos.experiment.loading import (
     EXPERIMENTS,
     check_experiment,
@@ -14,6 +13,7 @@ from chaos.experiment.loading import (
 from chaos.experiment.run import quicker, seconds_of
 from chaos.experiment.schema import Experiment
 from kit.errors import ConfigError
+from kit.source import SourceError, parse_source
 from tests.chaos.experiment.build import SMALL
 
 pytestmark = pytest.mark.unit
@@ -91,7 +91,7 @@ def test_defaults_are_documented() -> None:
 def test_mistakes_are_located(change: dict[str, object], said: str) -> None:
     """The message begins with file, line and column, and says what to write."""
     text = yaml.safe_dump({**SMALL, **change})
-    with pytest.raises(DrillFileError) as caught:
+    with pytest.raises(SourceError) as caught:
         check_experiment(parse_source(text, "small.yaml"))
     assert said in str(caught.value)
     assert str(caught.value).startswith("small.yaml:")
@@ -105,9 +105,9 @@ def test_values_may_be_changed_on_the_command_line() -> None:
     assert (found.repeat, found.fix.load.seconds) == (1, 2)
     assert found.vary["load.rate"] == (5, 6)
     assert found.vary["gateway.cap"] == (8,)
-    with pytest.raises(DrillFileError, match=r"write it as vary\.KEY="):
+    with pytest.raises(SourceError, match=r"write it as vary\.KEY="):
         load_experiment(SWEEP, ["vary.load.rate"])
-    with pytest.raises(DrillFileError, match="there is no fx; did you mean fix"):
+    with pytest.raises(SourceError, match="there is no fx; did you mean fix"):
         load_experiment(SWEEP, ["fx.load.rate=3"])
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.drill.source import DrillFileError, parse_source, parse_value, read_source
+from kit.source import SourceError, parse_source, parse_value, read_source
 
 pytestmark = pytest.mark.unit
 
@@ -50,7 +50,7 @@ def test_error_falls_back_to_the_nearest_parent() -> None:
 )
 def test_what_is_no_drill_is_located(text: str, message: str) -> None:
     """Every message begins with file, line and column."""
-    with pytest.raises(DrillFileError) as caught:
+    with pytest.raises(SourceError) as caught:
         parse_source(text, "f.yaml")
 
     assert str(caught.value).startswith(message)
@@ -59,7 +59,7 @@ def test_what_is_no_drill_is_located(text: str, message: str) -> None:
 
 def test_absent_file_is_named(tmp_path: Path) -> None:
     """So is why it can't be read."""
-    with pytest.raises(DrillFileError, match="No such file"):
+    with pytest.raises(SourceError, match="No such file"):
         read_source(tmp_path / "no.yaml")
 
 

@@ -1,4 +1,4 @@
-"""A drill file as text: YAML that remembers where everything stands.
+"""A file people write, as text: YAML that remembers where everything stands.
 
 Why: "line 14, column 7: did you mean `bound`?" is worth more than a correct parser's silence. YAML
 1.1 also reads `on` as true, and `on:` is a key of ours; so only `true` and `false` are booleans
@@ -21,8 +21,8 @@ DataPath: TypeAlias = tuple[str | int, ...]
 _TAG = "tag:yaml.org,2002:"
 
 
-class DrillFileError(ConfigError):
-    """A drill file is wrong; the message names file, line and column."""
+class SourceError(ConfigError):
+    """A file is wrong; the message names file, line and column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ class Source:
     data: Any
     marks: dict[DataPath, tuple[int, int]] = field(default_factory=dict)
 
-    def error(self, path: DataPath, message: str) -> DrillFileError:
+    def error(self, path: DataPath, message: str) -> SourceError:
         """Make an error that says where: the value's place, or its nearest parent's."""
         for length in range(len(path), -1, -1):
             mark = self.marks.get(path[:length])
             if mark is not None:
-                return DrillFileError(f"{self.name}:{mark[0]}:{mark[1]}: {message}")
-        return DrillFileError(f"{self.name}: {message}")
+                return SourceError(f"{self.name}:{mark[0]}:{mark[1]}: {message}")
+        return SourceError(f"{self.name}: {message}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -63,43 +63,43 @@ for _kind, _pattern, _starts in (
 
 
 def read_source(path: Path) -> Source:
-    """Read and parse a file; raises DrillFileError naming it."""
+    """Read and parse a file; raises SourceError naming it."""
     try:
         return parse_source(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
-        raise DrillFileError(f"can't read {path}: {error.strerror}") from error
+        raise SourceError(f"can't read {path}: {error.strerror}") from error
 
 
 def parse_source(text: str, name: str) -> Source:
     """Parse YAML.
 
     Raises:
-        DrillFileError: Not YAML, a key twice, a key that is no text, or no mapping at the top.
+        SourceError: Not YAML, a key twice, a key that is no text, or no mapping at the top.
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise DrillFileError(f"{where}: {error.problem or 'this is no YAML'}") from error
+        raise SourceError(f"{where}: {error.problem or 'this is no YAML'}") from error
     if not isinstance(node, yaml.MappingNode):
-        raise DrillFileError(f"{name}:1:1: the file must be a mapping of keys to values")
+        raise SourceError(f"{name}:1:1: the file must be a mapping of keys to values")
     source = Source(name, {})
     data = _build(node, (), source)
     return Source(name, data, source.marks)
 
 
 def parse_value(text: str) -> Any:
-    """Read one value as a drill file would, e.g. for ``--set path=value``.
+    """Read one value as a file would, e.g. for ``--set path=value``.
 
     Raises:
-        DrillFileError: Not YAML.
+        SourceError: Not YAML.
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or "this is no YAML"
-        raise DrillFileError(f"--set: {text} is no value: {problem}") from error
+        raise SourceError(f"--set: {text} is no value: {problem}") from error
     return None if node is None else _build(node, (), Source("--set", {}))
 
 
@@ -117,10 +117,10 @@ def _build_mapping(node: yaml.MappingNode, path: DataPath, source: Source) -> di
     for key_node, value_node in node.value:
         line, column = _place(key_node)
         if not isinstance(key_node, yaml.ScalarNode):
-            raise DrillFileError(f"{source.name}:{line}:{column}: a key must be text")
+            raise SourceError(f"{source.name}:{line}:{column}: a key must be text")
         key = str(key_node.value)
         if key in data:
-            raise DrillFileError(f"{source.name}:{line}:{column}: {key} stands here twice")
+            raise SourceError(f"{source.name}:{line}:{column}: {key} stands here twice")
         source.marks[(*path, key)] = (line, column)
         data[key] = _build(value_node, (*path, key), source)
     return data

@@ -1,0 +1,106 @@
+"""The L7 proxy's file: YAML, checked before anything of it is believed.
+
+Why: a balancer's file is edited in a hurry. Every mistake is told with line, column and the key
+that was probably meant, and a file with one mistake changes nothing. Without a file the proxy is
+what the lab ships: gateways from the registry, every default below.
+Each section is a type of its own, beside the code it configures; this is their list.
+Not handled: routing by path (``lb.l7.routes``), what changes by switch (``squall policy``).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from kit.source import DataPath, Source, parse_source, read_source
+from kit.source_types import Part, convert_source
+from lb.l7.settings import PORT
+
+Mistake = tuple[DataPath, str]
+"""Where in the file, and what is wrong there."""
+
+MAX_WEIGHT = 1000.0
+
+
+class Backend(Part, frozen=True):
+    """One backend that the file names itself; with none, backends come from the registry.
+
+    Args:
+        address: ``host:port``.
+        name: As it is called in figures and messages; by default the address.
+        weight: Its share against the others, > 0, at most ``MAX_WEIGHT``.
+        zone: Where it stands, for ``balance: {zone: ...}``.
+        priority: 0 is asked first, 1 when 0 is not enough, ...
+        canary: Whether it runs the next version.
+    """
+
+    address: str
+    name: str = ""
+    weight: float = 1.0
+    zone: str = ""
+    priority: int = 0
+    canary: bool = False
+
+    @property
+    def instance(self) -> str:
+        """The name it goes by."""
+        return self.name or self.address
+
+    @property
+    def host(self) -> str:
+        """Its host."""
+        return self.address.rpartition(":")[0]
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return int(self.address.rpartition(":")[2])
+
+
+class L7Config(Part, frozen=True):
+    """The whole file.
+
+    Args:
+        listen: ``host:port`` to accept on.
+        backends: Who answers; empty means the registry's gateways.
+    """
+
+    listen: str = f"0.0.0.0:{PORT}"
+    backends: tuple[Backend, ...] = ()
+
+
+def load_config(path: Path) -> L7Config:
+    """Read a file; raises SourceError with the place of the first mistake."""
+    return _check(read_source(path))
+
+
+def parse_config(text: str, name: str = "l7.yaml") -> L7Config:
+    """Read a text; raises SourceError with the place of the first mistake."""
+    return _check(parse_source(text, name))
+
+
+def _check(source: Source) -> L7Config:
+    config = convert_source(source, L7Config)
+    for path, message in _mistakes(config):
+        raise source.error(path, message)
+    return config
+
+
+def _mistakes(config: L7Config) -> Iterator[Mistake]:
+    if not _is_address(config.listen):
+        yield ("listen",), f"listen is {config.listen!r}; give host:port"
+    names: set[str] = set()
+    for index, backend in enumerate(config.backends):
+        at: DataPath = ("backends", index)
+        if not _is_address(backend.address):
+            yield (*at, "address"), f"address is {backend.address!r}; give host:port"
+        if backend.instance in names:
+            yield at, f"{backend.instance} stands here twice; give each a name of its own"
+        names.add(backend.instance)
+        if not 0 < backend.weight <= MAX_WEIGHT:
+            yield (*at, "weight"), f"weight is {backend.weight:g}; give more than 0, at most 1000"
+        if backend.priority < 0:
+            yield (*at, "priority"), f"priority is {backend.priority}; 0 is the first"
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 65_536
