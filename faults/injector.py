@@ -16,6 +16,7 @@ from faults.route import matches
 from faults.rule import FaultRule
 
 NOTHING: tuple[Action, ...] = ()
+UNHEALTHY = "unhealthy"  # the kind that disturbs checks and no request
 
 
 class Injector:
@@ -59,6 +60,16 @@ class Injector:
                 break
         return actions
 
+    def fails_check(self, now_s: float) -> bool:
+        """Whether a check of readiness is to be answered no, whatever is true."""
+        for rule in self._rules():
+            if rule.kind == UNHEALTHY and (rule.share >= 1.0 or self._rng.random() < rule.share):
+                proof = self._proofs.setdefault(rule.id, Proof(rule.kind))
+                proof.hits += 1
+                proof.last_hit_s = now_s
+                return True
+        return False
+
     def proofs(self) -> dict[str, dict[str, Any]]:
         """Return fault id to hits and milliseconds since the last reset."""
         return {fault: proof.as_dict() for fault, proof in self._proofs.items()}
@@ -91,6 +102,8 @@ class Injector:
         self._proofs.clear()
 
     def _hits(self, rule: FaultRule, route: str, tenant: str, now_s: float) -> bool:
+        if rule.kind == UNHEALTHY:
+            return False
         if rule.tenant and rule.tenant != tenant:
             return False
         if rule.route and not matches(rule.route, route):

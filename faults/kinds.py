@@ -92,6 +92,7 @@ SERVICE_KINDS: Mapping[str, Specs] = {
     "slow": {
         "factor": Figure("times", MAX_FACTOR, 1.0, "say how many times as long a request takes")
     },
+    "unhealthy": {},
 }
 LINK_KINDS: Mapping[str, Specs] = {
     "latency": {"ms": _HOW_LONG, "jitter_ms": _MS, "stream": _STREAM},

@@ -8,6 +8,7 @@ Why FastAPI's own layers are left out: its application adds three more around th
 exceptions, exit stacks and a debug page, all of which are done here.
 """
 
+import time
 from typing import Protocol
 
 from fastapi import FastAPI
@@ -109,4 +110,6 @@ def build_app(
     )
     door.register_gate(quota.name, allowance.gate)
     door.register_gate("concurrency", cap.queue)
-    return ProbesMiddleware(app, lambda: door.lifecycle.is_ready)
+    return ProbesMiddleware(
+        app, lambda: door.lifecycle.is_ready and not door.faults.fails_check(time.monotonic())
+    )

@@ -1,4 +1,4 @@
-"""Calls per request: how much load a service gets for each request at the front door. Pure.
+"""Where calls go: how many a service gets for each request, and which share one replica. Pure.
 
     calls received by all replicas of a service / requests sent, in the same phase
 
@@ -42,6 +42,35 @@ def calls_per_request(
     spread = batch_sd(calls, requests) if sum(requests) else 0.0
     least = value * (share(len(sent_s), len(sent_s)).sd or 0.0)
     return Observation(value, max(spread, least), len(sent_s))
+
+
+def share_of_calls(readings: Readings, window: Window, at: str) -> Observation:
+    """Return which share of a service's calls one of its replicas ended.
+
+    Args:
+        readings: What everybody counted.
+        window: The phase.
+        at: The replica, e.g. ``video.1``.
+
+    The deviation is that of the ratio over the seconds between two samples, and at least a share's.
+    """
+    service = at.partition(".")[0]
+    own = totals(readings.samples, answered, [at])
+    every = totals(readings.samples, answered, [service])
+    if len(every) < 2 or (calls := growth(every, window)) <= 0:
+        return NOTHING_SEEN
+    value = growth(own, window) / calls
+    pairs = [
+        (after[1] - before[1], after_all[1] - before_all[1])
+        for (before, after), (before_all, after_all) in zip(
+            pairwise(own), pairwise(every), strict=True
+        )
+        if window.from_s <= before[0] and after[0] <= window.to_s
+    ]
+    spread = batch_sd([one for one, _ in pairs], [all_ for _, all_ in pairs])
+    return Observation(
+        value, max(spread, share(round(value * calls), round(calls)).sd or 0.0), round(calls)
+    )
 
 
 def answered(answer: Answer) -> float:

@@ -10,7 +10,7 @@ from chaos.drill.schema import ALL, Drill, Hypothesis
 from kit.nearest import nearest
 from kit.source import DataPath
 
-AT_A_SERVICE = frozenset({"calls_per_request", "origin_calls"})
+AT_A_SERVICE = frozenset({"calls_per_request", "origin_calls", "share_of_calls"})
 OF_CAPACITY = frozenset({"goodput_of_capacity", "jain_index", "admitted_of_quota"})
 
 Mistake: TypeAlias = tuple[DataPath, str]
@@ -36,6 +36,8 @@ def hypothesis_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> I
     if (metric in AT_A_SERVICE) is not bool(hypothesis.at):
         needs = "takes no at" if hypothesis.at else "needs at: which service, e.g. at: video"
         yield at, f"{metric} {needs}"
+    if metric == "share_of_calls" and hypothesis.at and "." not in hypothesis.at:
+        yield (*at, "at"), f"share_of_calls is of one replica: at: {hypothesis.at}.1"
     yield from _last_s_mistakes(drill, hypothesis, at)
     yield from _command_mistakes(drill, hypothesis, at)
     yield from bound_mistakes(hypothesis.bound, (*at, "bound"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from chaos.drill import readings
-from chaos.drill.calls import calls_per_request
+from chaos.drill.calls import calls_per_request, share_of_calls
 from chaos.drill.fairness import jain_index
 from chaos.drill.observation import NOTHING_SEEN, Observation, batch_sd, count, ratio, share
 from chaos.drill.origin import origin_calls
@@ -210,6 +210,10 @@ def _origin_calls(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return origin_calls(arrivals.readings, arrivals.window(hypothesis.phase), hypothesis.at)
 
 
+def _share_of_calls(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return share_of_calls(arrivals.readings, arrivals.window(hypothesis.phase), hypothesis.at)
+
+
 def _wasted_share(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return readings.wasted_share(arrivals.readings, arrivals.window(hypothesis.phase))
 
@@ -299,6 +303,7 @@ METRICS: Mapping[str, Callable[[Hypothesis, Arrivals], Observation]] = {
     "wasted_share": _wasted_share,
     "origin_calls": _origin_calls,
     "calls_per_request": _calls_per_request,
+    "share_of_calls": _share_of_calls,
     "watchdog_named": _watchdog_named,
     "command_seconds": _command_seconds,
 }

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from chaos import lab as labs
+from faults.injector import UNHEALTHY
 from faults.kinds import SHARE_OF
 from faults.rule import FaultRule, LinkTarget
 from faults.wire.links import LINKS_VARIABLE, find_link, parse_links
@@ -22,6 +23,7 @@ from squall.output import nearest
 LINKS = "links"  # the service that stands in disturbed links
 WITHOUT_INJECTION = frozenset({"l4", "l7", LINKS})  # what goes wrong there is the wire
 WITHOUT_STATION = frozenset({"gateway"})  # design.md: a concurrency cap instead
+CHECKED = frozenset({"gateway"})  # l7's active checks; services are known by their leases
 PATIENCE_S = 10.0  # for a control that was just let go on or started
 POLL_S = 0.1
 
@@ -134,6 +136,8 @@ def _require_bite(rule: FaultRule, instances: list[str]) -> None:
         raise ConfigError(
             f"{rule.target} has no station that could be slow; try --on video, or latency"
         )
+    if rule.kind == UNHEALTHY and not services & CHECKED:
+        raise ConfigError(f"nobody checks {rule.target}; l7 checks the gateways: try --on gateway")
 
 
 async def _list() -> list[dict[str, Any]]:

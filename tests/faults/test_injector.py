@@ -117,3 +117,17 @@ def test_a_fault_that_ended_makes_nothing_slower() -> None:
     assert under_test.factor(["a", "b"]) == 6.0
     assert under_test.factor(["a", "gone"]) == 3.0
     assert under_test.factor(["gone"]) == 1.0
+
+
+def test_unhealthy_fails_checks_and_no_request() -> None:
+    """The check is answered no and counted; requests pass as if nothing were."""
+    under_test = injector(rule("unhealthy", "u"), rule("latency", "l", ms=5))
+    assert under_test.fails_check(2.0)
+    assert under_test.decide("GET /", "", 2.0) == [Delay("l", 0.005)]
+    assert under_test.proofs()["u"]["hits"] == 1
+
+
+def test_nothing_else_fails_checks() -> None:
+    """The other kinds leave probes alone, and so does a share that isn't drawn."""
+    assert not injector(rule("error"), rule("abort")).fails_check(0.0)
+    assert not injector(rule("unhealthy", share=0.0)).fails_check(0.0)

@@ -16,7 +16,9 @@ GOOD: dict[str, Any] = {"id": "f1", "kind": "latency", "target": "video", "param
 
 def test_the_kinds_are_the_issues() -> None:
     """Six for services; Toxiproxy's eight and three that know a protocol for links."""
-    assert tuple(SERVICE_KINDS) == ("latency", "error", "abort", "block", "burn", "slow")
+    assert tuple(SERVICE_KINDS) == (
+        *("latency", "error", "abort", "block", "burn", "slow", "unhealthy"),
+    )
     assert tuple(LINK_KINDS) == (
         *("latency", "bandwidth", "slow_close", "timeout", "reset_peer", "slicer", "limit_data"),
         *("down", "loading", "reset_stream", "slow_headers"),

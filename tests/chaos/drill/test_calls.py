@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaos.drill.calls import calls_per_request
+from chaos.drill.calls import calls_per_request, share_of_calls
 from chaos.drill.metrics import Arrivals, observe
 from chaos.drill.readings import Readings, Sample
 from chaos.drill.records import Record, Window
@@ -61,3 +61,28 @@ def test_a_metric_of_one_service_through_the_hypothesis() -> None:
     assert observe(claim, seen).value == pytest.approx(3.0)
     assert observe(claim, Arrivals(sent(50), windows, 1.0)).value is None
     assert observe(claim, Arrivals([], windows, 1.0, None, readings(0, 5))).value is None
+
+
+def test_the_share_of_one_replica_is_of_its_service_alone() -> None:
+    """A replica that ends one call a second beside one that ends nine has a tenth of them."""
+    samples = [
+        Sample(
+            float(second),
+            {
+                "video.1": {"seconds": second + 1.0, "codes": {"200": float(second)}},
+                "video.2": {"seconds": second + 1.0, "codes": {"200": 9.0 * second}},
+                "gateway.1": {"seconds": second + 1.0, "codes": {"200": 999.0}},
+            },
+        )
+        for second in range(11)
+    ]
+    seen = share_of_calls(Readings(samples), WINDOW, "video.1")
+    assert seen.value == pytest.approx(0.1)
+    assert seen.samples == 100
+    assert seen.sd == pytest.approx((0.1 * 0.9 / 100) ** 0.5, rel=0.2)
+
+
+def test_nobody_has_a_share_of_nothing() -> None:
+    """Without calls, or with one look only, nothing is seen."""
+    assert share_of_calls(readings(0, 0, 0), WINDOW, "video.1").value is None
+    assert share_of_calls(readings(5), WINDOW, "video.1").value is None
