@@ -14,6 +14,7 @@ import httptools
 
 from lb.l7.errors import Problem, bad_request
 from lb.l7.exchange import Exchange
+from lb.l7.forwarded import PLAIN_HOP
 from lb.l7.headers import Headers
 from lb.l7.proxy import Proxy
 from lb.l7.settings import (
@@ -43,6 +44,7 @@ class ClientConnection(asyncio.Protocol):
     Args:
         proxy: What all share.
         listener: Counts connections.
+        peer: The client's address, when something else than the connection says it.
     """
 
     transport: asyncio.Transport
@@ -50,7 +52,7 @@ class ClientConnection(asyncio.Protocol):
     _headers: Headers
     _head_bytes: int  # of a head, or of trailers, that is not complete yet
 
-    def __init__(self, proxy: Proxy, listener: Listener) -> None:
+    def __init__(self, proxy: Proxy, listener: Listener, peer: str | None = None) -> None:
         self._proxy = proxy
         self._listener = listener
         self._parser = httptools.HttpRequestParser(self)
@@ -62,7 +64,9 @@ class ClientConnection(asyncio.Protocol):
         self._is_ending = False
         self._is_closed = False
         self.has_room = True
+        self._given_peer = peer
         self._peer = b""
+        self._hop = PLAIN_HOP
         self._idle_since_s = time.monotonic()
         self._has_completed = False  # a message, in this turn
         self._turn_bytes = 0
@@ -93,7 +97,10 @@ class ClientConnection(asyncio.Protocol):
         """Count the connection in, or close it when there are too many."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(BUFFER_BYTES)
-        self._peer = str((transport.get_extra_info("peername") or ("unknown",))[0]).encode()
+        peer = self._given_peer or str((transport.get_extra_info("peername") or ("unknown",))[0])
+        self._peer = peer.encode()
+        is_tls = transport.get_extra_info("ssl_object") is not None
+        self._hop = self._proxy.forwarding.hop(peer, is_tls=is_tls)
         if not self._listener.admit(self):
             self._is_deaf = True
             self.transport.abort()
@@ -165,6 +172,7 @@ class ClientConnection(asyncio.Protocol):
             peer=self._peer,
             keep_alive=parser.should_keep_alive(),
             arrived_s=time.monotonic(),
+            hop=self._hop,
         )
         self._headers = []  # from here on: trailers
         self._receiving = Exchange(self._proxy.proxy_for(head.target), self, head)

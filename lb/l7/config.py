@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kit.source import DataPath, Source, parse_source, read_source
 from kit.source_types import Part, convert_source
+from lb.l7.forwarded import ForwardedOptions, forwarded_mistakes
 from lb.l7.settings import PORT
 
 Mistake = tuple[DataPath, str]
@@ -61,10 +62,12 @@ class L7Config(Part, frozen=True):
     Args:
         listen: ``host:port`` to accept on.
         backends: Who answers; empty means the registry's gateways.
+        forwarded: Whose forwarded headers are believed, and which are written.
     """
 
     listen: str = f"0.0.0.0:{PORT}"
     backends: tuple[Backend, ...] = ()
+    forwarded: ForwardedOptions = ForwardedOptions()
 
 
 def load_config(path: Path) -> L7Config:
@@ -99,6 +102,7 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
             yield (*at, "weight"), f"weight is {backend.weight:g}; give more than 0, at most 1000"
         if backend.priority < 0:
             yield (*at, "priority"), f"priority is {backend.priority}; 0 is the first"
+    yield from forwarded_mistakes(config.forwarded, ("forwarded",))
 
 
 def _is_address(text: str) -> bool:

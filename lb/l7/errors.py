@@ -94,12 +94,51 @@ class Problem(Exception):
         return b"".join(lines)
 
 
+class GrpcProblem(Problem):
+    """A refusal that a gRPC client understands: 200, no body, the status in the head.
+
+    Over HTTP/1.1 nobody speaks gRPC whole, but its clients' proxies and probes read this form
+    (grpc:doc/PROTOCOL-HTTP2.md, "Trailers-Only").
+
+    Args:
+        grpc_status: gRPC's code (0..16).
+        reason: UPPER_SNAKE, for programs.
+        message: As for any Problem; printable ASCII without ``%``, so that it needs no encoding.
+    """
+
+    def __init__(self, grpc_status: int, reason: str, message: str) -> None:
+        super().__init__(200, reason, message)
+        self.grpc_status = grpc_status
+
+    def render(self, request_id: str, *, timing: bytes, keep_alive: bool, head: bool) -> bytes:
+        """Return the whole answer, which is a head alone."""
+        lines = [
+            STATUS_LINES[self.status],
+            b"content-type: application/grpc\r\ncontent-length: 0\r\n",
+            b"grpc-status: %d\r\ngrpc-message: %b\r\n" % (self.grpc_status, self.message.encode()),
+            b"x-request-id: %b\r\n" % request_id.encode(),
+            timing,
+            b"" if keep_alive else b"connection: close\r\n",
+            b"\r\n",
+        ]
+        return b"".join(lines)
+
+
 _CODE_NAMES = {code.http_status: code.name for code in Code} | {431: "RESOURCE_EXHAUSTED"}
 
 
 def bad_request(reason: str, message: str) -> Problem:
     """400: what was sent is not a request this proxy understands without doubt."""
     return Problem(400, reason, message, closes=True)
+
+
+def grpc_unimplemented() -> Problem:
+    """gRPC's 12: this route is HTTP/1.1, and gRPC needs HTTP/2 the whole way."""
+    return GrpcProblem(
+        12,
+        "GRPC_NOT_SPOKEN",
+        "this route speaks HTTP/1.1; send gRPC through lb.l4, or straight to the service",
+    )
 
 
 def no_backend(service: str, usable: int, known: int) -> Problem:

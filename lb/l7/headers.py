@@ -24,6 +24,11 @@ class Kind(IntEnum):
     TRACEPARENT = 10
     EXPECTED_TIMEOUT = 11
     GRPC_TIMEOUT = 12
+    CONTENT_TYPE = 13
+    FORWARDED = 14
+    FORWARDED_HOST = 15
+    FORWARDED_PORT = 16
+    REAL_IP = 17
 
 
 REQUEST_KINDS = {
@@ -41,6 +46,11 @@ REQUEST_KINDS = {
     b"expect": Kind.EXPECT,
     b"x-forwarded-for": Kind.FORWARDED_FOR,
     b"x-forwarded-proto": Kind.FORWARDED_PROTO,
+    b"x-forwarded-host": Kind.FORWARDED_HOST,
+    b"x-forwarded-port": Kind.FORWARDED_PORT,
+    b"x-real-ip": Kind.REAL_IP,
+    b"forwarded": Kind.FORWARDED,
+    b"content-type": Kind.CONTENT_TYPE,
     b"x-request-id": Kind.REQUEST_ID,
     b"traceparent": Kind.TRACEPARENT,
     b"x-envoy-expected-rq-timeout-ms": Kind.EXPECTED_TIMEOUT,
@@ -71,6 +81,9 @@ TRAILER_DROPS = frozenset(REQUEST_KINDS) | RESPONSE_DROPS | {
 _ORDINARY_TOKENS = frozenset({b"close", b"keep-alive", b""})
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+;=:\[\]]*")  # no comma, slash, at sign or blank
+
+# What gRPC is spoken in; gRPC-Web is made for HTTP/1.1 and is passed on.
+GRPC_TYPE = re.compile(rb"application/grpc(?:[+;\s]|$)", re.IGNORECASE)
 
 
 def connection_tokens(value: bytes) -> set[bytes]:

@@ -14,6 +14,7 @@ from typing import Protocol
 from kit.recorder import RequestSummary
 from lb.endpoints import Endpoint
 from lb.l7.errors import Problem, no_backend
+from lb.l7.forwarded import Forwarding
 from lb.l7.headers import Ids
 from lb.l7.pool import Pool
 from lb.l7.request import HeadReader
@@ -82,6 +83,7 @@ class Proxy:
         self.balancer = Balancer(rng, switches.mode)
         self.budget = SwitchedBudget(RetryBudget(), lambda: switches.mode("retry_budget"))
         self.heads = HeadReader(Ids(rng))
+        self.forwarding = Forwarding()
         self.shadow_retries = 0
         self._pools: dict[str, Pool] = {}
 

@@ -5,8 +5,10 @@ refuse, because two readers of the same bytes could see two requests in them.
 Source: RFC 9112 (framing: section 6; Host: 3.2), RFC 9110 7.6 (what a proxy drops and adds).
 """
 
-from lb.l7.errors import Problem, bad_request
+from lb.l7.errors import Problem, bad_request, grpc_unimplemented
+from lb.l7.forwarded import PLAIN_HOP, Hop
 from lb.l7.headers import (
+    GRPC_TYPE,
     HOST,
     REQUEST_ID,
     REQUEST_KINDS,
@@ -88,8 +90,9 @@ class HeadReader:
         peer: bytes,
         keep_alive: bool,
         arrived_s: float,
+        hop: Hop = PLAIN_HOP,
     ) -> RequestHead:
-        """Check and prepare.
+        """Check and prepare; ``hop`` says what of its forwarded headers is believed.
 
         Raises:
             Problem: 400, 431 or 501; the connection closes after it.
@@ -122,7 +125,12 @@ class HeadReader:
             head.timeout_s = _read_timeout(special)
         except ValueError as error:
             head.problem = Problem(400, "INVALID_DEADLINE", str(error))
-        _forward(special, peer, head.is_http11, parts)
+        content_type = special.get(Kind.CONTENT_TYPE)
+        if content_type is not None:
+            parts += (b"content-type: ", content_type, b"\r\n")
+            if GRPC_TYPE.match(content_type):
+                head.problem = grpc_unimplemented()
+        _forward(special, peer, head.is_http11, parts, hop)
         head.prefix = b"%b %b HTTP/1.1\r\n%b" % (method, head.target, b"".join(parts))
         return head
 
@@ -222,13 +230,12 @@ def _read_timeout(special: dict[Kind, bytes]) -> float | None:
     )
 
 
-def _forward(special: dict[Kind, bytes], peer: bytes, is_http11: bool, parts: list[bytes]) -> None:
+def _forward(
+    special: dict[Kind, bytes], peer: bytes, is_http11: bool, parts: list[bytes], hop: Hop
+) -> None:
     host = special.get(Kind.HOST)
     if host is not None:
         parts += (b"host: ", host, b"\r\n")
     else:
         parts.append(b"host: squall\r\n")  # HTTP/1.0 without one; the backend gets HTTP/1.1
-    before = special.get(Kind.FORWARDED_FOR)
-    client = before + b", " + peer if before else peer
-    proto = special.get(Kind.FORWARDED_PROTO, b"http")
-    parts += (b"x-forwarded-for: ", client, b"\r\nx-forwarded-proto: ", proto, b"\r\n")
+    parts.append(hop.render(special, peer))
