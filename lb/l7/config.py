@@ -12,8 +12,10 @@ from pathlib import Path
 
 from kit.source import DataPath, Source, parse_source, read_source
 from kit.source_types import Part, convert_source
+from lb.l7.arrivals import ProxyProtocolOptions, proxy_protocol_mistakes
 from lb.l7.forwarded import ForwardedOptions, forwarded_mistakes
 from lb.l7.settings import PORT
+from lb.l7.tls import TlsOptions, tls_mistakes
 
 Mistake = tuple[DataPath, str]
 """Where in the file, and what is wrong there."""
@@ -63,11 +65,15 @@ class L7Config(Part, frozen=True):
         listen: ``host:port`` to accept on.
         backends: Who answers; empty means the registry's gateways.
         forwarded: Whose forwarded headers are believed, and which are written.
+        proxy_protocol: Whose PROXY protocol header is read.
+        tls: A listener for HTTPS beside the plain one.
     """
 
     listen: str = f"0.0.0.0:{PORT}"
     backends: tuple[Backend, ...] = ()
     forwarded: ForwardedOptions = ForwardedOptions()
+    proxy_protocol: ProxyProtocolOptions = ProxyProtocolOptions()
+    tls: TlsOptions = TlsOptions()
 
 
 def load_config(path: Path) -> L7Config:
@@ -103,6 +109,8 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
         if backend.priority < 0:
             yield (*at, "priority"), f"priority is {backend.priority}; 0 is the first"
     yield from forwarded_mistakes(config.forwarded, ("forwarded",))
+    yield from proxy_protocol_mistakes(config.proxy_protocol, ("proxy_protocol",))
+    yield from tls_mistakes(config.tls, ("tls",))
 
 
 def _is_address(text: str) -> bool:

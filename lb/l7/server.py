@@ -3,10 +3,13 @@
 import asyncio
 import socket
 import time
+from collections import Counter
 
+from lb.l7.arrivals import NO_HEADERS, Arrivals, HandshakeContext, ProxyProtocolOptions
 from lb.l7.client import ClientConnection
 from lb.l7.proxy import Proxy
 from lb.l7.settings import MAX_CONNECTIONS, SWEEP_S
+from resilience.policy.contract import Snapshot
 
 BACKLOG = 2048  # the kernel cuts it to net.core.somaxconn
 
@@ -24,18 +27,33 @@ class L7Server:
         self._max_connections = max_connections
         self._clients: set[ClientConnection] = set()
         self._server: asyncio.Server | None = None
+        self._arrivals: list[Arrivals] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self.refused_connections = 0
 
-    async def start(self, listener: socket.socket) -> None:
-        """Accept on a bound socket."""
+    async def start(
+        self, listener: socket.socket, headers: ProxyProtocolOptions = NO_HEADERS
+    ) -> None:
+        """Accept on a bound socket; ``headers`` says whose PROXY protocol header is read."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: ClientConnection(self._proxy, self), sock=listener, backlog=BACKLOG
-        )
+        if headers.mode != "off":
+            self._arrive(listener, headers, None)
+        else:
+            self._server = await loop.create_server(
+                lambda: ClientConnection(self._proxy, self), sock=listener, backlog=BACKLOG
+            )
         self._sweep()
+
+    def start_tls(
+        self,
+        listener: socket.socket,
+        certificates: HandshakeContext,
+        headers: ProxyProtocolOptions = NO_HEADERS,
+    ) -> None:
+        """Accept TLS on another bound socket; after ``start``."""
+        self._arrive(listener, headers, certificates)
 
     def begin_drain(self) -> None:
         """From now on each answer ends its connection; new connections are still served."""
@@ -44,8 +62,7 @@ class L7Server:
     async def drain(self, timeout_s: float) -> bool:
         """Stop accepting, close what is idle, let what is under way finish; False when cut off."""
         self.begin_drain()
-        if self._server is not None:
-            self._server.close()
+        self._stop_accepting()
         for client in tuple(self._clients):
             client.close_if_idle()
         try:
@@ -57,8 +74,7 @@ class L7Server:
 
     def close(self) -> None:
         """Close everything now."""
-        if self._server is not None:
-            self._server.close()
+        self._stop_accepting()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for client in tuple(self._clients):
@@ -84,6 +100,31 @@ class L7Server:
     def connections(self) -> int:
         """Clients connected now."""
         return len(self._clients)
+
+    def arrivals(self) -> Snapshot:
+        """What became of connections that begin with a header or a handshake: sums."""
+        sums: Counter[str] = Counter()
+        for one in self._arrivals:
+            sums.update(one.snapshot())
+        return dict(sums)
+
+    def _arrive(
+        self,
+        listener: socket.socket,
+        headers: ProxyProtocolOptions,
+        certificates: HandshakeContext | None,
+    ) -> None:
+        arrivals = Arrivals(
+            lambda peer: ClientConnection(self._proxy, self, peer), headers, certificates
+        )
+        arrivals.start(listener)
+        self._arrivals.append(arrivals)
+
+    def _stop_accepting(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for arrivals in self._arrivals:
+            arrivals.close()
 
     def _sweep(self) -> None:
         now_s = time.monotonic()
