@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from lb.l7.errors import Problem, bad_request
+from lb.l7.errors import Problem, bad_request, head_too_large
 from lb.l7.exchange import Exchange
 from lb.l7.forwarded import PLAIN_HOP
 from lb.l7.headers import Headers
@@ -24,8 +24,9 @@ from lb.l7.settings import (
     LINGER_S,
     MAX_HEAD_BYTES,
 )
+from lb.l7.tunnel import Early, Tunnel
 
-_WAITING_LINE, _BODY, _ENDING = 1, 2, 4  # why nothing is read
+_WAITING_LINE, _BODY, _EARLY = 1, 2, 4  # why nothing is read
 
 
 class Listener(Protocol):
@@ -64,6 +65,8 @@ class ClientConnection(asyncio.Protocol):
         self._is_ending = False
         self._is_closed = False
         self.has_room = True
+        self._early: Early | None = None  # what comes behind a request that upgrades
+        self._tunnel: Tunnel | None = None
         self._given_peer = peer
         self._peer = b""
         self._hop = PLAIN_HOP
@@ -79,6 +82,12 @@ class ClientConnection(asyncio.Protocol):
 
         One that is closing already, and whose client doesn't read the rest, is cut off instead.
         """
+        if self._tunnel is not None:
+            if now_s is None:
+                self._tunnel.close()
+            else:
+                self._tunnel.close_if_idle(now_s)
+            return
         limit_s = CLIENT_HEAD_S if self._head_bytes else CLIENT_IDLE_S
         if self._line or (now_s is not None and now_s - self._idle_since_s < limit_s):
             return
@@ -108,6 +117,8 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse, then serve the first in line."""
         if self._is_deaf:
+            if self._early is not None and self._early.add(data):
+                self._set_reading(_EARLY, False)
             return
         if not self._head_bytes:
             self._idle_since_s = time.monotonic()
@@ -115,6 +126,11 @@ class ClientConnection(asyncio.Protocol):
         self._turn_bytes = len(data)
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stop:  # no byte behind it is a request
+            if self._early is None:
+                self._refuse(bad_request("BAD_UPGRADE", "an upgrade that can't be understood"))
+            elif rest := data[stop.args[0] :]:
+                self._early.add(rest)
         except httptools.HttpParserError as error:
             cause = error.__context__
             if isinstance(cause, Problem):
@@ -175,6 +191,8 @@ class ClientConnection(asyncio.Protocol):
             hop=self._hop,
         )
         self._headers = []  # from here on: trailers
+        if head.upgrades:
+            self._early = Early()
         self._receiving = Exchange(self._proxy.proxy_for(head.target), self, head)
         self._line.append(self._receiving)
 
@@ -206,6 +224,19 @@ class ClientConnection(asyncio.Protocol):
         """Let the client send its body, or let it wait."""
         self._set_reading(_BODY, wanted)
 
+    def switch(self, backend: asyncio.Transport, rest: bytes) -> None:
+        """Become a tunnel: this protocol has nothing more to do with the connection."""
+        self._set_reading(_WAITING_LINE | _BODY | _EARLY, True)
+        self._is_closed = True
+        early = self._early.take() if self._early is not None else b""
+        self._tunnel = Tunnel(
+            self.transport,
+            backend,
+            self._proxy.heads.tunnels,
+            lambda: self._listener.forget(self),
+        )
+        self._tunnel.start(to_backend=early, to_client=rest, client_has_room=self.has_room)
+
     def on_exchange_done(self, *, keep_alive: bool, broken: bool) -> None:
         """The first in line is done: serve the next, or end the connection."""
         if self._line:
@@ -222,7 +253,8 @@ class ClientConnection(asyncio.Protocol):
                 asyncio.get_running_loop().call_soon(self._serve_line)
         else:
             # Whoever has requests left in line may have sent more, which nobody has read.
-            still_sends = self._receiving is not None or self._was_refused or bool(self._line)
+            still_sends = self._receiving is not None or self._was_refused
+            still_sends = still_sends or bool(self._line) or bool(self._early)
             self._end(lingers=still_sends)
 
     # Private
@@ -235,7 +267,7 @@ class ClientConnection(asyncio.Protocol):
     def _check_size(self) -> None:
         size = len(self._target) + sum(len(name) + len(value) for name, value in self._headers)
         if size > MAX_HEAD_BYTES:
-            raise _head_too_large()
+            raise head_too_large(MAX_HEAD_BYTES)
 
     def _count_head(self, size: int) -> None:
         """Bound what is kept of a head or of trailers that don't end."""
@@ -244,7 +276,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(_head_too_large())
+            self._refuse(head_too_large(MAX_HEAD_BYTES))
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what can't be understood when its turn comes, and listen no more."""
@@ -288,7 +320,8 @@ class ClientConnection(asyncio.Protocol):
         if not lingers or not self.transport.can_write_eof():
             self.transport.close()
             return
-        self._set_reading(_BODY | _WAITING_LINE, True)
+        self._early = None
+        self._set_reading(_BODY | _WAITING_LINE | _EARLY, True)
         self.transport.write_eof()
         asyncio.get_running_loop().call_later(LINGER_S, self.transport.abort)
 
@@ -309,9 +342,3 @@ class ClientConnection(asyncio.Protocol):
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()
-
-
-def _head_too_large() -> Problem:
-    return Problem(
-        431, "HEAD_TOO_LARGE", f"the head is larger than {MAX_HEAD_BYTES} bytes", closes=True
-    )

@@ -16,6 +16,7 @@ from lb.l7.arrivals import ProxyProtocolOptions, proxy_protocol_mistakes
 from lb.l7.forwarded import ForwardedOptions, forwarded_mistakes
 from lb.l7.settings import PORT
 from lb.l7.tls import TlsOptions, tls_mistakes
+from lb.l7.tunnel import WebSocketOptions, websocket_mistakes
 
 Mistake = tuple[DataPath, str]
 """Where in the file, and what is wrong there."""
@@ -67,6 +68,7 @@ class L7Config(Part, frozen=True):
         forwarded: Whose forwarded headers are believed, and which are written.
         proxy_protocol: Whose PROXY protocol header is read.
         tls: A listener for HTTPS beside the plain one.
+        websocket: Whether WebSockets are passed on.
     """
 
     listen: str = f"0.0.0.0:{PORT}"
@@ -74,6 +76,7 @@ class L7Config(Part, frozen=True):
     forwarded: ForwardedOptions = ForwardedOptions()
     proxy_protocol: ProxyProtocolOptions = ProxyProtocolOptions()
     tls: TlsOptions = TlsOptions()
+    websocket: WebSocketOptions = WebSocketOptions()
 
 
 def load_config(path: Path) -> L7Config:
@@ -111,6 +114,7 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
     yield from forwarded_mistakes(config.forwarded, ("forwarded",))
     yield from proxy_protocol_mistakes(config.proxy_protocol, ("proxy_protocol",))
     yield from tls_mistakes(config.tls, ("tls",))
+    yield from websocket_mistakes(config.websocket, ("websocket",))
 
 
 def _is_address(text: str) -> bool:

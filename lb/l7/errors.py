@@ -10,6 +10,7 @@ _DECISION_LINE = DECISION_HEADER.encode() + b": %b\r\n"
 STATUS_LINES = {
     code: f"HTTP/1.1 {code} {phrase}\r\n".encode()
     for code, phrase in (
+        (101, "Switching Protocols"),
         (200, "OK"), (201, "Created"), (202, "Accepted"), (204, "No Content"),
         (206, "Partial Content"), (301, "Moved Permanently"), (302, "Found"), (303, "See Other"),
         (304, "Not Modified"), (307, "Temporary Redirect"), (308, "Permanent Redirect"),
@@ -130,6 +131,44 @@ _CODE_NAMES = {code.http_status: code.name for code in Code} | {431: "RESOURCE_E
 def bad_request(reason: str, message: str) -> Problem:
     """400: what was sent is not a request this proxy understands without doubt."""
     return Problem(400, reason, message, closes=True)
+
+
+def head_too_large(limit_bytes: int) -> Problem:
+    """431: a head, or trailers, that don't end within the limit."""
+    message = f"the head is larger than {limit_bytes} bytes"
+    return Problem(431, "HEAD_TOO_LARGE", message, closes=True)
+
+
+def upgrade_not_implemented(*, websocket: bool) -> Problem:
+    """501: the connection can't become what was asked for; ``websocket`` says if it could that."""
+    passed = (
+        "of all upgrades only websocket is passed on"
+        if websocket
+        else ("upgrades are not passed on here; for WebSocket set websocket: {enabled: true}")
+    )
+    return Problem(501, "UPGRADE_NOT_IMPLEMENTED", passed, closes=True)
+
+
+def too_many_tunnels(limit: int) -> Problem:
+    """503: as many WebSockets as may be are open."""
+    return Problem(
+        503,
+        "TOO_MANY_TUNNELS",
+        f"{limit} WebSockets are open, and no more may be; try again later",
+        retry_after_s=1,
+        decision=decision_text("websocket", "limit", limit, limit),
+    )
+
+
+def draining(instance: str) -> Problem:
+    """503: no connection that lasts begins here any more."""
+    return Problem(
+        503,
+        "DRAINING",
+        f"{instance} is being stopped; try again, another one answers",
+        retry_after_s=1,
+        decision=decision_text("drain", instance, None, None),
+    )
 
 
 def grpc_unimplemented() -> Problem:

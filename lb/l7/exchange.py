@@ -5,16 +5,17 @@ backends' connections report answers and losses, the tries report that time or b
 Whatever happens, ``_finish`` runs exactly once.
 """
 
+import asyncio
 import time
-from typing import Protocol
+from typing import Protocol, cast
 
 from kit.recorder import RequestSummary
-from lb.l7.errors import Problem, bad_answer, deadline_exceeded, upstream_reset
+from lb.l7.errors import Problem, bad_answer, deadline_exceeded, draining, upstream_reset
 from lb.l7.headers import Headers, render_trailers
 from lb.l7.outbound import OutboundBody
 from lb.l7.proxy import Proxy
 from lb.l7.request import RequestHead
-from lb.l7.response import ResponseHead, render_interim
+from lb.l7.response import ResponseHead, render_interim, render_switch
 from lb.l7.tries import Attempt, Tries
 from lb.l7.upstream import UpstreamConnection
 from lb.policy.attempts import Failure, outcome_of_status
@@ -39,6 +40,13 @@ class Client(Protocol):
 
     def on_exchange_done(self, *, keep_alive: bool, broken: bool) -> None:
         """Serve the next request, or end the connection."""
+
+
+class SwitchingClient(Client, Protocol):
+    """A client's connection that may become a tunnel: one that speaks HTTP/1.1."""
+
+    def switch(self, backend: asyncio.Transport, rest: bytes) -> None:
+        """Pass everything on from here; ``rest`` is the first of it."""
 
 
 class Exchange:
@@ -134,7 +142,9 @@ class Exchange:
     def send(self, conn: UpstreamConnection) -> None:
         """Write the request: its head, and what is here of its body."""
         head = self.head
-        conn.begin(self, head.prefix + self._deadline_line(), is_head_request=head.is_head)
+        on_switch = self.on_switch if head.upgrades else None
+        data = head.prefix + self._deadline_line()
+        conn.begin(self, data, is_head_request=head.is_head, on_switch=on_switch)
         if head.expects_continue and not self.body.is_complete:
             head.expects_continue = False
             self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -206,6 +216,21 @@ class Exchange:
         self._end_winner(str(status), outcome_of_status(status))
         self._finish(status, "OK" if status < 400 else f"HTTP_{status}")
 
+    def on_switch(self, conn: UpstreamConnection, headers: Headers, rest: bytes) -> None:
+        """The backend agreed to WebSocket: the exchange ends, the two connections go on."""
+        assert self._tries is not None
+        now_s = time.monotonic()
+        self._winner = self._tries.choose(conn, now_s)
+        if self._proxy.is_draining:
+            conn.transport.abort()
+            self.refuse(draining(self._proxy.instance))
+            return
+        self._end_winner("101", Outcome.OK)
+        timing = self._proxy.server_timing(now_s - self.head.arrived_s)
+        self._client.write(render_switch(headers, self.head, timing=timing))
+        cast(SwitchingClient, self._client).switch(conn.transport, rest)
+        self._finish(101, "SWITCHED")
+
     def on_lost(self, conn: UpstreamConnection, failure: Failure) -> None:
         """A connection broke before its answer was complete."""
         assert self._tries is not None
@@ -227,7 +252,7 @@ class Exchange:
         return deadline_exceeded(self._proxy.instance, budget_ms, started=started)
 
     def _deadline_line(self) -> bytes:
-        if self._budget_s is None:
+        if self._budget_s is None or self.head.upgrades:  # after the upgrade there is no deadline
             return b"\r\n"
         left_s = self.head.arrived_s + self._budget_s - time.monotonic()
         return _TIMEOUT_LINE % format_timeout_ms(left_s).encode() + b"\r\n"

@@ -5,7 +5,13 @@ refuse, because two readers of the same bytes could see two requests in them.
 Source: RFC 9112 (framing: section 6; Host: 3.2), RFC 9110 7.6 (what a proxy drops and adds).
 """
 
-from lb.l7.errors import Problem, bad_request, grpc_unimplemented
+from lb.l7.errors import (
+    Problem,
+    bad_request,
+    grpc_unimplemented,
+    too_many_tunnels,
+    upgrade_not_implemented,
+)
 from lb.l7.forwarded import PLAIN_HOP, Hop
 from lb.l7.headers import (
     GRPC_TYPE,
@@ -19,6 +25,7 @@ from lb.l7.headers import (
     without_nominated,
 )
 from lb.l7.settings import MAX_HEADERS
+from lb.l7.tunnel import Tunnels
 from lb.policy.attempts import SAFE_METHODS
 from resilience.wire import format_traceparent, parse_deadline, parse_traceparent
 
@@ -49,6 +56,7 @@ class RequestHead:
         "target",
         "timeout_s",
         "trace_id",
+        "upgrades",
     )
 
     method: bytes
@@ -68,6 +76,7 @@ class RequestHead:
         self.keep_alive = True
         self.is_head = False
         self.is_safe = False
+        self.upgrades = False
 
 
 class HeadReader:
@@ -79,6 +88,7 @@ class HeadReader:
 
     def __init__(self, ids: Ids) -> None:
         self.ids = ids
+        self.tunnels = Tunnels()
 
     def read(
         self,
@@ -118,13 +128,17 @@ class HeadReader:
         head.keep_alive = keep_alive
         head.target = _origin_form(target, method, special.get(Kind.HOST))
         _read_framing(head, special, parts)
+        if Kind.UPGRADE in special:
+            _read_upgrade(head, special, parts, self.tunnels)
         expected = special.get(Kind.EXPECT, b"").lower()
         head.expects_continue = expected == b"100-continue" and head.is_http11
-        head.is_safe = method in SAFE_METHODS and not head.has_body
+        head.is_safe = method in SAFE_METHODS and not (head.has_body or head.upgrades)
         try:
             head.timeout_s = _read_timeout(special)
         except ValueError as error:
             head.problem = Problem(400, "INVALID_DEADLINE", str(error))
+        if head.upgrades and self.tunnels.is_full:
+            head.problem = too_many_tunnels(self.tunnels.options.limit)
         content_type = special.get(Kind.CONTENT_TYPE)
         if content_type is not None:
             parts += (b"content-type: ", content_type, b"\r\n")
@@ -198,13 +212,6 @@ def _read_framing(head: RequestHead, special: dict[Kind, bytes], parts: list[byt
         raise bad_request("HOST_MISSING", "HTTP/1.1 needs one Host header")
     if host is not None and not HOST.fullmatch(host):
         raise bad_request("BAD_HOST", "the Host header is not a host and a port")
-    if Kind.UPGRADE in special and b"upgrade" in connection_tokens(
-        special.get(Kind.CONNECTION, b"")
-    ):
-        raise Problem(
-            501, "UPGRADE_NOT_IMPLEMENTED", "upgrades, WebSocket included, are not passed on yet",
-            closes=True,
-        )  # fmt: skip
     coding = special.get(Kind.TRANSFER_ENCODING)
     length = special.get(Kind.CONTENT_LENGTH)
     if coding is not None:
@@ -216,6 +223,27 @@ def _read_framing(head: RequestHead, special: dict[Kind, bytes], parts: list[byt
         length = length.strip()
         head.has_body = length.strip(b"0") != b""
         parts += (b"content-length: ", length, b"\r\n")
+
+
+def _read_upgrade(
+    head: RequestHead, special: dict[Kind, bytes], parts: list[bytes], tunnels: Tunnels
+) -> None:
+    """Let a WebSocket pass where the file says so; every other upgrade is refused.
+
+    Without the token in Connection the header means nothing (RFC 9110 7.8) and is dropped.
+    """
+    if b"upgrade" not in connection_tokens(special.get(Kind.CONNECTION, b"")):
+        return
+    asked = special[Kind.UPGRADE].strip().lower()
+    if not tunnels.options.enabled or asked != b"websocket":
+        raise upgrade_not_implemented(websocket=tunnels.options.enabled)
+    if head.method != b"GET" or not head.is_http11:
+        raise bad_request("BAD_UPGRADE", "a WebSocket begins with GET and HTTP/1.1")
+    if Kind.CONTENT_LENGTH in special or Kind.TRANSFER_ENCODING in special:
+        raise bad_request("BAD_UPGRADE", "a request that becomes a WebSocket has no body")
+    head.upgrades = True
+    head.keep_alive = False  # what comes behind it is no request
+    parts.append(b"connection: upgrade\r\nupgrade: websocket\r\n")
 
 
 def _read_timeout(special: dict[Kind, bytes]) -> float | None:

@@ -4,6 +4,7 @@ from lb.l7.errors import status_line
 from lb.l7.headers import RESPONSE_DROPS, Headers, without_nominated
 from lb.l7.request import RequestHead
 
+_SWITCHING_PROTOCOLS = 101
 _BODILESS = frozenset({204, 304})
 
 
@@ -55,6 +56,17 @@ class ResponseHead:
             timing,
             connection,
         )
+
+
+def render_switch(headers: Headers, request: RequestHead, *, timing: bytes) -> bytes:
+    """Return the 101 that makes a connection a WebSocket."""
+    lines = b"".join(b"%b: %b\r\n" % h for h in headers if h[0].lower() not in RESPONSE_DROPS)
+    return b"%b%bconnection: upgrade\r\nupgrade: websocket\r\nx-request-id: %b\r\n%b\r\n" % (
+        status_line(_SWITCHING_PROTOCOLS),
+        lines,
+        request.request_id.encode(),
+        timing,
+    )
 
 
 def render_interim(status: int, headers: Headers) -> bytes:

@@ -5,11 +5,12 @@ the parser has returned, where the same connection might be used again at once.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol, cast
 
 import httptools
 
-from lb.l7.headers import Headers
+from lb.l7.headers import Headers, connection_tokens
 from lb.l7.settings import BUFFER_BYTES, MAX_HEAD_BYTES
 from lb.policy.attempts import Failure
 
@@ -42,6 +43,10 @@ class Carrier(Protocol):
 
     def on_upstream_room(self, has_room: bool) -> None:
         """The backend takes more of the body, or has to be waited for."""
+
+
+OnSwitch = Callable[["UpstreamConnection", Headers, bytes], None]
+"""Take a connection that is HTTP no more: its 101's headers, and what came behind them."""
 
 
 class Home(Protocol):
@@ -77,6 +82,7 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, home: Home) -> None:
         self._home = home
         self._carrier: Carrier | None = None
+        self._on_switch: OnSwitch | None = None
         self._is_head_request = False
         self.is_reused = False
         self.request_is_sent = False
@@ -89,10 +95,22 @@ class UpstreamConnection(asyncio.Protocol):
 
     # What the pool and the exchange call.
 
-    def begin(self, carrier: Carrier, head: bytes, *, is_head_request: bool) -> None:
-        """Send a request head; the answer goes to ``carrier``."""
+    def begin(
+        self,
+        carrier: Carrier,
+        head: bytes,
+        *,
+        is_head_request: bool,
+        on_switch: OnSwitch | None = None,
+    ) -> None:
+        """Send a request head; the answer goes to ``carrier``.
+
+        ``on_switch`` takes this connection over when the answer is a 101 that agrees to WebSocket;
+        without it a 101 is a bad answer.
+        """
         assert self._carrier is None, "the connection carries an attempt already"
         self._carrier = carrier
+        self._on_switch = on_switch
         self._is_head_request = is_head_request
         self.request_is_sent = False
         self._reset_answer()
@@ -139,6 +157,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._turn_bytes = len(data)
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stop:
+            if not self._is_spoiled and self._head_is_complete and self._on_switch is not None:
+                self._switch(self._on_switch, data[stop.args[0] :])
+                return
+            self._is_spoiled = True
         except httptools.HttpParserError:
             if not self._answer_is_complete:
                 self._fail(Failure.BAD_ANSWER)
@@ -197,6 +220,10 @@ class UpstreamConnection(asyncio.Protocol):
         if self._answer_is_complete or self._carrier is None:
             return
         status = self._parser.get_status_code()
+        if status == _SWITCHING_PROTOCOLS and self._on_switch is not None:
+            _check_switch(self._headers)
+            self._head_is_complete = True
+            return
         if status == _SWITCHING_PROTOCOLS or status < 100:
             raise httptools.HttpParserError(f"unasked status {status}")
         if status < _NO_CONTENT_BEFORE:
@@ -260,6 +287,14 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
         carrier.on_answer_end(self, trailers)
 
+    def _switch(self, on_switch: OnSwitch, rest: bytes) -> None:
+        """Leave the pool for good: whoever takes over has the transport."""
+        self.set_reading(True)
+        self._carrier = None
+        self.is_closed = True
+        self._home.forget(self)
+        on_switch(self, self._headers, rest)
+
     def _on_end(self, failure: Failure) -> None:
         """The backend closed: the answer's end if nothing else says where it is."""
         carrier = self._carrier
@@ -276,6 +311,20 @@ class UpstreamConnection(asyncio.Protocol):
         self.close()
         if carrier is not None:
             carrier.on_lost(self, failure)
+
+
+def _check_switch(headers: Headers) -> None:
+    """Raise HttpParserError when a 101 is not WebSocket's, or says that it has a body."""
+    agreed: list[bytes] = []
+    tokens: set[bytes] = set()
+    for name, value in headers:
+        key = name.lower()
+        if key == b"upgrade":
+            agreed.append(value.strip().lower())
+        elif key == b"connection":
+            tokens |= connection_tokens(value)
+    if agreed != [b"websocket"] or b"upgrade" not in tokens or any(_framing(headers)):
+        raise httptools.HttpParserError("a 101 that doesn't agree to websocket")
 
 
 def _framing(headers: Headers) -> tuple[bool, bool]:
