@@ -175,7 +175,14 @@ class Proxy:
             **budget,
             **pools,
             "shadow_retries": self.shadow_retries,
+            **self._tunnel_counts(),
         }
+
+    def _tunnel_counts(self) -> Snapshot:
+        tunnels = self.heads.tunnels
+        if not tunnels.options.enabled:
+            return {}
+        return {f"websocket.{name}": value for name, value in tunnels.snapshot().items()}
 
     def record_refusal(self, request_id: str, problem: Problem) -> None:
         """Keep a summary of what was no request."""

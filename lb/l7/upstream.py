@@ -10,7 +10,8 @@ from typing import Protocol, cast
 
 import httptools
 
-from lb.l7.headers import Headers, connection_tokens
+from lb.l7.framing import check_switch, framing
+from lb.l7.headers import Headers
 from lb.l7.settings import BUFFER_BYTES, MAX_HEAD_BYTES
 from lb.policy.attempts import Failure
 
@@ -221,7 +222,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         status = self._parser.get_status_code()
         if status == _SWITCHING_PROTOCOLS and self._on_switch is not None:
-            _check_switch(self._headers)
+            check_switch(self._headers)
             self._head_is_complete = True
             return
         if status == _SWITCHING_PROTOCOLS or status < 100:
@@ -236,7 +237,7 @@ class UpstreamConnection(asyncio.Protocol):
                 raise httptools.HttpParserError(f"a head of {size} bytes")
         self._head_is_complete = True
         self._keeps_alive = self._parser.should_keep_alive()
-        is_chunked, has_length = _framing(self._headers)
+        is_chunked, has_length = framing(self._headers)
         self._ends_at_eof = not (is_chunked or has_length)
         self._carrier.on_head(self, status, self._headers, is_chunked=is_chunked)
         # Why here: the parser isn't told that HEAD was asked, and would wait for a body.
@@ -311,35 +312,3 @@ class UpstreamConnection(asyncio.Protocol):
         self.close()
         if carrier is not None:
             carrier.on_lost(self, failure)
-
-
-def _check_switch(headers: Headers) -> None:
-    """Raise HttpParserError when a 101 is not WebSocket's, or says that it has a body."""
-    agreed: list[bytes] = []
-    tokens: set[bytes] = set()
-    for name, value in headers:
-        key = name.lower()
-        if key == b"upgrade":
-            agreed.append(value.strip().lower())
-        elif key == b"connection":
-            tokens |= connection_tokens(value)
-    if agreed != [b"websocket"] or b"upgrade" not in tokens or any(_framing(headers)):
-        raise httptools.HttpParserError("a 101 that doesn't agree to websocket")
-
-
-def _framing(headers: Headers) -> tuple[bool, bool]:
-    """Return whether the answer is chunked, and whether it has a length.
-
-    Raises:
-        HttpParserError: A coding we can't pass on, since we write the chunks anew.
-    """
-    is_chunked = has_length = False
-    for name, value in headers:
-        key = name.lower()
-        if key == b"transfer-encoding":
-            if is_chunked or value.strip().lower() != b"chunked":
-                raise httptools.HttpParserError(f"transfer-encoding {value!r}")
-            is_chunked = True
-        elif key == b"content-length":
-            has_length = True
-    return is_chunked, has_length

@@ -84,6 +84,7 @@ async def test_bytes_go_both_ways_after_the_101() -> None:
         assert b"x-forwarded-for: 127.0.0.1\r\n" in seen
         assert b"x-envoy-expected-rq-timeout-ms" not in seen
         assert (tunnels.open, tunnels.opened) == (1, 1)
+        assert lab.proxy.snapshot()["websocket.open"] == 1
         assert [(one.code, one.status) for one in lab.summaries] == [(101, "SWITCHED")]
 
 
