@@ -1,6 +1,7 @@
-"""Run the L7 proxy: ``python -m lb.l7``."""
+"""Run the L7 proxy: ``python -m lb.l7`` in the lab, ``python -m lb.l7 FILE`` by itself."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 
 from kit.directory import Endpoint
@@ -13,6 +14,7 @@ from lb.l7.proxy import Proxy
 from lb.l7.routes import Routes
 from lb.l7.server import L7Server
 from lb.l7.settings import BACKEND_SERVICE, PORT, ROUTE_BUDGET_S, ProxySettings
+from lb.l7.standalone import run_file
 from lb.policy.attempts import MAX_ATTEMPTS
 
 
@@ -74,4 +76,6 @@ def read_settings(node: Node) -> ProxySettings:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        sys.exit(run_file(sys.argv[1:]))
     run(main, "l7")

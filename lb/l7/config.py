@@ -7,21 +7,25 @@ Each section is a type of its own, beside the code it configures; this is their 
 Not handled: routing by path (``lb.l7.routes``), what changes by switch (``squall policy``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from kit.nearest import nearest
 from kit.source import DataPath, Source, parse_source, read_source
 from kit.source_types import Part, convert_source
 from lb.l7.arrivals import ProxyProtocolOptions, proxy_protocol_mistakes
 from lb.l7.forwarded import ForwardedOptions, forwarded_mistakes
-from lb.l7.settings import PORT
+from lb.l7.settings import PORT, ROUTE_BUDGET_S
 from lb.l7.tls import TlsOptions, tls_mistakes
 from lb.l7.tunnel import WebSocketOptions, websocket_mistakes
+from lb.policy.attempts import MAX_ATTEMPTS
+from resilience.policy.contract import Mode
 
 Mistake = tuple[DataPath, str]
 """Where in the file, and what is wrong there."""
 
 MAX_WEIGHT = 1000.0
+L7_POLICIES = ("deadline", "retry", "retry_budget", "checks", "outlier", "panic", "p2c", "drain")
 
 
 class Backend(Part, frozen=True):
@@ -59,12 +63,28 @@ class Backend(Part, frozen=True):
         return int(self.address.rpartition(":")[2])
 
 
+class RequestOptions(Part, frozen=True):
+    """Section ``requests``: what settings of control say in the lab.
+
+    Args:
+        budget_ms: Deadline of a request that brings none, and the most that one may bring, >= 1.
+        attempts: Tries per request, the first included, >= 1.
+        retry_answers: Whether a 5xx is tried again too.
+    """
+
+    budget_ms: float = ROUTE_BUDGET_S * 1000
+    attempts: int = MAX_ATTEMPTS
+    retry_answers: bool = False
+
+
 class L7Config(Part, frozen=True):
     """The whole file.
 
     Args:
         listen: ``host:port`` to accept on.
         backends: Who answers; empty means the registry's gateways.
+        policies: How each switch stands (``on``, ``shadow``, ``off``), else as in the lab.
+        requests: Deadline and tries.
         forwarded: Whose forwarded headers are believed, and which are written.
         proxy_protocol: Whose PROXY protocol header is read.
         tls: A listener for HTTPS beside the plain one.
@@ -73,10 +93,18 @@ class L7Config(Part, frozen=True):
 
     listen: str = f"0.0.0.0:{PORT}"
     backends: tuple[Backend, ...] = ()
+    policies: Mapping[str, Mode] = {}
+    requests: RequestOptions = RequestOptions()
     forwarded: ForwardedOptions = ForwardedOptions()
     proxy_protocol: ProxyProtocolOptions = ProxyProtocolOptions()
     tls: TlsOptions = TlsOptions()
     websocket: WebSocketOptions = WebSocketOptions()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where to accept."""
+        host, _, port = self.listen.rpartition(":")
+        return host, int(port)
 
 
 def load_config(path: Path) -> L7Config:
@@ -111,6 +139,15 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
             yield (*at, "weight"), f"weight is {backend.weight:g}; give more than 0, at most 1000"
         if backend.priority < 0:
             yield (*at, "priority"), f"priority is {backend.priority}; 0 is the first"
+    for name in config.policies:
+        if name not in L7_POLICIES:
+            yield ("policies", name), f"unknown policy {name}; {nearest(name, L7_POLICIES)}"
+    if config.requests.budget_ms < 1:
+        at = ("requests", "budget_ms")
+        yield at, f"budget_ms is {config.requests.budget_ms:g}; give 1 at least"
+    if config.requests.attempts < 1:
+        at = ("requests", "attempts")
+        yield at, f"attempts is {config.requests.attempts}; give 1 at least"
     yield from forwarded_mistakes(config.forwarded, ("forwarded",))
     yield from proxy_protocol_mistakes(config.proxy_protocol, ("proxy_protocol",))
     yield from tls_mistakes(config.tls, ("tls",))

@@ -1,0 +1,189 @@
+"""The proxy by itself: ``python -m lb.l7 FILE``, without control and without a lab.
+
+Why: a balancer is worth having in front of anybody's services, and is measured and tried that way.
+The file says who the backends are and how each switch stands; the rest is the proxy of the lab:
+checks, ejection, retries with a budget, deadlines, drain at SIGTERM.
+The file is looked at each second, and at SIGHUP: a new one that is right is taken whole, between
+two requests; one with a mistake changes nothing and is told. What a listening socket depends on
+(``listen``, ``tls``, ``proxy_protocol``) is read at the start only; a change of it is told too.
+Not handled: figures over HTTP (the lab's admin pages), backends that are added by anything else.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+
+from kit.errors import ConfigError, LabError
+from kit.lifecycle import Lifecycle
+from kit.listen import bind
+from kit.log import set_up_log
+from kit.recorder import Recorder
+from kit.settings import DEFAULT_LOG_LEVEL
+from kit.state import default_mode
+from lb.l7.checks import Checks
+from lb.l7.config import L7Config, load_config
+from lb.l7.forwarded import Forwarding
+from lb.l7.proxy import Proxy
+from lb.l7.server import L7Server
+from lb.l7.settings import ProxySettings
+from lb.l7.tls import Certificates
+from resilience.policy.contract import Mode
+
+LOOK_S = 1.0  # how late a new file may be noticed without SIGHUP
+AT_START = ("listen", "tls", "proxy_protocol", "websocket")  # what only a new start changes
+
+log = logging.getLogger(__name__)
+
+
+class FileSwitches:
+    """Switches as the file has them; what it doesn't name stands as in the lab."""
+
+    def __init__(self) -> None:
+        self.config = L7Config()
+
+    def mode(self, policy: str) -> Mode:
+        """Return how a policy stands."""
+        given = self.config.policies.get(policy)
+        return default_mode(policy, "l7") if given is None else given
+
+
+class Standalone:
+    """One proxy, from its file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: It can't be read, or is wrong, or names no backend.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = _mark(path)
+        self.config = _with_backends(load_config(path), path)
+        self.lifecycle = Lifecycle(_nobody_to_tell)
+        self.recorder = Recorder()
+        self._switches = FileSwitches()
+        self.proxy = Proxy(
+            self._switches, self.recorder.add, self.lifecycle, instance="l7", service="backend"
+        )
+        self.proxy.heads.tunnels.options = self.config.websocket
+        self.checks = Checks(self.proxy.balancer, self._switches.mode)
+        self.server = L7Server(self.proxy)
+        self.reloads = 0
+        self.failed_reloads = 0
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain.
+
+        Raises:
+            LabEnvironmentError: A port is taken.
+        """
+        loop = asyncio.get_running_loop()
+        certificates = Certificates(self.config.tls) if self.config.tls.is_on else None
+        following = loop.create_task(self._follow(), name="reload")
+        self.lifecycle.install_signals()
+        loop.add_signal_handler(signal.SIGHUP, self.look)
+        try:
+            self._apply(self.config)
+            await self.server.start(bind(*self.config.address), self.config.proxy_protocol)
+            if certificates is not None:
+                certificates.start()
+                listener = bind(*self.config.tls.address)
+                self.server.start_tls(listener, certificates, self.config.proxy_protocol)
+            log.info("serving", extra={"listen": self.config.listen})
+            await self.lifecycle.serve(self._drain)
+        finally:
+            following.cancel()
+            if certificates is not None:
+                certificates.close()
+            self.server.close()
+            await self.checks.close()
+            loop.remove_signal_handler(signal.SIGHUP)
+            self.lifecycle.remove_signals()
+
+    def look(self) -> None:
+        """Read the file if it has changed; a mistake changes nothing and is told with its place."""
+        seen = _mark(self._path)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            config = _with_backends(load_config(self._path), self._path)
+        except ConfigError as error:
+            self.failed_reloads += 1
+            log.error("the file is wrong: what was read before holds", extra={"error": str(error)})
+            return
+        fixed = [name for name in AT_START if getattr(config, name) != getattr(self.config, name)]
+        if fixed:
+            log.warning("changed, and read at a start only", extra={"sections": fixed})
+        self.config = config
+        self._apply(config)
+        self.reloads += 1
+        log.warning("the file is read anew", extra={"backends": len(config.backends)})
+
+    def _apply(self, config: L7Config) -> None:
+        """Take everything that may change while requests are under way."""
+        self._switches.config = config
+        requests = config.requests
+        self.proxy.settings = ProxySettings(
+            route_budget_s=requests.budget_ms / 1000,
+            max_attempts=requests.attempts,
+            retry_answers=requests.retry_answers,
+        )
+        self.proxy.forwarding = Forwarding(config.forwarded)
+        self.proxy.set_endpoints(config.backends)
+        self.checks.set_endpoints(config.backends)
+
+    async def _drain(self, limit_s: float) -> None:
+        await self.server.drain(limit_s)
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.look()
+
+
+def run_file(arguments: list[str]) -> int:
+    """Run a proxy from its file until it is told to stop; returns the exit code.
+
+    Args:
+        arguments: Of the command line: the file.
+    """
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        sys.stderr.write("usage: python -m lb.l7 FILE (or, in the lab, without a file)\n")
+        return ConfigError.exit_code
+
+    async def main() -> None:
+        await Standalone(Path(arguments[0])).run()
+
+    set_up_log("l7", DEFAULT_LOG_LEVEL)
+    try:
+        uvloop.run(main())
+    except LabError as error:
+        sys.stderr.write(f"l7: {error}\n")
+        return error.exit_code
+    return 0
+
+
+def _with_backends(config: L7Config, path: Path) -> L7Config:
+    if not config.backends:
+        raise ConfigError(f"{path}: no backend; write backends: [{{address: 'host:port'}}]")
+    return config
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when the file does, None when it isn't there."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+async def _nobody_to_tell() -> None:
+    """Readiness has changed; without control nobody is told."""
