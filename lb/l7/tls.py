@@ -88,7 +88,7 @@ def load_context(options: TlsOptions) -> ssl.SSLContext:
     try:
         context.load_cert_chain(options.certificate, options.key, password=_refuse_password)
     except ssl.SSLError as error:
-        what = (error.reason or str(error)).lower().replace("_", " ")
+        what = error.reason.lower().replace("_", " ") if error.reason else "not PEM"
         raise ConfigError(f"{pair} are no certificate and its key ({what})") from error
     except OSError as error:
         raise ConfigError(f"can't read {pair}: {error.strerror or error}") from error

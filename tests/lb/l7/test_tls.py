@@ -198,6 +198,16 @@ def test_files_that_do_not_change_are_not_read_again(pairs: tuple[Pair, Pair]) -
     assert (certificates.reloads, certificates.failed_reloads) == (0, 0)
 
 
+def test_what_is_no_pair_is_told(pairs: tuple[Pair, Pair], tmp_path: Path) -> None:
+    """Another certificate's key, and a file that isn't PEM at all."""
+    with pytest.raises(ConfigError, match=r"are no certificate and its key \(key values mismatch"):
+        load_context(options_of(Pair(pairs[0].certificate, pairs[1].key)))
+    noise = tmp_path / "noise.pem"
+    noise.write_text("hello")
+    with pytest.raises(ConfigError, match=r"are no certificate and its key \(not PEM\)"):
+        load_context(options_of(Pair(noise, pairs[0].key)))
+
+
 def test_a_key_with_a_password_is_refused_without_asking(tmp_path: Path) -> None:
     """Nobody sits at a balancer's terminal."""
     pair = make_pair(tmp_path, "locked", "-passout", "pass:secret")
