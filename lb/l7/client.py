@@ -16,6 +16,7 @@ from lb.l7.errors import Problem, bad_request, head_too_large
 from lb.l7.exchange import Exchange
 from lb.l7.forwarded import PLAIN_HOP
 from lb.l7.headers import Headers
+from lb.l7.outline import Outline
 from lb.l7.proxy import Proxy
 from lb.l7.settings import (
     BUFFER_BYTES,
@@ -70,6 +71,7 @@ class ClientConnection(asyncio.Protocol):
         self._given_peer = peer
         self._peer = b""
         self._hop = PLAIN_HOP
+        self._outline: Outline | None = None  # of the last request, which the next one often is
         self._idle_since_s = time.monotonic()
         self._has_completed = False  # a message, in this turn
         self._turn_bytes = 0
@@ -189,7 +191,9 @@ class ClientConnection(asyncio.Protocol):
             keep_alive=parser.should_keep_alive(),
             arrived_s=time.monotonic(),
             hop=self._hop,
+            last=self._outline,
         )
+        self._outline = head.outline
         self._headers = []  # from here on: trailers
         if head.upgrades:
             self._early = Early()
@@ -301,7 +305,7 @@ class ClientConnection(asyncio.Protocol):
         self._set_reading(_WAITING_LINE, len(self._line) <= 1)
 
     def _answer(self, problem: Problem) -> None:
-        request_id = self._proxy.heads.ids.request_id()
+        request_id = self._proxy.heads.ids.fresh().request_id
         timing = self._proxy.server_timing(0.0)
         self.write(problem.render(request_id, timing=timing, keep_alive=False, head=False))
         self._proxy.record_refusal(request_id, problem)

@@ -3,6 +3,7 @@
 import random
 import re
 from enum import IntEnum
+from typing import NamedTuple
 
 Header = tuple[bytes, bytes]
 Headers = list[Header]
@@ -78,6 +79,7 @@ TRAILER_DROPS = frozenset(REQUEST_KINDS) | RESPONSE_DROPS | {
     b"content-range", b"trailer", b"cache-control", b"range", b"if-match", b"if-none-match",
 }  # fmt: skip
 
+_NEVER_ZERO = 1 << 64 | 1  # the last bit of the trace's id and of the span's
 _ORDINARY_TOKENS = frozenset({b"close", b"keep-alive", b""})
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+;=:\[\]]*")  # no comma, slash, at sign or blank
@@ -116,6 +118,14 @@ def render_trailers(trailers: Headers) -> bytes:
     )
 
 
+class Fresh(NamedTuple):
+    """The ids of one request that came without any."""
+
+    request_id: str
+    trace_id: str
+    span_id: str
+
+
 class Ids:
     """Make request, trace and span ids; not secrets, so no system call for each."""
 
@@ -124,14 +134,7 @@ class Ids:
     def __init__(self, rng: random.Random) -> None:
         self._bits = rng.getrandbits
 
-    def request_id(self) -> str:
-        """Return 16 hex digits."""
-        return f"{self._bits(64):016x}"
-
-    def trace_id(self) -> str:
-        """Return 32 hex digits, never all zero (W3C trace context 3.2.2.3)."""
-        return f"{self._bits(128) | 1:032x}"
-
-    def span_id(self) -> str:
-        """Return 16 hex digits, never all zero."""
-        return f"{self._bits(64) | 1:016x}"
+    def fresh(self) -> Fresh:
+        """Return 16, 32 and 16 hex digits, the latter two never all zero (W3C 3.2.2.3, 3.2.2.4)."""
+        digits = f"{self._bits(256) | _NEVER_ZERO:064x}"
+        return Fresh(digits[:16], digits[16:48], digits[48:])

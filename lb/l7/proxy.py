@@ -189,7 +189,7 @@ class Proxy:
         self.record(
             RequestSummary(
                 request_id=request_id,
-                trace_id=self.heads.ids.trace_id(),
+                trace_id=self.heads.ids.fresh().trace_id,
                 instance=self.instance,
                 route="-",
                 started_unix_s=time.time(),
