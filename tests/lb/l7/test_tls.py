@@ -151,9 +151,10 @@ async def test_a_header_before_the_handshake(pairs: tuple[Pair, Pair]) -> None:
 
 @pytest.mark.integration
 async def test_a_new_pair_is_taken_and_open_connections_stay(
-    pairs: tuple[Pair, Pair], tmp_path: Path
+    pairs: tuple[Pair, Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next handshake gets the new certificate; the old connection goes on."""
+    monkeypatch.setattr("lb.l7.tls.LOOK_S", 0.01)
     pair = copy(pairs[0], tmp_path)
     async with secure(options_of(pair)) as tls:
         tls.certificates.start()

@@ -309,8 +309,9 @@ async def test_a_side_that_does_not_read_makes_the_other_wait() -> None:
 
 
 @pytest.mark.integration
-async def test_silence_ends_a_tunnel() -> None:
+async def test_silence_ends_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both sides are closed, and it is counted."""
+    monkeypatch.setattr("lb.l7.server.SWEEP_S", 0.01)
     options = WebSocketOptions(enabled=True, idle_s=0.001)
     async with chat(agreeing(), options=options) as (lab, client, tunnels):
         await opened(client)
