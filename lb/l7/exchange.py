@@ -5,11 +5,11 @@ backends' connections report answers and losses, the tries report that time or b
 Whatever happens, ``_finish`` runs exactly once.
 """
 
-import asyncio
 import time
-from typing import Protocol, cast
+from typing import cast
 
 from kit.recorder import RequestSummary
+from lb.l7.asker import Client, SwitchingClient
 from lb.l7.errors import Problem, bad_answer, deadline_exceeded, draining, upstream_reset
 from lb.l7.headers import Headers, render_trailers
 from lb.l7.outbound import OutboundBody
@@ -25,28 +25,6 @@ from resilience.wire import TIMEOUT_MS_HEADER, format_timeout_ms
 
 _CLIENT_GONE_STATUS = 499
 _TIMEOUT_LINE = TIMEOUT_MS_HEADER.encode() + b": %b\r\n"
-
-
-class Client(Protocol):
-    """The client's connection, as an exchange sees it."""
-
-    has_room: bool
-
-    def write(self, data: bytes) -> None:
-        """Send to the client."""
-
-    def set_body_reading(self, wanted: bool) -> None:
-        """Let the client send its body, or let it wait."""
-
-    def on_exchange_done(self, *, keep_alive: bool, broken: bool) -> None:
-        """Serve the next request, or end the connection."""
-
-
-class SwitchingClient(Client, Protocol):
-    """A client's connection that may become a tunnel: one that speaks HTTP/1.1."""
-
-    def switch(self, backend: asyncio.Transport, rest: bytes) -> None:
-        """Pass everything on from here; ``rest`` is the first of it."""
 
 
 class Exchange:
