@@ -6,10 +6,11 @@ the parser has returned, where the same connection might be used again at once.
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
 import httptools
 
+from lb.l7.carrier import Carrier, Home
 from lb.l7.framing import check_switch, framing
 from lb.l7.headers import Headers
 from lb.l7.settings import BUFFER_BYTES, MAX_HEAD_BYTES
@@ -19,45 +20,8 @@ _NO_CONTENT_BEFORE = 200  # below it an answer is interim
 _SWITCHING_PROTOCOLS = 101
 
 
-class Carrier(Protocol):
-    """The exchange, as a connection sees it; ``conn`` tells which of its attempts it is about."""
-
-    def on_interim(self, conn: "UpstreamConnection", status: int, headers: Headers) -> None:
-        """Take a 1xx answer."""
-
-    def on_head(
-        self, conn: "UpstreamConnection", status: int, headers: Headers, *, is_chunked: bool
-    ) -> None:
-        """Take the head of the answer."""
-
-    def on_body(self, data: bytes) -> None:
-        """Take a piece of the answer's body."""
-
-    def on_turn_end(self) -> None:
-        """Nothing more has come for now."""
-
-    def on_answer_end(self, conn: "UpstreamConnection", trailers: Headers) -> None:
-        """The answer is complete; the connection is no longer its."""
-
-    def on_lost(self, conn: "UpstreamConnection", failure: Failure) -> None:
-        """The connection broke before the end of the answer."""
-
-    def on_upstream_room(self, has_room: bool) -> None:
-        """The backend takes more of the body, or has to be waited for."""
-
-
 OnSwitch = Callable[["UpstreamConnection", Headers, bytes], None]
 """Take a connection that is HTTP no more: its 101's headers, and what came behind them."""
-
-
-class Home(Protocol):
-    """The pool, as its connections see it."""
-
-    def take_back(self, conn: "UpstreamConnection") -> None:
-        """Keep a connection that may be used again."""
-
-    def forget(self, conn: "UpstreamConnection") -> None:
-        """Let go of one that is closed."""
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -80,9 +44,9 @@ class UpstreamConnection(asyncio.Protocol):
     _is_spoiled: bool
     _needs_new_parser: bool
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home["UpstreamConnection"]) -> None:
         self._home = home
-        self._carrier: Carrier | None = None
+        self._carrier: Carrier[UpstreamConnection] | None = None
         self._on_switch: OnSwitch | None = None
         self._is_head_request = False
         self.is_reused = False
@@ -98,7 +62,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def begin(
         self,
-        carrier: Carrier,
+        carrier: Carrier["UpstreamConnection"],
         head: bytes,
         *,
         is_head_request: bool,
@@ -274,7 +238,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_spoiled = False
         self._needs_new_parser = False
 
-    def _end_answer(self, carrier: Carrier) -> None:
+    def _end_answer(self, carrier: Carrier["UpstreamConnection"]) -> None:
         trailers = self._trailers
         self._carrier = None
         reusable = self._keeps_alive and self.request_is_sent and not self._is_spoiled
