@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import uvloop
 
+from kit import collector
 from kit.admin import AdminServer
 from kit.errors import LabError
 from kit.log import set_up_log
@@ -46,6 +47,7 @@ async def live(settings: Settings, main: Main) -> None:
     try:
         await admin.start()
         if await node.lifecycle.unless_stopped(node.start()):
+            collector.settle()
             await main(node)
     finally:
         node.lifecycle.remove_signals()

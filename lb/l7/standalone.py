@@ -17,6 +17,7 @@ from pathlib import Path
 
 import uvloop
 
+from kit import collector
 from kit.errors import ConfigError, LabError
 from kit.lifecycle import Lifecycle
 from kit.listen import bind
@@ -159,7 +160,9 @@ def run_file(arguments: list[str]) -> int:
         return ConfigError.exit_code
 
     async def main() -> None:
-        await Standalone(Path(arguments[0])).run()
+        alone = Standalone(Path(arguments[0]))
+        collector.settle()
+        await alone.run()
 
     set_up_log("l7", DEFAULT_LOG_LEVEL)
     try:
