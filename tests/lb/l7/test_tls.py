@@ -16,9 +16,10 @@ from kit.source import SourceError
 from lb.l7.arrivals import NO_HEADERS, ProxyProtocolOptions
 from lb.l7.config import parse_config
 from lb.l7.tls import LOOK_S, Certificates, TlsOptions, load_context
+from lb.l7.tunnel import WebSocketOptions
 from lb.proxy_protocol import Address, Header, render_v2
 from tests.lb.l7.certificates import Pair, make_pair
-from tests.lb.l7.rig import RawClient, Rig, answering, ok, rig, until
+from tests.lb.l7.rig import WAIT_S, Backend, RawClient, Rig, answering, ok, rig, until
 from tests.ports import free_port
 
 
@@ -102,6 +103,36 @@ async def test_a_body_larger_than_every_buffer(pairs: tuple[Pair, Pair]) -> None
         client = await tls.client(pairs[0])
         client.get("/")
         assert (await client.answer()).body == body
+
+
+@pytest.mark.integration
+async def test_a_websocket_over_tls(pairs: tuple[Pair, Pair]) -> None:
+    """A mebibyte goes to the backend and comes back; the client's end ends the tunnel."""
+    blob = os.urandom(1024 * 1024)
+    async with secure(options_of(pairs[0])) as tls:
+        tunnels = tls.lab.proxy.heads.tunnels
+        tunnels.options = WebSocketOptions(enabled=True)
+        tls.lab.backends[0].handler = echoing
+        client = await tls.client(pairs[0])
+        client.get("/", "Connection: Upgrade", "Upgrade: websocket")
+        assert (await client.answer()).status == 101
+        client.send(blob)
+        async with asyncio.timeout(WAIT_S):
+            assert await client.reader.readexactly(len(blob)) == blob
+        client.writer.close()
+        await until(lambda: tunnels.open == 0)
+        await until(lambda: tls.lab.backends[0].open_connections == 0)
+        assert tunnels.bytes_from_clients == tunnels.bytes_from_backends == len(blob)
+
+
+async def echoing(
+    backend: Backend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Agree to WebSocket and echo."""
+    await backend.read_head(reader)
+    writer.write(b"HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+    while data := await reader.read(64 * 1024):
+        writer.write(data)
 
 
 @pytest.mark.integration
