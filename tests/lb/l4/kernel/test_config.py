@@ -29,7 +29,7 @@ def test_defaults_are_the_documented_ones() -> None:
         (GOOD.replace(":8000", ":08000"), r"k:3:5: address is"),
         (GOOD.replace(":8000", ":65536"), r"k:3:5: address is"),
         (GOOD + "    weight: 0\n", r"k:4:5: weight is 0; give more than 0"),
-        (GOOD + "    wieght: 2\n", r"k:4:5: unknown key wieght; .*weight"),
+        (GOOD + "    weights: 2\n", r"k:4:5: unknown key weights; .*weight"),
         (GOOD + "  - address: 10.92.0.11:8000\n", r"k:4:5: .* stands here twice"),
         (GOOD + "places: 4096\n", r"k:4:1: places is 4096; give one of 251"),
         (GOOD + "rebuilds_per_s: 0\n", r"k:4:1: rebuilds_per_s is 0; give 0.01"),
