@@ -126,6 +126,111 @@ def limiters(
     emit(SCHEMA, data, as_json=as_json, text="\n".join([*text, "", LEGEND]))
 
 
+OnlyProxy = Annotated[
+    list[str] | None,
+    typer.Option("--only", help="Only these, e.g. nginx,ours; may be repeated."),
+]
+Rounds = Annotated[int, typer.Option(help="Rounds of all cells, each shuffled.", min=1, max=100)]
+CellSeconds = Annotated[int, typer.Option(help="Of load on each cell, seconds.", min=1, max=60)]
+IdleConnections = Annotated[
+    int, typer.Option(help="Open at once to weigh them; 0 leaves that out.", min=0, max=8000)
+]
+FirstPort = Annotated[
+    int | None, typer.Option(help="First of the ports to use.", min=1024, max=65000)
+]
+
+
+@app.command("l7")
+def l7(
+    only: OnlyProxy = None,
+    rounds: Rounds = 5,
+    seconds: CellSeconds = 3,
+    idle: IdleConnections = 2000,
+    port: FirstPort = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what a request costs our L7 proxy, and nginx, HAProxy, Envoy, Caddy and Traefik."""
+    _proxies("l7", only or [], rounds, seconds, idle, port, as_json=as_json)
+
+
+@app.command("l4")
+def l4(
+    only: OnlyProxy = None,
+    rounds: Rounds = 5,
+    seconds: CellSeconds = 3,
+    idle: IdleConnections = 2000,
+    port: FirstPort = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what a connection and a MiB cost our L4 proxy, and nginx and HAProxy."""
+    _proxies("l4", only or [], rounds, seconds, idle, port, as_json=as_json)
+
+
+def _proxies(
+    layer: str,
+    only: list[str],
+    rounds: int,
+    seconds: int,
+    idle: int,
+    port: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Measure the proxies of a layer and show them."""
+    _require_bench()
+    from bench.proxies import l4_peers, l7_peers
+    from bench.proxies.cells import L4_CELLS, L7_CELLS
+    from bench.proxies.cores import cores
+    from bench.proxies.idle import Idle
+    from bench.proxies.report import (
+        HEAD,
+        IDLE_HEAD,
+        LEGEND,
+        SCHEMAS,
+        SHARED,
+        idle_rows,
+        rows,
+        sample_line,
+    )
+    from bench.proxies.report import as_json as report_json
+    from bench.proxies.run import FIRST_PORT, Session, tools
+    from bench.proxies.session import Sample, chosen, duration_of, missing, plan
+    from bench.proxies.summary import summaries
+    from kit.errors import ConfigError, LabEnvironmentError
+
+    everyone, cells = (
+        (l7_peers.CONTENDERS, L7_CELLS) if layer == "l7" else (l4_peers.CONTENDERS, L4_CELLS)
+    )
+    try:
+        asked = chosen(everyone, [name for each in only for name in each.split(",")])
+    except KeyError as error:
+        name = str(error.args[0])
+        names = [each.name for each in everyone]
+        raise ConfigError(f"no contender {name!r}; {nearest(name, names)}") from None
+    absent = missing(asked)
+    present = [each for each in asked if each.name not in absent]
+    if not present:
+        raise LabEnvironmentError(f"nothing to measure: {'; '.join(absent.values())}")
+    found, where = tools(), cores()
+    planned = plan([each.name for each in present], cells, rounds)
+    say(f"squall: {len(planned)} cells, {duration_of(planned, seconds) / 60:.1f} min")
+
+    async def measure() -> tuple[list[Sample], dict[str, Idle]]:
+        async with Session(found, present, port or FIRST_PORT, where) as session:
+            done = await session.samples(
+                planned, seconds, lambda n, one: say(sample_line(n, len(planned), one))
+            )
+            return done, await session.idle(idle) if idle else {}
+
+    samples, idles = asyncio.run(measure())
+    order = [each.name for each in present]
+    text = [table(HEAD, rows(summaries(samples, order), cells, absent))]
+    text += [table(IDLE_HEAD, idle_rows(idles))] if idles else []
+    text += [] if where.proxy is not None else [SHARED]
+    data = report_json(layer, samples, cells, present, absent, idles, where, seconds)
+    emit(SCHEMAS[layer], data, as_json=as_json, text="\n\n".join([*text, LEGEND]))
+
+
 def _require_bench() -> None:
     """Refuse where there is no checkout: the image leaves measurements out."""
     from importlib.util import find_spec
