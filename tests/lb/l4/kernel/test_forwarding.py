@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -42,6 +43,7 @@ class Lab:
                 writer.close()
 
         listener = self.net.socket("backends")
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # its old connections linger
         listener.bind((address, 8000))
         self.listeners[address] = await asyncio.start_server(answer, sock=listener)
 
@@ -83,7 +85,11 @@ class Lab:
         """Connect as the client; returns which backend answered, and the streams."""
         async with asyncio.timeout(LIMIT_S):
             sock = self.net.socket("client")
-            await asyncio.get_running_loop().sock_connect(sock, (VIP, 80))
+            try:
+                await asyncio.get_running_loop().sock_connect(sock, (VIP, 80))
+            except OSError:
+                sock.close()
+                raise
             reader, writer = await asyncio.open_connection(sock=sock)
             return (await reader.readline()).decode().strip(), reader, writer
 
@@ -176,6 +182,15 @@ async def test_drained_backend_keeps_its_connection_and_gets_no_new_one(lab: Lab
     writer.write(b"still there?\n")
     assert await asyncio.wait_for(reader.readline(), LIMIT_S) == b"still there?\n"
     writer.transport.abort()
+
+
+async def test_with_nobody_up_a_client_is_refused_at_once(lab: Lab) -> None:
+    """An empty table rewrites nothing, and nothing listens at the service's own address."""
+    for listener in lab.listeners.values():
+        listener.close()
+    await lab.until_targets()
+    with pytest.raises(ConnectionRefusedError):
+        await lab.connect()
 
 
 async def test_table_goes_at_the_end_and_a_leftover_is_replaced_by_the_same(lab: Lab) -> None:
