@@ -74,7 +74,8 @@ async def measure_idle(pid: int, port: int, connections: int = IDLE_CONNECTIONS)
 
 async def _open(stack: AsyncExitStack, port: int) -> Pair:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    stack.callback(writer.transport.abort)
+    # holds the writer itself: one that is collected closes its connection
+    stack.callback(lambda: writer.transport.abort())
     return reader, writer
 
 
