@@ -14,6 +14,7 @@ from kit.nearest import nearest
 from kit.source import DataPath, Source, parse_source, read_source
 from kit.source_types import Part, convert_source
 from lb.l7.arrivals import ProxyProtocolOptions, proxy_protocol_mistakes
+from lb.l7.balancing import BalanceOptions, balance_mistakes
 from lb.l7.forwarded import ForwardedOptions, forwarded_mistakes
 from lb.l7.settings import PORT, ROUTE_BUDGET_S
 from lb.l7.tls import TlsOptions, tls_mistakes
@@ -85,6 +86,7 @@ class L7Config(Part, frozen=True):
         backends: Who answers; empty means the registry's gateways.
         policies: How each switch stands (``on``, ``shadow``, ``off``), else as in the lab.
         requests: Deadline and tries.
+        balance: How backends are picked.
         forwarded: Whose forwarded headers are believed, and which are written.
         proxy_protocol: Whose PROXY protocol header is read.
         tls: A listener for HTTPS beside the plain one.
@@ -95,6 +97,7 @@ class L7Config(Part, frozen=True):
     backends: tuple[Backend, ...] = ()
     policies: Mapping[str, Mode] = {}
     requests: RequestOptions = RequestOptions()
+    balance: BalanceOptions = BalanceOptions()
     forwarded: ForwardedOptions = ForwardedOptions()
     proxy_protocol: ProxyProtocolOptions = ProxyProtocolOptions()
     tls: TlsOptions = TlsOptions()
@@ -148,6 +151,7 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
     if config.requests.attempts < 1:
         at = ("requests", "attempts")
         yield at, f"attempts is {config.requests.attempts}; give 1 at least"
+    yield from balance_mistakes(config.balance, ("balance",))
     yield from forwarded_mistakes(config.forwarded, ("forwarded",))
     yield from proxy_protocol_mistakes(config.proxy_protocol, ("proxy_protocol",))
     yield from tls_mistakes(config.tls, ("tls",))

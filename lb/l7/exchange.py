@@ -76,6 +76,7 @@ class Exchange:
         self._tries = Tries(
             self._proxy,
             self,
+            asked=self._proxy.asked_of(head),
             is_safe=head.is_safe,
             arrived_s=head.arrived_s,
             deadline_s=deadline_s,

@@ -7,7 +7,7 @@ and budget of its own, the same settings, drain and switches (``lb.l7.routes``).
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,9 +15,9 @@ from kit.recorder import RequestSummary
 from lb.endpoints import Endpoint
 from lb.l7.errors import Problem, no_backend
 from lb.l7.forwarded import Forwarding
-from lb.l7.headers import Ids
+from lb.l7.headers import Headers, Ids
 from lb.l7.pool import Pool
-from lb.l7.request import HeadReader
+from lb.l7.request import HeadReader, RequestHead
 from lb.l7.settings import BACKEND_SERVICE, ProxySettings
 from lb.policy.balancer import Balancer
 from resilience.policy.budget import RetryBudget, SwitchedBudget
@@ -82,6 +82,7 @@ class Proxy:
         self.service = service
         self.balancer = Balancer(rng, switches.mode)
         self.budget = SwitchedBudget(RetryBudget(), lambda: switches.mode("retry_budget"))
+        self.key_of: Callable[[bytes, Headers], str] | None = None
         self.heads = HeadReader(Ids(rng))
         self.forwarding = Forwarding()
         self.shadow_retries = 0
@@ -119,8 +120,10 @@ class Proxy:
         self._siblings.append(made)
         return made
 
-    def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
-        """Follow the registry: keep, add, retire."""
+    def set_endpoints(
+        self, endpoints: Sequence[Endpoint], weights: Mapping[str, float] | None = None
+    ) -> None:
+        """Follow the registry: keep, add, retire; all weigh the same unless told otherwise."""
         wanted = {one.instance: (one.host, one.port) for one in endpoints}
         for name, pool in tuple(self._pools.items()):
             if wanted.get(name) != (pool.host, pool.port):
@@ -128,11 +131,17 @@ class Proxy:
         for name, address in wanted.items():
             if name not in self._pools:
                 self._pools[name] = Pool(*address)
-        self.balancer.set_endpoints(list(wanted), time.monotonic())
+        self.balancer.set_endpoints(weights or list(wanted), time.monotonic())
 
-    def pick(self, exclude: Sequence[str], now_s: float) -> tuple[str, Pool] | None:
+    def asked_of(self, head: RequestHead) -> Request:
+        """Return what the balancer may know of a request: its key, where one is wanted."""
+        if self.key_of is None:
+            return _ANY_REQUEST
+        return Request(key=self.key_of(head.target, head.outline.headers))
+
+    def pick(self, asked: Request, exclude: Sequence[str], now_s: float) -> tuple[str, Pool] | None:
         """Choose a backend and count a request in; None when there is none left to try."""
-        name = self.balancer.pick(_ANY_REQUEST, exclude, now_s)
+        name = self.balancer.pick(asked, exclude, now_s)
         if name is None:
             return None
         self.balancer.on_start(name, now_s)

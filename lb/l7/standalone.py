@@ -11,8 +11,10 @@ Not handled: figures over HTTP (the lab's admin pages), backends that are added 
 
 import asyncio
 import logging
+import random
 import signal
 import sys
+import time
 from pathlib import Path
 
 import uvloop
@@ -25,6 +27,7 @@ from kit.log import set_up_log
 from kit.recorder import Recorder
 from kit.settings import DEFAULT_LOG_LEVEL
 from kit.state import default_mode
+from lb.l7.balancing import build_algorithm, key_reader
 from lb.l7.checks import Checks
 from lb.l7.config import L7Config, load_config
 from lb.l7.forwarded import Forwarding
@@ -66,6 +69,8 @@ class Standalone:
         self._path = path
         self._seen = _mark(path)
         self.config = _with_backends(load_config(path), path)
+        self._balanced: object = None  # what the algorithm in use was built from
+        self._rng = random.Random()
         self.lifecycle = Lifecycle(_nobody_to_tell)
         self.recorder = Recorder()
         self._switches = FileSwitches()
@@ -137,8 +142,21 @@ class Standalone:
             retry_answers=requests.retry_answers,
         )
         self.proxy.forwarding = Forwarding(config.forwarded)
-        self.proxy.set_endpoints(config.backends)
+        self._balance(config)
+        weights = {one.instance: one.weight for one in config.backends}
+        self.proxy.set_endpoints(config.backends, weights)
         self.checks.set_endpoints(config.backends)
+
+    def _balance(self, config: L7Config) -> None:
+        """Pick by another algorithm where the file wants another; the old one's picks end alone."""
+        roles = [(one.instance, one.priority, one.canary) for one in config.backends]
+        wanted = (config.balance, sorted(roles))
+        if wanted == self._balanced:
+            return
+        self._balanced = wanted
+        self.proxy.key_of = key_reader(config.balance.key)
+        algorithm = build_algorithm(config.balance, config.backends, self._rng)
+        self.proxy.balancer.use(algorithm, time.monotonic())
 
     async def _drain(self, limit_s: float) -> None:
         await self.server.drain(limit_s)

@@ -20,7 +20,7 @@ from lb.policy.attempts import (
     per_try_timeout_s,
 )
 from resilience.context import Note
-from resilience.policy.contract import Mode, Outcome
+from resilience.policy.contract import Mode, Outcome, Request
 
 # A head seldom comes alone: what is said at the deadline (a 504, most often) comes in two pieces.
 # 50 ms is what a page keeps for itself when it gives its parts their time (design: Context).
@@ -61,6 +61,7 @@ class Tries:
     Args:
         proxy: Balancer, pools, budget and switches.
         sender: Who writes the request and answers the client.
+        asked: What the balancer may know of the request.
         is_safe: Sending twice does no harm (GET or HEAD without a body).
         arrived_s: When the request arrived; notes count from here.
         deadline_s: Absolute; None means no limit, and no second try beside a slow one.
@@ -73,11 +74,13 @@ class Tries:
         proxy: Proxy,
         sender: Sender,
         *,
+        asked: Request,
         is_safe: bool,
         arrived_s: float,
         deadline_s: float | None,
     ) -> None:
         self._proxy = proxy
+        self._asked = asked
         self._settings: ProxySettings = proxy.settings
         self._sender = sender
         self._is_safe = is_safe
@@ -143,7 +146,7 @@ class Tries:
             self._end(attempt, what, outcome, now_s)
 
     def _try(self, now_s: float, *, holds_retry: bool) -> bool:
-        picked = self._proxy.pick(self._tried, now_s)
+        picked = self._proxy.pick(self._asked, self._tried, now_s)
         if picked is None:
             return False
         endpoint, pool = picked

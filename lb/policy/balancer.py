@@ -8,7 +8,8 @@ Not handled: sending checks; connections; anything asynchronous.
 
 Switches (``mode`` is asked at most every ``REFRESH_S``): ``checks`` on believes checks and broken
 connections; ``outlier`` on believes ejections; ``panic`` on overrules both when too few are left;
-``p2c`` on picks the less busy of two, else everyone has a turn (``round_robin``).
+``p2c`` on picks by the algorithm (the less busy of two, unless another is used), else everyone has
+a turn (``round_robin``).
 In shadow each goes on learning and counting, and moves nobody.
 """
 
@@ -19,6 +20,7 @@ from lb.policy.health import CheckedHealth
 from lb.policy.outlier import OutlierEjection
 from lb.policy.p2c import P2C
 from lb.policy.panic import DEFAULT_PANIC_THRESHOLD, is_panicking
+from lb.policy.roster import Algorithm
 from lb.policy.round_robin import RoundRobin
 from resilience.policy.contract import Mode, Outcome, Request, Snapshot
 
@@ -31,6 +33,7 @@ class Balancer:
     Args:
         rng: Source of chance.
         mode: Position of a policy's switch by name (``checks``, ``outlier``, ``panic``, ``p2c``).
+        algorithm: Who picks among the candidates; by default P2C.
         health: Who is up; by default left after 3 misses, back after 2 good checks.
         outlier: Who is ejected.
         panic_threshold: Share of usable endpoints below which all are used.
@@ -43,17 +46,21 @@ class Balancer:
         rng: random.Random,
         mode: Callable[[str], Mode],
         *,
+        algorithm: Algorithm | None = None,
         health: CheckedHealth | None = None,
         outlier: OutlierEjection | None = None,
         panic_threshold: float = DEFAULT_PANIC_THRESHOLD,
     ) -> None:
         self._mode = mode
-        self._p2c = P2C(rng)  # counts what is in flight, also while it doesn't pick
+        self._algorithm: Algorithm = algorithm or P2C(rng)
+        self._active: dict[str, int] = {}  # in flight, whoever picked it
+        self._elders: dict[str, int] = {}  # of those, picked before the algorithm was changed
         self._round_robin = RoundRobin()
         self._takes_turns = False
         self._health = health or CheckedHealth()
         self._outlier = outlier or OutlierEjection()
         self._panic_threshold = panic_threshold
+        self._weights: dict[str, float] = {}
         self._endpoints: tuple[str, ...] = ()
         self._candidates: tuple[str, ...] = ()
         self._refresh_at_s = float("-inf")
@@ -66,7 +73,8 @@ class Balancer:
             dict(endpoints) if isinstance(endpoints, Mapping) else dict.fromkeys(endpoints, 1.0)
         )
         self._endpoints = tuple(weights)
-        self._p2c.set_endpoints(weights)
+        self._weights = weights
+        self._algorithm.set_endpoints(weights)
         self._health.set_endpoints(weights)
         self._outlier.set_endpoints(weights)
         self._refresh(now_s)
@@ -77,15 +85,28 @@ class Balancer:
             self._refresh(now_s)
         if self._takes_turns:
             return self._round_robin.pick(exclude)
-        return self._p2c.pick(request, exclude, now_s)
+        return self._algorithm.pick(request, exclude, now_s)
+
+    def use(self, algorithm: Algorithm, now_s: float) -> None:
+        """Pick by another algorithm from now on.
+
+        It begins without knowing what is in flight, and isn't told of its end.
+        """
+        self._algorithm = algorithm
+        self._elders = dict(self._active)
+        algorithm.set_endpoints(self._weights)
+        self._refresh(now_s)
 
     def on_start(self, endpoint: str, now_s: float) -> None:
         """Count one more request in flight there."""
-        self._p2c.on_start(endpoint, now_s)
+        self._active[endpoint] = self._active.get(endpoint, 0) + 1
+        self._algorithm.on_start(endpoint, now_s)
 
     def on_finish(self, endpoint: str, outcome: Outcome, now_s: float) -> None:
         """Count one less, and learn from how it ended."""
-        self._p2c.on_finish(endpoint, outcome, now_s)
+        self._count_out(endpoint)
+        if not self._was_elder(endpoint):
+            self._algorithm.on_finish(endpoint, outcome, now_s)
         if self._outlier.on_result(endpoint, outcome, now_s):
             self._refresh(now_s)
 
@@ -116,13 +137,13 @@ class Balancer:
         facts: dict[str, float | int | str | bool | None] = {
             "endpoints": len(self._endpoints),
             "candidates": len(self._candidates),
-            "picks": "in turn" if self._takes_turns else "the less busy of two",
+            "picks": "in turn" if self._takes_turns else self._algorithm.name,
             "panicking": self._is_panicking,
             "panics": self._panics,
             "ejections": self._outlier.snapshot()["ejections"],
         }
         for name in self._endpoints:
-            facts[f"{name}.active"] = self._p2c.active(name)
+            facts[f"{name}.active"] = self._active.get(name, 0)
             facts[f"{name}.usable"] = name in self._candidates
         return facts
 
@@ -134,9 +155,27 @@ class Balancer:
         if self._mode("outlier") is Mode.ON:
             usable = [name for name in usable if not self._outlier.is_ejected(name, now_s)]
         self._candidates = tuple(self._after_panic(usable))
-        self._p2c.set_candidates(self._candidates)
+        self._algorithm.set_candidates(self._candidates)
         self._round_robin.set_candidates(self._candidates)
         self._takes_turns = self._mode("p2c") is not Mode.ON
+
+    def _count_out(self, endpoint: str) -> None:
+        left = self._active[endpoint] - 1
+        if left or endpoint in self._weights:
+            self._active[endpoint] = left
+        else:
+            del self._active[endpoint]
+
+    def _was_elder(self, endpoint: str) -> bool:
+        """Whether a request that ends now counts as one that another algorithm had picked."""
+        if not self._elders:
+            return False
+        left = self._elders.get(endpoint, 0) - 1
+        if left > 0:
+            self._elders[endpoint] = left
+        else:
+            self._elders.pop(endpoint, None)
+        return left >= 0
 
     def _after_panic(self, usable: Sequence[str]) -> Sequence[str]:
         mode = self._mode("panic")
