@@ -17,6 +17,7 @@ PartT = TypeVar("PartT", bound="Part")
 
 _MSGSPEC_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _PATH_PART = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+_INVALID_WORD = re.compile(r"Invalid enum value '(?P<word>.*)'")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<key>[^`]+)`")
 
 
@@ -39,6 +40,9 @@ def _located(source: Source, message: str, kind: type[Part]) -> SourceError:
     unknown = _UNKNOWN_FIELD.search(text)
     if unknown is None:
         name = ".".join(str(part) for part in path)
+        wrong = _INVALID_WORD.fullmatch(text)
+        if wrong is not None and (words := _words_at(path, kind)):
+            text = f"there is no {wrong['word']}; {nearest(wrong['word'], words)}"
         return source.error(path, f"{name}: {text}" if name else text)
     key = unknown["key"]
     hint = nearest(key, _fields_at(path, kind))
@@ -61,6 +65,19 @@ def _fields_at(path: DataPath, top: type[Part]) -> list[str]:
         kind = _inner(kind, part)
     kind = _struct_of(kind)
     return [field.encode_name for field in kind.fields] if kind is not None else []
+
+
+def _words_at(path: DataPath, top: type[Part]) -> list[str]:
+    kind: Any = msgspec.inspect.type_info(top)
+    for part in path:
+        kind = _inner(kind, part)
+    kind = getattr(kind, "value_type", kind)  # of a mapping, whose key msgspec doesn't tell
+    for option in kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,):
+        if isinstance(option, msgspec.inspect.LiteralType):
+            return [str(value) for value in option.values]
+        if isinstance(option, msgspec.inspect.EnumType):
+            return [str(member.value) for member in option.cls]
+    return []
 
 
 def _inner(kind: Any, part: str | int) -> Any:

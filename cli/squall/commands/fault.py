@@ -24,6 +24,7 @@ IN A SERVICE   --on video | video.2 | '*'; also --share --route --tenant
   block --ms [--every-ms]        stop the whole event loop
   burn --ms                      spend so much CPU
   slow --factor                  let the station take so many times as long
+  unhealthy                      fail the checks and serve all the same (gateway)
 \b
 ON A LINK      --on 'link:gateway>video' | 'link:gateway>video.1' | 'link:video>store-1'
                also --share --stream

@@ -14,7 +14,11 @@ from resilience.policy.contract import Mode
 pytestmark = pytest.mark.unit
 
 PLAIN = (8, 20.0)  # R2: "every other station 8 x 20 ms unless said"
-ABOUT_CACHES = {"stampede": {"cache", "single_flight"}}
+ABOUT = {
+    "stampede": {"cache", "single_flight"},
+    "gray-failure": {"checks", "outlier"},
+    "mass-ejection": {"checks", "panic"},
+}
 ALL_DRILLS = [load_drill(path) for path in drill_files()]
 
 
@@ -47,7 +51,7 @@ def test_every_drill_keeps_the_rules(drill: Drill) -> None:
     assert all(must_show(drill).values())
     # Both would find out about a broken replica by themselves; where one is on, the row says so.
     elsewhere = {"checks", "outlier", "panic", "cache", "single_flight"}
-    assert not (elsewhere & drill.policies.keys()) - ABOUT_CACHES.get(drill.drill, set())
+    assert not (elsewhere & drill.policies.keys()) - ABOUT.get(drill.drill, set())
     assert len(drill.control.off) == 1 or drill.control.ablation is not None
 
 

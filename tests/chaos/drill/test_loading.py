@@ -75,7 +75,7 @@ def test_slow_dependency_is_row_two_of_the_catalogue() -> None:
         ('bound: ">= 0.85"', 'bound: "> 0.85"', "bound is '> 0.85'; write >= 0.85"),
         ("seconds: 20", "seconds: long", "Expected `float`, got `str`"),
         ("seconds: 20", "seconds: 0", "seconds is 0; it must be more than 0"),
-        ("name: fault", "name: faul", "Invalid enum value 'faul'"),
+        ("name: fault", "name: faul", "there is no faul; did you mean fault?"),
         ("name: fault", "name: warm", "the phases are warm, steady, warm, recover"),
         ("rates: {list: 200}", "rates: {lst: 200}", "unknown route lst; did you mean list?"),
         ("limiter: {video: on}", "limter: on", "unknown policy limter; did you mean limiter"),

@@ -36,6 +36,7 @@ def test_backends_have_names_addresses_and_weights() -> None:
     ("text", "told"),
     [
         ("listten: '0.0.0.0:1'", "l7.yaml:1:1: unknown key listten; did you mean listen"),
+        ("policies: {checks: of}", "l7.yaml:1:1: policies: there is no of; did you mean off"),
         ("listen: '80'", "l7.yaml:1:1: listen is '80'; give host:port"),
         ("listen: 'a:99999'", "l7.yaml:1:1: listen is 'a:99999'; give host:port"),
         ("backends:\n  - {address: nowhere}", "l7.yaml:2:6: address is 'nowhere'; give host:port"),
