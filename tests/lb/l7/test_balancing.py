@@ -135,7 +135,7 @@ def test_without_a_key_nothing_is_read() -> None:
         ("{canary_share: 1.5}", "canary_share is 1.5; give 0 to 1"),
         ("{slow_start_s: -1}", "slow_start_s is -1; give 0 or more"),
         ("{algorithm: maglv}", "there is no maglv; did you mean maglev"),
-        ("{algoritm: maglev}", "unknown key algoritm; did you mean algorithm"),
+        ("{algo: maglev}", "unknown key algo; did you mean algorithm"),
     ],
 )
 def test_a_mistake_is_told(text: str, told: str) -> None:
