@@ -90,7 +90,7 @@ def test_what_a_file_says_wrong_is_told() -> None:
     """A network that is none, and a word that is none."""
     with pytest.raises(SourceError, match=r"2:\d+: 10.0.0.1/8 has host bits set"):
         parse_config("forwarded:\n  trust: ['10.0.0.1/8']")
-    with pytest.raises(SourceError, match=r"forwarded.write: Invalid enum value 'x'"):
+    with pytest.raises(SourceError, match=r"forwarded.write: there is no x; did you mean both"):
         parse_config("forwarded: {write: x}")
 
 
