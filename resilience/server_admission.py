@@ -8,6 +8,10 @@ which limiter learns the limit is a choice that may move while requests are unde
     admission = build_admission(AdmissionSettings(), switches, pressure=lambda: 1.0)
     app = LimiterMiddleware(app, admission.gate, switches=switches, scope_name="orders.1")
 
+A limiter that is switched off refuses nobody from then on, but what lies around it remembers: who
+was lent room above the limit is let out first, for 1 s, and who was shut out for somebody more
+important for 1 s a level. After 4 s nothing refuses.
+
 Not handled: waiting for a place (a ``WaitQueue`` around a limiter goes where this gate does); rates
 and quotas, which are gates of their own in front of this one.
 """

@@ -9,10 +9,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from resilience import server_admission
 from resilience.policy.contract import Criticality, Mode, Outcome, Permit, Rejection, Request
+from resilience.policy.criticality_gate import HOLD_S, LEVELS
 from resilience.server_admission import LIMITERS, AdmissionSettings, build_admission
 from resilience.switches import FixedSwitches
 
 POLICIES = ("limiter", "criticality", "partitions")
+LONGEST_HOLD_S = LEVELS * HOLD_S  # each level's refusal shuts those below it for one more hold
 
 
 def test_defaults_are_documented() -> None:
@@ -75,6 +77,23 @@ def test_tenants_stand_around_importance() -> None:
     assert isinstance(admission.gate.admit(Request(1.0, Criticality.CRITICAL, "new"), 0.0), Permit)
 
 
+def test_what_was_lent_is_taken_back_though_the_limiter_is_off_by_now() -> None:
+    """For a second whoever filled it waits for those above the limit; then nobody is refused."""
+    switches = FixedSwitches()
+    admission = build_admission(
+        AdmissionSettings("fixed", fixed_limit=3), switches, pressure=lambda: 0.0
+    )
+    greedy = Request(1.0, Criticality.SHEDDABLE)
+    assert [isinstance(admission.gate.admit(greedy, 0.0), Permit) for _ in range(4)][-1] is False
+    newcomer = Request(1.0, Criticality.SHEDDABLE, "new")
+    assert isinstance(admission.gate.admit(newcomer, 0.0), Permit)
+    switches.set("limiter", Mode.OFF)
+    held = admission.gate.admit(greedy, 0.5)
+    assert isinstance(held, Rejection)
+    assert held.policy == "partitions"
+    assert isinstance(admission.gate.admit(greedy, HOLD_S), Permit)
+
+
 class AdmissionMachine(RuleBasedStateMachine):
     """Any switch and any choice may move at any time: no permit is lost, none counted twice."""
 
@@ -83,6 +102,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.switches = FixedSwitches()
         self.choice = "fixed"
         self.now_s = 0.0
+        self.held_until_s = 0.0
         self.permits: list[Permit] = []
         self.admission = build_admission(
             AdmissionSettings("fixed", fixed_limit=3),
@@ -102,7 +122,8 @@ class AdmissionMachine(RuleBasedStateMachine):
         if isinstance(decision, Permit):
             self.permits.append(decision)
         else:
-            assert self.switches.mode("limiter") is Mode.ON
+            is_limiting = self.switches.mode("limiter") is Mode.ON
+            assert is_limiting or self.now_s < self.held_until_s
             on = {name for name in POLICIES if self.switches.mode(name) is Mode.ON}
             # A limiter may be named by the layer that asked it; a layer that isn't on refuses none.
             assert decision.policy in on
@@ -115,6 +136,8 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(POLICIES), mode=st.sampled_from(Mode))
     def switch(self, name: str, mode: Mode) -> None:
+        if name == "limiter" and self.switches.mode(name) is Mode.ON:
+            self.held_until_s = self.now_s + LONGEST_HOLD_S
         self.switches.set(name, mode)
 
     @rule(choice=st.sampled_from([*LIMITERS, "unheard-of"]))
