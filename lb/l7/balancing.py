@@ -2,21 +2,21 @@
 
 Why a file's section and not a switch: which algorithm fits hangs on what the backends keep
 (nothing, a cache, a session) and is decided once; whether it acts is the switch ``p2c``.
-The parts are joined from the outside in: a level of priorities, the canary's share, slow start, and
-in the middle the algorithm. Each is pure and explained in ``lb.policy``.
-Not handled: zones (who calls from where is known to a fleet, not to one file), the sticky cookie.
+The parts are joined from the outside in: the sticky cookie, a level of priorities, a zone, the
+canary's share, slow start, and in the middle the algorithm. Each is pure and explained in
+``lb.policy``.
+Not handled: numbering the proxies of a fleet and counting them by zone: the file says both.
 """
 
 import random
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from hashing import ketama, maglev, rendezvous
 from hashing.algorithm import Build
 from kit.source import DataPath
 from kit.source_types import Part
-from lb.l7.headers import Headers
+from lb.l7.affinity import KeyOptions, StickyOptions, key_mistakes, sticky_mistakes
 from lb.policy.bounded_load import DEFAULT_BALANCE_PERCENT, MIN_BALANCE_PERCENT, BoundedLoad
 from lb.policy.canary import Canary
 from lb.policy.key_hash import KeyHash
@@ -25,7 +25,10 @@ from lb.policy.peak_ewma import PeakEwma
 from lb.policy.priorities import Priorities
 from lb.policy.roster import Algorithm
 from lb.policy.slow_start import SlowStart
+from lb.policy.sticky import Sticky
+from lb.policy.subset import DEFAULT_SIZE, subset
 from lb.policy.weighted_round_robin import SmoothWeighted
+from lb.policy.zones import DEFAULT_MIN_ENDPOINTS, ZoneAware
 
 AlgorithmName: TypeAlias = Literal[
     "least_request", "weighted_round_robin", "peak_ewma", "ring_hash", "maglev", "rendezvous",
@@ -39,26 +42,31 @@ BUILDS: Mapping[str, Build] = {
 }
 """Placements of keys, by the algorithm that needs a key."""
 
-_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2: a token
 
-
-class KeyOptions(Part, frozen=True):
-    """What of a request is its key: one of the three.
+class ZoneOptions(Part, frozen=True):
+    """Which zone this proxy stands in; backends say theirs.
 
     Args:
-        header: A header's value, by its name.
-        cookie: A cookie's value, by its name.
-        path: The path without its query.
+        home: The own zone; "" means that zones don't matter.
+        callers: How many proxies stand in each zone, this one included.
+        min_backends: Candidates below which zones don't matter, >= 0.
     """
 
-    header: str = ""
-    cookie: str = ""
-    path: bool = False
+    home: str = ""
+    callers: Mapping[str, int] = {}
+    min_backends: int = DEFAULT_MIN_ENDPOINTS
 
-    @property
-    def is_named(self) -> bool:
-        """Whether there is a key."""
-        return bool(self.header or self.cookie or self.path)
+
+class SubsetOptions(Part, frozen=True):
+    """Use some of the backends only, so that many proxies share them out evenly.
+
+    Args:
+        client: This proxy's number in its fleet, >= 0, without gaps; None: it uses all.
+        size: How many it uses, >= 1.
+    """
+
+    client: int | None = None
+    size: int = DEFAULT_SIZE
 
 
 class BalanceOptions(Part, frozen=True):
@@ -70,6 +78,9 @@ class BalanceOptions(Part, frozen=True):
         balance_percent: ``bounded_load``: how much more than its share a backend may have.
         canary_share: Share of requests for backends marked ``canary``, 0..1.
         slow_start_s: Seconds in which a backend that is new grows to its weight; 0: at once.
+        sticky: The cookie that keeps a client where it was.
+        zone: Which zone is the own one.
+        subset: Which part of the backends is this proxy's.
     """
 
     algorithm: AlgorithmName = "least_request"
@@ -77,16 +88,18 @@ class BalanceOptions(Part, frozen=True):
     balance_percent: int = DEFAULT_BALANCE_PERCENT
     canary_share: float = 0.0
     slow_start_s: float = 0.0
+    sticky: StickyOptions = StickyOptions()
+    zone: ZoneOptions = ZoneOptions()
+    subset: SubsetOptions = SubsetOptions()
 
 
 def balance_mistakes(options: BalanceOptions, at: DataPath) -> Iterator[tuple[DataPath, str]]:
     """Name what is out of range, and a key where none is used or none is named."""
     key, name = options.key, options.algorithm
-    if (key.header != "") + (key.cookie != "") + key.path > 1:
-        yield (*at, "key"), "a key is one of header, cookie and path: name one"
-    for field, text in (("header", key.header), ("cookie", key.cookie)):
-        if text and not _NAME.fullmatch(text):
-            yield (*at, "key", field), f"{text!r} is no name of a {field}"
+    yield from key_mistakes(key, (*at, "key"))
+    yield from sticky_mistakes(options.sticky, (*at, "sticky"))
+    if options.sticky.cookie and key.is_named:
+        yield (*at, "sticky"), "a sticky cookie and a key each say where a request goes: choose one"
     if name in BUILDS and not key.is_named:
         yield (*at, "algorithm"), f"{name} needs a key; write key: {{header: x-user}}"
     if name not in BUILDS and key.is_named:
@@ -98,6 +111,12 @@ def balance_mistakes(options: BalanceOptions, at: DataPath) -> Iterator[tuple[Da
         yield (*at, "canary_share"), f"canary_share is {options.canary_share:g}; give 0 to 1"
     if options.slow_start_s < 0.0:
         yield (*at, "slow_start_s"), f"slow_start_s is {options.slow_start_s:g}; give 0 or more"
+    yield from _zone_mistakes(options.zone, (*at, "zone"))
+    subset_of = options.subset
+    if subset_of.client is not None and subset_of.client < 0:
+        yield (*at, "subset", "client"), f"client is {subset_of.client}; the first is 0"
+    if subset_of.size < 1:
+        yield (*at, "subset", "size"), f"size is {subset_of.size}; give 1 at least"
 
 
 class Listed(Protocol):
@@ -108,12 +127,19 @@ class Listed(Protocol):
         """Its name."""
 
     @property
+    def zone(self) -> str:
+        """Where it stands."""
+
+    @property
     def priority(self) -> int:
         """Its level, 0 first."""
 
     @property
     def canary(self) -> bool:
         """Whether it runs the next version."""
+
+
+ListedT = TypeVar("ListedT", bound=Listed)
 
 
 def build_algorithm(
@@ -133,27 +159,19 @@ def build_algorithm(
         make = _slowly(make, options.slow_start_s)
     if canaries:
         make = _with_canaries(make, canaries, options.canary_share, rng)
+    if options.zone.home:
+        make = _in_zones(make, options.zone, {one.instance: one.zone for one in backends}, rng)
     if any(levels.values()):
-        return Priorities(rng, lambda name: levels.get(name, 0), make)
-    return make()
+        make = _in_levels(make, levels, rng)
+    return Sticky(make(), options.sticky.secret.encode()) if options.sticky.cookie else make()
 
 
-def key_reader(options: KeyOptions) -> Callable[[bytes, Headers], str] | None:
-    """Return what finds a request's key in its target and headers; None without a key.
-
-    A request that doesn't have it has the key "", and goes to anyone.
-    """
-    if options.path:
-        return lambda target, headers: target.partition(b"?")[0].decode("latin-1")
-    if options.header:
-        wanted = options.header.lower().encode()
-        return lambda target, headers: next(
-            (value.decode("latin-1") for name, value in headers if name.lower() == wanted), ""
-        )
-    if options.cookie:
-        cookie = options.cookie.encode()
-        return lambda target, headers: _cookie(cookie, headers)
-    return None
+def used_backends(options: SubsetOptions, backends: Sequence[ListedT]) -> Sequence[ListedT]:
+    """Return those of the backends that this proxy uses, in the file's order."""
+    if options.client is None:
+        return backends
+    names = frozenset(subset([one.instance for one in backends], options.client, options.size))
+    return [one for one in backends if one.instance in names]
 
 
 def _core(options: BalanceOptions, rng: random.Random) -> Algorithm:
@@ -177,12 +195,40 @@ def _with_canaries(
     return lambda: Canary(rng, canaries.__contains__, make, share)
 
 
-def _cookie(wanted: bytes, headers: Headers) -> str:
-    """Return a cookie's value (RFC 6265 5.4: pairs with semicolons between)."""
-    for name, value in headers:
-        if name.lower() == b"cookie":
-            for pair in value.split(b";"):
-                found, equals, text = pair.strip().partition(b"=")
-                if equals and found == wanted:
-                    return text.decode("latin-1")
-    return ""
+def _in_zones(
+    make: Callable[[], Algorithm],
+    options: ZoneOptions,
+    zones: Mapping[str, str],
+    rng: random.Random,
+) -> Callable[[], Algorithm]:
+    def made() -> Algorithm:
+        algorithm = ZoneAware(
+            rng,
+            options.home,
+            lambda name: zones.get(name, ""),
+            make,
+            min_endpoints=options.min_backends,
+        )
+        algorithm.set_callers(options.callers)
+        return algorithm
+
+    return made
+
+
+def _in_levels(
+    make: Callable[[], Algorithm], levels: Mapping[str, int], rng: random.Random
+) -> Callable[[], Algorithm]:
+    return lambda: Priorities(rng, lambda name: levels.get(name, 0), make)
+
+
+def _zone_mistakes(options: ZoneOptions, at: DataPath) -> Iterator[tuple[DataPath, str]]:
+    if options.home and options.callers.get(options.home, 0) < 1:
+        told = f"write callers: {{{options.home}: 1, ...}}, this proxy included"
+        yield (*at, "callers"), f"how many proxies stand in {options.home}? {told}"
+    if not options.home and options != ZoneOptions():
+        yield at, "name the proxy's own zone; write home: ZONE"
+    for zone, count in options.callers.items():
+        if count < 0:
+            yield (*at, "callers", zone), f"{zone} has {count} proxies; give 0 or more"
+    if options.min_backends < 0:
+        yield (*at, "min_backends"), f"min_backends is {options.min_backends}; give 0 or more"

@@ -159,6 +159,7 @@ class Exchange:
             return
         head = self.head
         self._winner = self._tries.choose(conn, now_s)
+        headers = self._with_affinity(headers)
         answer = ResponseHead(status, headers, head, is_chunked=is_chunked)
         self._answer = answer
         self._keep_alive = (
@@ -204,6 +205,7 @@ class Exchange:
             conn.transport.abort()
             self.refuse(draining(self._proxy.instance))
             return
+        headers = self._with_affinity(headers)
         self._end_winner("101", Outcome.OK)
         timing = self._proxy.server_timing(now_s - self.head.arrived_s)
         self._client.write(render_switch(headers, self.head, timing=timing))
@@ -225,6 +227,12 @@ class Exchange:
         self.body.on_room(has_room)
 
     # Private
+
+    def _with_affinity(self, headers: Headers) -> Headers:
+        affinity = self._proxy.affinity
+        if affinity is None or self._winner is None:
+            return headers
+        return affinity.renewed(headers, self.head.outline.headers, self._winner.endpoint)
 
     def _too_late(self, *, started: bool) -> Problem:
         budget_ms = (self._budget_s or 0.0) * 1000

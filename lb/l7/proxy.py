@@ -13,6 +13,7 @@ from typing import Protocol
 
 from kit.recorder import RequestSummary
 from lb.endpoints import Endpoint
+from lb.l7.affinity import Affinity
 from lb.l7.errors import Problem, no_backend
 from lb.l7.forwarded import Forwarding
 from lb.l7.headers import Headers, Ids
@@ -83,6 +84,7 @@ class Proxy:
         self.balancer = Balancer(rng, switches.mode)
         self.budget = SwitchedBudget(RetryBudget(), lambda: switches.mode("retry_budget"))
         self.key_of: Callable[[bytes, Headers], str] | None = None
+        self.affinity: Affinity | None = None
         self.heads = HeadReader(Ids(rng))
         self.forwarding = Forwarding()
         self.shadow_retries = 0

@@ -27,7 +27,8 @@ from kit.log import set_up_log
 from kit.recorder import Recorder
 from kit.settings import DEFAULT_LOG_LEVEL
 from kit.state import default_mode
-from lb.l7.balancing import build_algorithm, key_reader
+from lb.l7.affinity import Affinity, key_reader
+from lb.l7.balancing import build_algorithm, used_backends
 from lb.l7.checks import Checks
 from lb.l7.config import L7Config, load_config
 from lb.l7.forwarded import Forwarding
@@ -143,18 +144,21 @@ class Standalone:
         )
         self.proxy.forwarding = Forwarding(config.forwarded)
         self._balance(config)
-        weights = {one.instance: one.weight for one in config.backends}
-        self.proxy.set_endpoints(config.backends, weights)
-        self.checks.set_endpoints(config.backends)
+        backends = used_backends(config.balance.subset, config.backends)
+        self.proxy.set_endpoints(backends, {one.instance: one.weight for one in backends})
+        self.checks.set_endpoints(backends)
 
     def _balance(self, config: L7Config) -> None:
         """Pick by another algorithm where the file wants another; the old one's picks end alone."""
-        roles = [(one.instance, one.priority, one.canary) for one in config.backends]
+        roles = [(one.instance, one.zone, one.priority, one.canary) for one in config.backends]
         wanted = (config.balance, sorted(roles))
         if wanted == self._balanced:
             return
         self._balanced = wanted
-        self.proxy.key_of = key_reader(config.balance.key)
+        sticky = config.balance.sticky
+        self.proxy.affinity = Affinity(sticky) if sticky.cookie else None
+        affinity = self.proxy.affinity
+        self.proxy.key_of = affinity.key_of if affinity else key_reader(config.balance.key)
         algorithm = build_algorithm(config.balance, config.backends, self._rng)
         self.proxy.balancer.use(algorithm, time.monotonic())
 

@@ -19,6 +19,17 @@ from resilience.policy.contract import Outcome, Request, Snapshot
 
 TOKEN_BYTES = 12  # 96 bits: no two endpoints share one, and no guess finds one
 MIN_SECRET_BYTES = 16
+MAX_SECRET_BYTES = blake2b.MAX_KEY_SIZE
+
+
+def endpoint_cookie(endpoint: str, secret: bytes) -> str:
+    """Return the cookie's value for an endpoint: 24 hexadecimal digits.
+
+    Args:
+        endpoint: Its name.
+        secret: 16 to 64 bytes.
+    """
+    return blake2b(endpoint.encode(), key=secret, digest_size=TOKEN_BYTES).hexdigest()
 
 
 class Sticky:
@@ -35,7 +46,7 @@ class Sticky:
     name = "sticky"
 
     def __init__(self, inner: Algorithm, secret: bytes) -> None:
-        if not MIN_SECRET_BYTES <= len(secret) <= blake2b.MAX_KEY_SIZE:
+        if not MIN_SECRET_BYTES <= len(secret) <= MAX_SECRET_BYTES:
             raise ValueError(f"secret must be 16 to 64 bytes, not {len(secret)}")
         self._inner = inner
         self._secret = secret
@@ -67,9 +78,8 @@ class Sticky:
         return self._inner.pick(request, exclude, now_s)
 
     def cookie_of(self, endpoint: str) -> str:
-        """Return the cookie's value for an endpoint: 24 hexadecimal digits."""
-        digest = blake2b(endpoint.encode(), key=self._secret, digest_size=TOKEN_BYTES)
-        return digest.hexdigest()
+        """Return the cookie's value for an endpoint."""
+        return endpoint_cookie(endpoint, self._secret)
 
     def on_start(self, endpoint: str, now_s: float) -> None:
         """Pass on: sticky requests are load like others."""

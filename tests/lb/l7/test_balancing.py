@@ -6,13 +6,15 @@ from collections import Counter
 import pytest
 
 from kit.source import SourceError
+from lb.l7.affinity import Affinity, KeyOptions, StickyOptions, key_reader
 from lb.l7.balancing import (
     BUILDS,
     AlgorithmName,
     BalanceOptions,
-    KeyOptions,
+    SubsetOptions,
+    ZoneOptions,
     build_algorithm,
-    key_reader,
+    used_backends,
 )
 from lb.l7.config import Backend, parse_config
 from lb.l7.headers import Headers
@@ -20,6 +22,7 @@ from lb.policy.roster import Algorithm
 from resilience.policy.contract import Request
 from tests.lb.l7.rig import answering, ok, rig
 
+SIXTEEN = "0123456789abcdef"
 ABC = tuple(Backend(address=f"{name}:1", name=name) for name in "abc")
 
 
@@ -134,6 +137,23 @@ def test_without_a_key_nothing_is_read() -> None:
         ("{balance_percent: 99}", "balance_percent is 99; give 100 or more"),
         ("{canary_share: 1.5}", "canary_share is 1.5; give 0 to 1"),
         ("{slow_start_s: -1}", "slow_start_s is -1; give 0 or more"),
+        ("{sticky: {cookie: 'a b', secret: 0123456789abcdef}}", "'a b' is no name of a cookie"),
+        ("{sticky: {secret: 0123456789abcdef}}", "needs a name; write cookie: NAME"),
+        ("{sticky: {cookie: s, secret: short}}", "secret has 5 bytes; give 16 to 64"),
+        ("{sticky: {cookie: s, secret: 0123456789abcdef, path: x}}", "path is 'x'; give one that"),
+        ("{sticky: {cookie: s, secret: 0123456789abcdef, path: '/;a'}}", "path is '/;a'"),
+        ("{sticky: {cookie: s, secret: 0123456789abcdef, max_age_s: -1}}", "max_age_s is -1"),
+        ("{sticky: {cookie: s, secret: 0123456789abcdef, same_site: none}}", "secure: true only"),
+        (
+            "{sticky: {cookie: s, secret: 0123456789abcdef}, algorithm: maglev, key: {path: true}}",
+            "a sticky cookie and a key each say where a request goes",
+        ),
+        ("{zone: {home: a}}", "how many proxies stand in a? write callers: {a: 1"),
+        ("{zone: {callers: {a: 1}}}", "name the proxy's own zone"),
+        ("{zone: {home: a, callers: {a: 1, b: -1}}}", "b has -1 proxies; give 0 or more"),
+        ("{zone: {home: a, callers: {a: 1}, min_backends: -1}}", "min_backends is -1"),
+        ("{subset: {client: -1}}", "client is -1; the first is 0"),
+        ("{subset: {client: 0, size: 0}}", "size is 0; give 1 at least"),
         ("{algorithm: maglv}", "there is no maglv; did you mean maglev"),
         ("{algo: maglev}", "unknown key algo; did you mean algorithm"),
     ],
@@ -157,3 +177,58 @@ async def test_a_key_finds_its_backend_over_real_sockets() -> None:
         }
     assert all(len(found) == 1 for found in homes.values())
     assert len({body for found in homes.values() for body in found}) == 3
+
+
+def test_the_own_zone_is_used_as_far_as_it_is_fair() -> None:
+    """Half of the proxies here and two thirds of the backends: all stays; a third: two thirds."""
+    zone = ZoneOptions(home="here", callers={"here": 1, "there": 1}, min_backends=3)
+    rich = picks(made(BalanceOptions(zone=zone), in_zones("here", "here", "there")), 300)
+    assert rich["c"] == 0
+    poor = picks(made(BalanceOptions(zone=zone), in_zones("here", "there", "there")), 3000)
+    assert abs(poor["a"] - 2000) < 5 * (3000 * 2 / 9) ** 0.5
+
+
+def test_few_backends_make_zones_pointless() -> None:
+    """Below the least number all have their turn."""
+    zone = ZoneOptions(home="here", callers={"here": 1, "there": 1})
+    few = picks(made(BalanceOptions(zone=zone), in_zones("here", "here", "there")), 3000)
+    assert abs(few["c"] - 1000) < 5 * (3000 * 2 / 9) ** 0.5
+
+
+def test_proxies_share_out_the_backends() -> None:
+    """Three proxies of two backends each: nobody is left out, none has more than the others."""
+    six = tuple(Backend(address=f"{name}:1", name=name) for name in "abcdef")
+    parts = [used_backends(SubsetOptions(client=n, size=2), six) for n in range(3)]
+    assert sorted(one.instance for part in parts for one in part) == list("abcdef")
+    assert used_backends(SubsetOptions(), six) is six
+
+
+async def test_a_client_stays_where_it_was_until_that_is_gone() -> None:
+    """The cookie is set once; when its backend has left, another is set."""
+    sticky = StickyOptions(cookie="home", secret=SIXTEEN, max_age_s=60)
+    options = BalanceOptions(sticky=sticky)
+    async with rig(*(answering(ok(name)) for name in (b"one", b"two", b"three"))) as lab:
+        lab.proxy.affinity = Affinity(sticky)
+        lab.proxy.key_of = lab.proxy.affinity.key_of
+        lab.proxy.balancer.use(build_algorithm(options, (), random.Random(5)), 0.0)
+        first = await lab.ask("/")
+        cookie, *attributes = first.headers["set-cookie"].split("; ")
+        later = [await lab.ask("/", f"Cookie: a=1; {cookie}") for _ in range(9)]
+        gone = next(b for b in lab.backends if b.requests >= 10)
+        lab.proxy.set_endpoints([b.where for b in lab.backends if b is not gone])
+        moved = await lab.ask("/", f"Cookie: {cookie}")
+        forged = await lab.ask("/", "Cookie: home=gateway.1")
+    assert attributes == ["Path=/", "HttpOnly", "SameSite=Lax", "Max-Age=60"]
+    assert {answer.body for answer in later} == {first.body}
+    assert not any("set-cookie" in answer.headers for answer in later)
+    assert moved.body != first.body
+    assert moved.headers["set-cookie"].split("; ")[0] != cookie
+    assert "set-cookie" in forged.headers
+
+
+def in_zones(*zones: str) -> tuple[Backend, ...]:
+    """Return ``a``, ``b``, ``c`` in these zones."""
+    return tuple(
+        Backend(address=f"{name}:1", name=name, zone=zone)
+        for name, zone in zip("abc", zones, strict=True)
+    )
