@@ -73,6 +73,7 @@ class Plan:
         run_id: Prefix of the request ids.
         tell_gone_at: Send with each request when its client will have left, so that the lab can
             count work that is done for nobody even where nothing is cancelled.
+        keep_alive: Whether connections are used again; else each request comes on a new one.
         parent_pid: End when this process is no longer the parent; None to live alone.
     """
 
@@ -90,6 +91,7 @@ class Plan:
     classes: Mapping[str, LoadClass] = field(default_factory=dict)
     run_id: str = "load"
     tell_gone_at: bool = False
+    keep_alive: bool = True
     parent_pid: int | None = field(default=None)
 
     def __post_init__(self) -> None:

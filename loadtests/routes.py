@@ -128,6 +128,8 @@ def session_request(host: str, name: str) -> bytes:
 
 def _headers(host: str, plan: Plan) -> list[tuple[str, str]]:
     headers = [("host", host), ("user-agent", "squall-load"), ("accept", "application/json")]
+    if not plan.keep_alive:
+        headers.append(("connection", "close"))
     if plan.deadline_ms is not None:
         headers.append(("x-envoy-expected-rq-timeout-ms", str(plan.deadline_ms)))
     return headers

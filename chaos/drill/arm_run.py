@@ -17,6 +17,7 @@ from typing import Any
 from chaos.drill import following, readings
 from chaos.drill.arms import Arm, FaultWindow, fault_windows, load_plan, overlay
 from chaos.drill.bound import parse_bound
+from chaos.drill.crowd import Crowd
 from chaos.drill.fault_schedule import FaultSchedule
 from chaos.drill.host_lease import HostLease
 from chaos.drill.lease import OverlayLease
@@ -88,7 +89,7 @@ async def run_arm(stage: Stage, arm: Arm, epoch: int) -> ArmOutcome:
     try:
         live_after_ms = await _set_lab(stage, arm, epoch)
         await load.start()
-        notes = await _follow(stage, arm, epoch, load)
+        notes = await _follow(stage, arm, epoch, load, folder)
         summary = await load.wait()
     finally:
         await load.stop()
@@ -124,11 +125,13 @@ def _overlay(
     return lambda faults: overlay(stage.drill, arm, holder=holder, epoch=epoch, faults=faults)
 
 
-async def _follow(stage: Stage, arm: Arm, epoch: int, load: LoadProcess) -> Notes:
+async def _follow(stage: Stage, arm: Arm, epoch: int, load: LoadProcess, folder: Path) -> Notes:
     notes = Notes()
     try:
         async with asyncio.TaskGroup() as tasks:
-            helpers = [tasks.create_task(w) for w in _helpers(stage, arm, epoch, load, notes)]
+            helpers = [
+                tasks.create_task(w) for w in _helpers(stage, arm, epoch, load, folder, notes)
+            ]
             try:
                 await _watch_until_end(stage, arm, load, notes)
             finally:
@@ -146,12 +149,13 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def _helpers(
-    stage: Stage, arm: Arm, epoch: int, load: LoadProcess, notes: Notes
+    stage: Stage, arm: Arm, epoch: int, load: LoadProcess, folder: Path, notes: Notes
 ) -> list[Coroutine[Any, Any, None]]:
     control, drill = stage.control, stage.drill
     schedule = FaultSchedule(
         fault_windows(drill, arm), _overlay(stage, arm, epoch), stage.lease, stage.host, control,
-        stage.store, load, notes, token=f"{stage.folder.name}.{epoch}",
+        stage.store, load, notes, lambda name: Crowd(stage.base_url, folder, name),
+        token=f"{stage.folder.name}.{epoch}",
     )  # fmt: skip
     return [
         schedule.run(),

@@ -255,6 +255,7 @@ def load_plan(drill: Drill, arm: Arm, *, seed: int, run_id: str, parent_pid: int
         "budget_s": load.budget_ms / 1000,
         "give_up_s": load.give_up_s,
         "max_in_flight": load.max_in_flight,
+        "keep_alive": load.keep_alive,
         "run_id": run_id,
         "tell_gone_at": True,
         "parent_pid": parent_pid,

@@ -1,8 +1,8 @@
-"""A fault of a drill: one shape for the three depths at which the lab can be broken.
+"""A fault of a drill: one shape for the four depths at which the lab can be broken.
 
 Why: whoever writes a drill says what breaks, where and for how long; whether a process does it to
-its requests, a link to its bytes or the driver to a whole instance follows from the kind and the
-target. So this file also says what a fault needs of the lab.
+its requests, a link to its bytes, the driver to a whole instance or a crowd of clients to the front
+door follows from the kind and the target. So this file also says what a fault needs of the lab.
 Source: design.md, "Faults, drills, verdicts"; kinds and params: ``faults.rule`` (application and
 wire), ``chaos.drivers.host_fault``.
 """
@@ -19,6 +19,8 @@ from kit.source_types import Part
 CUT = "cut"  # of a link: the wire kind `down`, under the name that people use for it
 DOWN = "down"
 CONTROL = "control"
+SLOWLORIS = "slowloris"
+CLIENTS = "clients"  # the target of what is done from outside
 RESTART = "restart"
 
 NEEDS: Mapping[str, str] = {
@@ -40,7 +42,7 @@ KNOCKING_OUT = frozenset(host_fault.KINDS)
 _SHARD_ROLE = re.compile(r"shard\.([1-9][0-9]*)\.(primary|replica)")
 _PARAMS = (
     "ms", "jitter_ms", "every_ms", "code", "factor", "cores", "mb", "kbps", "bytes", "variation",
-    "us", "stream",
+    "us", "stream", "connections", "rate",
 )  # fmt: skip
 
 
@@ -68,6 +70,8 @@ class Fault(Part, frozen=True):
         variation: Of a slice's size, in bytes.
         us: Between slices.
         stream: ``upstream`` or ``downstream``, of a link.
+        connections: Of ``slowloris``: how many at most; ``ms`` is between two bytes of one.
+        rate: Of ``slowloris``: new ones a second.
     """
 
     kind: str
@@ -89,6 +93,8 @@ class Fault(Part, frozen=True):
     variation: float | None = None
     us: float | None = None
     stream: str | None = None
+    connections: int | None = None
+    rate: float | None = None
 
     @property
     def is_host(self) -> bool:
@@ -99,6 +105,11 @@ class Fault(Part, frozen=True):
     def is_wire(self) -> bool:
         """Whether a link does it, to the bytes between two."""
         return self.on.startswith(LINK_PREFIX)
+
+    @property
+    def is_crowd(self) -> bool:
+        """Whether clients do it, from outside (``loadtests.slowloris``)."""
+        return self.kind == SLOWLORIS
 
     @property
     def is_at_once(self) -> bool:
@@ -148,9 +159,10 @@ def ends_of(link: str) -> tuple[str, str]:
 
 
 def names_in(target: str) -> list[str]:
-    """Return the services and instances that a target names, shard roles and ``*`` left out."""
+    """Return the services and instances that a target names; no shard role, clients or ``*``."""
     parts = ends_of(target) if target.startswith(LINK_PREFIX) else (target,)
-    return [part for part in parts if part not in ("", "*") and not _SHARD_ROLE.fullmatch(part)]
+    nobody = ("", "*", CLIENTS)
+    return [part for part in parts if part not in nobody and not _SHARD_ROLE.fullmatch(part)]
 
 
 def has_shard_role(target: str) -> bool:

@@ -1,22 +1,25 @@
 """What is wrong with a drill's faults: kind, target, params and the window they act in.
 
 Kinds, params and targets are checked by whoever carries the fault out (``faults.rule`` for rules,
-``chaos.drivers.host_fault`` for the driver), so that a drill can't say what the lab would refuse.
+``chaos.drivers.host_fault`` for the driver; crowds of clients here), so that a drill can't say what
+the lab would refuse.
 """
 
 from collections.abc import Iterator
 
-from chaos.drill.fault import CUT, Fault, has_shard_role, replace_shard_role
+from chaos.drill.fault import CLIENTS, CUT, SLOWLORIS, Fault, has_shard_role, replace_shard_role
 from chaos.drill.schema import FAULT, Drill
 from chaos.drivers import host_fault
 from chaos.drivers.host_fault import HostFault, check_host_fault
 from faults.kinds import KINDS as RULE_KINDS
+from faults.kinds import MAX_MS
 from faults.rule import FaultRule, check_rule
 from kit.errors import ConfigError
 from kit.nearest import nearest
 from kit.source import DataPath
 
-KINDS = (*RULE_KINDS, *host_fault.KINDS, CUT)
+KINDS = (*RULE_KINDS, *host_fault.KINDS, CUT, SLOWLORIS)
+CROWD_MOST = {"connections": 10_000, "rate": 10_000.0, "ms": MAX_MS}
 ANY_NODE = "store-1"  # stands for whichever node has a role when the fault begins
 ANY_TTL_S = 1.0
 
@@ -30,6 +33,9 @@ def fault_mistakes(drill: Drill) -> Iterator[tuple[DataPath, str]]:
             yield (*at, "kind"), f"unknown fault {fault.kind}; {nearest(fault.kind, KINDS)}"
             continue
         yield from _window_mistakes(fault, phase_s, at)
+        if fault.is_crowd:
+            yield from _crowd_mistakes(fault, at)
+            continue
         yield from _target_mistakes(fault, at)
         try:
             _check(fault)
@@ -57,6 +63,21 @@ def _target_mistakes(fault: Fault, at: DataPath) -> Iterator[tuple[DataPath, str
         yield place, f"{fault.kind} is done by a service's process; {fault.on} is a store node"
     if fault.is_host and (fault.route or fault.tenant or fault.share != 1.0):
         yield at, f"{fault.kind} acts on whole instances: it takes no route, tenant or share"
+
+
+def _crowd_mistakes(fault: Fault, at: DataPath) -> Iterator[tuple[DataPath, str]]:
+    if fault.on != CLIENTS:
+        yield (*at, "on"), f"{fault.kind} comes from outside: write on: {CLIENTS}"
+    if fault.route or fault.tenant or fault.share != 1.0:
+        yield at, f"{fault.kind} is nobody's request: it takes no route, tenant or share"
+    for name, most in CROWD_MOST.items():
+        value = getattr(fault, name)
+        if value is None or not 0 < value <= most:
+            given = "missing" if value is None else f"{value:g}"
+            yield (*at, name), f"{name} is {given}; give more than 0, at most {most:g}"
+    strange = fault.params().keys() - CROWD_MOST
+    if strange:
+        yield at, f"{fault.kind} has no param {min(strange)}; it takes {', '.join(CROWD_MOST)}"
 
 
 def _check(fault: Fault) -> None:

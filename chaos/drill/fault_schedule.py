@@ -2,7 +2,7 @@
 
 Faults of processes and links lie in the arm's overlay, which is written anew at each moment at
 which one begins or ends. Faults of the host go to the driver, each in a task of its own: stopping
-an instance takes seconds, and nobody else should wait for that.
+an instance takes seconds, and nobody else should wait for that. Crowds of clients are processes.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Any
 
 from chaos.drill import shard_role
 from chaos.drill.arms import FaultWindow
+from chaos.drill.crowd import Crowd
 from chaos.drill.fault import has_shard_role
 from chaos.drill.host_lease import HostLease
 from chaos.drill.lease import OverlayLease
@@ -43,6 +44,7 @@ class FaultSchedule:
         store: The store's nodes, where roles are looked up.
         load: Whose clock counts.
         notes: Where proofs and what really happened go.
+        crowd: Makes the crowd of a fault of this id.
         token: Makes this arm's ids at the driver its own.
     """
 
@@ -56,6 +58,7 @@ class FaultSchedule:
         store: Sequence[StoreNode],
         load: LoadProcess,
         notes: Notes,
+        crowd: Callable[[str], Crowd],
         token: str,
     ) -> None:
         self._windows = windows
@@ -66,6 +69,7 @@ class FaultSchedule:
         self._store = store
         self._load = load
         self._notes = notes
+        self._crowd = crowd
         self._token = f"{token}.{os.getpid()}"
         self._silencing = 0
 
@@ -76,10 +80,12 @@ class FaultSchedule:
             LabError: The lab refuses a fault, or doesn't answer and should.
         """
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._carry_out_rules([w for w in self._windows if not _of_host(w)]))
+            tasks.create_task(self._carry_out_rules([w for w in self._windows if _is_rule(w)]))
             for window in self._windows:
-                if _of_host(window):
+                if window.fault.is_host:
                     tasks.create_task(self._carry_out_host_fault(window))
+                elif window.fault.is_crowd:
+                    tasks.create_task(self._carry_out_crowd(window))
 
     async def _carry_out_rules(self, planned: Sequence[FaultWindow]) -> None:
         windows = list(planned)
@@ -115,6 +121,18 @@ class FaultSchedule:
             to_s = began_s + max(AT_ONCE_BAND_S, proof.seconds)
         self._notes.faults[window.id] = replace(window, window=Window(began_s, to_s))
 
+    async def _carry_out_crowd(self, window: FaultWindow) -> None:
+        await self._load.sleep_until(window.window.from_s)
+        crowd = self._crowd(window.id)
+        try:
+            await crowd.begin(window.fault, window.window.seconds)
+            self._notes.faults[window.id] = window
+            await self._load.sleep_until(window.window.to_s)
+            seconds = round(self._load.at_s - window.window.from_s, 2)
+            self._notes.proofs[window.id] = {"seconds": seconds, **await crowd.end()}
+        finally:
+            await crowd.stop()
+
     async def _look_up(self, window: FaultWindow) -> FaultWindow:
         if not has_shard_role(window.target):
             return window
@@ -142,5 +160,5 @@ def as_proof(proof: HostProof) -> dict[str, Any]:
     }
 
 
-def _of_host(window: FaultWindow) -> bool:
-    return window.fault.is_host
+def _is_rule(window: FaultWindow) -> bool:
+    return not (window.fault.is_host or window.fault.is_crowd)

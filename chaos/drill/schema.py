@@ -115,6 +115,7 @@ class Load(Part, frozen=True):
         budget_ms: An answer later than this after it was due isn't in time.
         give_up_s: When a client leaves.
         max_in_flight: Beyond it an arrival counts as unsent.
+        keep_alive: Whether connections are used again; else every client is a newcomer.
     """
 
     phases: tuple[LoadPhase, ...]
@@ -124,6 +125,7 @@ class Load(Part, frozen=True):
     budget_ms: float = DEFAULT_BUDGET_MS
     give_up_s: float = DEFAULT_GIVE_UP_S
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+    keep_alive: bool = True
 
     @property
     def names(self) -> Sequence[str]:

@@ -39,6 +39,14 @@ def test_context_goes_into_headers() -> None:
     assert "\r\nbaggage: squall.criticality=sheddable,squall.tenant=a\r\n" in text
 
 
+def test_newcomers_say_that_they_will_leave() -> None:
+    """So the next request opens a connection of its own."""
+    arrival = Arrival(0, 0.0, "list", 1)
+    assert "connection:" not in RequestWriter("h", Plan(PHASES)).write(arrival, 0.0).decode()
+    newcomer = RequestWriter("h", Plan(PHASES, keep_alive=False)).write(arrival, 0.0).decode()
+    assert "\r\nconnection: close\r\n" in newcomer
+
+
 def test_drill_tells_when_its_client_will_have_left() -> None:
     """Unix milliseconds of the moment it was due and the give-up time, beside other baggage."""
     plan = Plan(PHASES, give_up_s=0.5, tenant="a", tell_gone_at=True)

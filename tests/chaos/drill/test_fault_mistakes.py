@@ -53,9 +53,10 @@ def read(fault: str = LATENCY, claim: str = PLAIN) -> Drill:
         "kind: pause, on: control",
         "kind: cpu, on: video.1, cores: 0.1",
         "kind: memory, on: video.1, mb: 64",
+        "kind: slowloris, on: clients, connections: 1200, rate: 200, ms: 1000",
     ],
 )
-def test_faults_of_three_depths_are_valid(fault: str) -> None:
+def test_faults_of_four_depths_are_valid(fault: str) -> None:
     """One list, one shape."""
     assert len(read(fault).faults) == 1
 
@@ -65,6 +66,27 @@ def test_faults_of_three_depths_are_valid(fault: str) -> None:
     [
         ("kind: puase, on: video", "unknown fault puase; did you mean pause"),
         ("kind: kill, on: video, cores: 1", "kill has no param 'cores'"),
+        (
+            "kind: slowloris, on: l7, connections: 9, rate: 9, ms: 9",
+            "slowloris comes from outside: write on: clients",
+        ),
+        ("kind: slowloris, on: clients, rate: 9, ms: 9", "connections is missing; give more than"),
+        (
+            "kind: slowloris, on: clients, connections: 10001, rate: 9, ms: 9",
+            "connections is 10001; give more than 0, at most 10000",
+        ),
+        (
+            "kind: slowloris, on: clients, connections: 9, rate: 0, ms: 9",
+            "rate is 0; give more than 0",
+        ),
+        (
+            "kind: slowloris, on: clients, connections: 9, rate: 9, ms: 9, kbps: 1",
+            "slowloris has no param kbps; it takes connections, rate, ms",
+        ),
+        (
+            "kind: slowloris, on: clients, connections: 9, rate: 9, ms: 9, share: 0.5",
+            "it takes no route, tenant or share",
+        ),
         ("kind: cpu, on: video", "cores"),
         ("kind: cpu, on: video, cores: 0.1, share: 0.5", "acts on whole instances"),
         ("kind: pause, on: video, route: x", "acts on whole instances"),
