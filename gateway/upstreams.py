@@ -23,6 +23,7 @@ from gateway.checks import run_checks
 from gateway.settings import DEFAULT_BULKHEAD
 from kit.choices import default_choice
 from kit.directory import Endpoint
+from lb.policy.algorithms import DEFAULT_ALGORITHM
 from lb.policy.balancer import Balancer
 from resilience.detached import Detached
 from resilience.errors import Code, ServiceError, UpstreamReset
@@ -104,7 +105,11 @@ class Upstream(Generic[StubT]):
         self.service = service
         self._lab = lab
         self._channels: Channels[StubT] = Channels(make_stub)
-        self._balancer = Balancer(random.Random(lab.rng.random()), lab.mode)
+        self._balancer = Balancer(
+            random.Random(lab.rng.random()),
+            lab.mode,
+            choice=lambda: lab.choice("balance", DEFAULT_ALGORITHM),
+        )
         self._pipeline = build_pipeline(
             service,
             PipelineSettings(

@@ -17,6 +17,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "breaker": ("sre", "states"),
     # What holds while the quota's store says nothing.
     "quota_fallback": ("local", "open", "closed"),
+    # Who picks the endpoint where the switch `p2c` is on (`lb.policy.algorithms`).
+    "balance": ("least_request", "weighted_round_robin", "peak_ewma"),
 }
 
 

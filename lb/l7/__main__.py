@@ -15,12 +15,19 @@ from lb.l7.routes import Routes
 from lb.l7.server import L7Server
 from lb.l7.settings import BACKEND_SERVICE, PORT, ROUTE_BUDGET_S, ProxySettings
 from lb.l7.standalone import run_file
+from lb.policy.algorithms import DEFAULT_ALGORITHM
 from lb.policy.attempts import MAX_ATTEMPTS
 
 
 async def main(node: Node) -> None:
     """Serve until told to stop."""
-    proxy = Proxy(node, node.recorder.add, node.lifecycle, instance=node.instance)
+    proxy = Proxy(
+        node,
+        node.recorder.add,
+        node.lifecycle,
+        instance=node.instance,
+        choice=lambda: node.choice("balance", DEFAULT_ALGORITHM),
+    )
     checks = Checks(proxy.balancer, node.mode)
     server = L7Server(proxy)
     routes = Routes(

@@ -17,17 +17,15 @@ from hashing.algorithm import Build
 from kit.source import DataPath
 from kit.source_types import Part
 from lb.l7.affinity import KeyOptions, StickyOptions, key_mistakes, sticky_mistakes
+from lb.policy.algorithms import ALGORITHMS
 from lb.policy.bounded_load import DEFAULT_BALANCE_PERCENT, MIN_BALANCE_PERCENT, BoundedLoad
 from lb.policy.canary import Canary
 from lb.policy.key_hash import KeyHash
-from lb.policy.p2c import P2C
-from lb.policy.peak_ewma import PeakEwma
 from lb.policy.priorities import Priorities
 from lb.policy.roster import Algorithm
 from lb.policy.slow_start import SlowStart
 from lb.policy.sticky import Sticky
 from lb.policy.subset import DEFAULT_SIZE, subset
-from lb.policy.weighted_round_robin import SmoothWeighted
 from lb.policy.zones import DEFAULT_MIN_ENDPOINTS, ZoneAware
 
 AlgorithmName: TypeAlias = Literal[
@@ -180,9 +178,7 @@ def _core(options: BalanceOptions, rng: random.Random) -> Algorithm:
         return BoundedLoad(rng, BUILDS[name], balance_percent=options.balance_percent)
     if name in BUILDS:
         return KeyHash(rng, BUILDS[name])
-    if name == "weighted_round_robin":
-        return SmoothWeighted(rng)
-    return PeakEwma(rng) if name == "peak_ewma" else P2C(rng)
+    return ALGORITHMS[name](rng)
 
 
 def _slowly(make: Callable[[], Algorithm], window_s: float) -> Callable[[], Algorithm]:

@@ -57,6 +57,7 @@ class Proxy:
         instance: Own name in summaries, e.g. ``l7.1``.
         service: Whose endpoints these are, for messages.
         rng: Source of chance.
+        choice: Names who picks (``lb.policy.balancer``); None leaves that to the file.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Proxy:
         instance: str = "l7.1",
         service: str = BACKEND_SERVICE,
         rng: random.Random | None = None,
+        choice: Callable[[], str] | None = None,
     ) -> None:
         rng = rng or random.Random()
         self._switches = switches
@@ -81,7 +83,8 @@ class Proxy:
         self.instance = instance
         self._timing_line = f'server-timing: l7;desc="{instance}";dur=%.2f\r\n'.encode()
         self.service = service
-        self.balancer = Balancer(rng, switches.mode)
+        self._choice = choice
+        self.balancer = Balancer(rng, switches.mode, choice=choice)
         self.budget = SwitchedBudget(RetryBudget(), lambda: switches.mode("retry_budget"))
         self.key_of: Callable[[bytes, Headers], str] | None = None
         self.affinity: Affinity | None = None
@@ -117,6 +120,7 @@ class Proxy:
             instance=self.instance,
             service=service,
             rng=self._rng,
+            choice=self._choice,
         )
         made._shared = self._shared
         self._siblings.append(made)

@@ -16,6 +16,7 @@ In shadow each goes on learning and counting, and moves nobody.
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from lb.policy.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
 from lb.policy.health import CheckedHealth
 from lb.policy.outlier import OutlierEjection
 from lb.policy.p2c import P2C
@@ -34,6 +35,8 @@ class Balancer:
         rng: Source of chance.
         mode: Position of a policy's switch by name (``checks``, ``outlier``, ``panic``, ``p2c``).
         algorithm: Who picks among the candidates; by default P2C.
+        choice: Names one of ``ALGORITHMS`` that picks from then on; asked like a switch. A name
+            that isn't among them changes nothing.
         health: Who is up; by default left after 3 misses, back after 2 good checks.
         outlier: Who is ejected.
         panic_threshold: Share of usable endpoints below which all are used.
@@ -47,12 +50,16 @@ class Balancer:
         mode: Callable[[str], Mode],
         *,
         algorithm: Algorithm | None = None,
+        choice: Callable[[], str] | None = None,
         health: CheckedHealth | None = None,
         outlier: OutlierEjection | None = None,
         panic_threshold: float = DEFAULT_PANIC_THRESHOLD,
     ) -> None:
         self._mode = mode
+        self._rng = rng
         self._algorithm: Algorithm = algorithm or P2C(rng)
+        self._choice = choice
+        self._chosen = DEFAULT_ALGORITHM
         self._active: dict[str, int] = {}  # in flight, whoever picked it
         self._elders: dict[str, int] = {}  # of those, picked before the algorithm was changed
         self._round_robin = RoundRobin()
@@ -92,9 +99,7 @@ class Balancer:
 
         It begins without knowing what is in flight, and isn't told of its end.
         """
-        self._algorithm = algorithm
-        self._elders = dict(self._active)
-        algorithm.set_endpoints(self._weights)
+        self._take(algorithm)
         self._refresh(now_s)
 
     def on_start(self, endpoint: str, now_s: float) -> None:
@@ -149,6 +154,7 @@ class Balancer:
 
     def _refresh(self, now_s: float) -> None:
         self._refresh_at_s = now_s + REFRESH_S
+        self._follow_choice()
         usable: Sequence[str] = self._endpoints
         if self._mode("checks") is Mode.ON:
             usable = self._health.up(usable, now_s)
@@ -158,6 +164,19 @@ class Balancer:
         self._algorithm.set_candidates(self._candidates)
         self._round_robin.set_candidates(self._candidates)
         self._takes_turns = self._mode("p2c") is not Mode.ON
+
+    def _take(self, algorithm: Algorithm) -> None:
+        self._algorithm = algorithm
+        self._elders = dict(self._active)
+        algorithm.set_endpoints(self._weights)
+
+    def _follow_choice(self) -> None:
+        if self._choice is None:
+            return
+        name = self._choice()
+        if name != self._chosen and name in ALGORITHMS:
+            self._chosen = name
+            self._take(ALGORITHMS[name](self._rng))
 
     def _count_out(self, endpoint: str) -> None:
         left = self._active[endpoint] - 1

@@ -10,6 +10,7 @@ from kit.choices import CHOICES, check_choice, default_choice
 from kit.control import ControlClient
 from kit.errors import ConfigError
 from kit.node import Node
+from lb.policy.algorithms import ALGORITHMS
 from resilience.policy.chosen_gate import ChosenGate, GatePermit
 from resilience.policy.contract import Outcome, Permit, Rejection, Request
 from resilience.policy.sre_breaker import SreBreaker
@@ -30,8 +31,10 @@ def test_defaults_are_documented() -> None:
         "limiter": "bbr",
         "breaker": "sre",
         "quota_fallback": "local",
+        "balance": "least_request",
     }
     assert CHOICES["limiter"] == LIMITERS
+    assert CHOICES["balance"] == tuple(ALGORITHMS)
     assert default_choice("limiter") == DEFAULT_LIMITER
     with pytest.raises(KeyError):
         default_choice("balancer")
@@ -46,7 +49,7 @@ def test_defaults_are_documented() -> None:
         ("limiter", "states", "limiter cannot be 'states': choose one of bbr, vegas, gradient2"),
         ("breaker", "state", "breaker cannot be 'state': did you mean states? choose one of sre"),
         ("quota_fallback", "", "quota_fallback cannot be '': choose one of local, open, closed"),
-        ("", "bbr", "there is no choice '': choose one of limiter, breaker, quota_fallback"),
+        ("", "bbr", "there is no choice '': choose one of limiter, breaker, quota_fallback, balan"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(name: str, value: str, said: str) -> None:
@@ -154,12 +157,17 @@ async def test_an_overlay_s_choice_ends_with_its_lease(
             return tuple(node.choice(name, default_choice(name)) for name in CHOICES)
 
         await choose(control, node, "states")
-        named = {"limiter": "vegas", "breaker": "sre", "quota_fallback": "closed"}
+        named = {
+            "limiter": "vegas",
+            "breaker": "sre",
+            "quota_fallback": "closed",
+            "balance": "peak_ewma",
+        }
         arm = {"id": "arm", "ttl_s": HELD_S, "choices": {"gateway": named}}
         await control.write({"overlay": arm})
-        await wait_until(lambda: chosen() == ("vegas", "sre", "closed"))
+        await wait_until(lambda: chosen() == ("vegas", "sre", "closed", "peak_ewma"))
         await control.write({"overlay": {**arm, "ttl_s": ENDING_S}})
-        await wait_until(lambda: chosen() == ("bbr", "states", "local"))
+        await wait_until(lambda: chosen() == ("bbr", "states", "local", "least_request"))
 
 
 def _inner(permit: Permit, kind: type[BreakerT]) -> BreakerT:

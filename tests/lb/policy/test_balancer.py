@@ -38,6 +38,24 @@ def fail(one: Balancer, name: str, now_s: float = 0.0) -> None:
         one.on_finish(name, Outcome.FAILED, now_s)
 
 
+def test_who_picks_can_be_chosen_while_requests_are_under_way() -> None:
+    """Within a moment; what is in flight ends where it is, and an unknown name changes nothing."""
+    chosen = "least_request"
+    one = Balancer(random.Random(1), FixedSwitches().mode, choice=lambda: chosen)
+    one.set_endpoints({"a": 2.0, "b": 1.0}, 0.0)
+    one.on_start("a", 0.0)
+    assert one.snapshot()["picks"] == "p2c"
+    chosen = "weighted_round_robin"
+    picked = [one.pick(REQUEST, (), REFRESH_S) for _ in range(3)]
+    assert one.snapshot()["picks"] == "weighted_round_robin"
+    assert sorted(filter(None, picked)) == ["a", "a", "b"]
+    one.on_finish("a", Outcome.OK, REFRESH_S)
+    assert one.snapshot()["a.active"] == 0
+    chosen = "peak"
+    one.pick(REQUEST, (), 3 * REFRESH_S)
+    assert one.snapshot()["picks"] == "weighted_round_robin"
+
+
 def test_dead_ejected_and_well() -> None:
     """Of three, the one that misses checks and the one that fails requests are left out."""
     one, _ = balancer("a", "b", "c", panic=Mode.OFF)
