@@ -45,6 +45,7 @@ def known_settings() -> Mapping[str, Setting]:
         GROUPS,
     )
     from kit.admission import LIMIT_SETTING
+    from lb.l7.settings import CLIENT_HEAD_S, MAX_CONNECTIONS
     from resilience.server_admission import DEFAULT_FIXED_LIMIT
     from services.video.cached import VIDEO_TTL_S
 
@@ -61,6 +62,12 @@ def known_settings() -> Mapping[str, Setting]:
         },
         "retry_answers": Setting(
             ("l7",), "0 or 1", 0, 0.0, "whether an answer 5xx is tried again; 0: only no answer"
+        ),
+        "header_timeout_ms": Setting(
+            ("l7",), "ms", 1, CLIENT_HEAD_S * 1000, "in which a client's whole head must come"
+        ),
+        "max_connections": Setting(
+            ("l7",), "connections", 1, MAX_CONNECTIONS, "of clients; one more is closed at once"
         ),
         LIMIT_SETTING: Setting(
             ANY_SERVER, "requests", 1, DEFAULT_FIXED_LIMIT, "in flight, where the limiter is fixed"

@@ -13,8 +13,16 @@ from lb.l7.checks import Checks
 from lb.l7.proxy import Proxy
 from lb.l7.routes import Routes
 from lb.l7.server import L7Server
-from lb.l7.settings import BACKEND_SERVICE, PORT, ROUTE_BUDGET_S, ProxySettings
+from lb.l7.settings import (
+    BACKEND_SERVICE,
+    CLIENT_HEAD_S,
+    MAX_CONNECTIONS,
+    PORT,
+    ROUTE_BUDGET_S,
+    ProxySettings,
+)
 from lb.l7.standalone import run_file
+from lb.l7.timeouts import TimeoutOptions
 from lb.policy.algorithms import DEFAULT_ALGORITHM
 from lb.policy.attempts import MAX_ATTEMPTS
 
@@ -44,6 +52,8 @@ async def main(node: Node) -> None:
     def follow_settings(_: LabState) -> None:
         """Read the numbers anew; the switches are asked per request."""
         proxy.settings = read_settings(node)
+        header_s = max(1.0, node.setting("header_timeout_ms", CLIENT_HEAD_S * 1000)) / 1000
+        proxy.timeouts = TimeoutOptions(header_s=header_s)
 
     async def close(limit_s: float) -> None:
         """Drain; what is left is cut off below."""
@@ -55,6 +65,7 @@ async def main(node: Node) -> None:
     node.directory.on_dial_change(routes.refresh)
     node.lifecycle.on_ready_change(lambda is_ready: None if is_ready else server.begin_drain())
     node.register_gate("balancer", proxy)
+    node.register_gate("clients", server)
     follow_settings(node.state)
     routes.follow(node.state)
     looking_up = asyncio.create_task(routes.run(), name="routes")
@@ -73,12 +84,14 @@ async def main(node: Node) -> None:
 def read_settings(node: Node) -> ProxySettings:
     """Take what control says: ``budget_ms`` (the gateway reads the same name) and ``attempts``.
 
-    Both are 1 at least. ``retry_answers`` above 0 tries a 5xx again too.
+    Both are 1 at least, and so is ``max_connections``. ``retry_answers`` above 0 tries a 5xx again
+    too.
     """
     return ProxySettings(
         route_budget_s=max(1.0, node.setting("budget_ms", ROUTE_BUDGET_S * 1000)) / 1000,
         max_attempts=max(1, int(node.setting("attempts", MAX_ATTEMPTS))),
         retry_answers=node.setting("retry_answers", 0.0) > 0,
+        max_connections=max(1, int(node.setting("max_connections", MAX_CONNECTIONS))),
     )
 
 

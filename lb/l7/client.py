@@ -18,16 +18,14 @@ from lb.l7.forwarded import PLAIN_HOP
 from lb.l7.headers import Headers
 from lb.l7.outline import Outline
 from lb.l7.proxy import Proxy
+from lb.l7.reading import BODY, EARLY, WAITING_LINE, ReadGate
 from lb.l7.settings import (
     BUFFER_BYTES,
-    CLIENT_HEAD_S,
-    CLIENT_IDLE_S,
     LINGER_S,
     MAX_HEAD_BYTES,
 )
+from lb.l7.timeouts import BodyPace, Kind, request_timeout
 from lb.l7.tunnel import Early, Tunnel
-
-_WAITING_LINE, _BODY, _EARLY = 1, 2, 4  # why nothing is read
 
 
 class Listener(Protocol):
@@ -60,7 +58,9 @@ class ClientConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._line: deque[Exchange | Problem] = deque()
         self._receiving: Exchange | None = None  # whose body is being read
-        self._not_reading = 0
+        self._gate = ReadGate()
+        self._pace = BodyPace()
+        self._stalled: tuple[float, int] | None = None  # since when so many bytes aren't taken
         self._is_deaf = False  # what still comes is thrown away
         self._was_refused = False
         self._is_ending = False
@@ -79,24 +79,29 @@ class ClientConnection(asyncio.Protocol):
 
     # The server
 
-    def close_if_idle(self, now_s: float | None = None) -> None:
-        """Close when nothing is under way and, given a time, when that has lasted too long.
-
-        One that is closing already, and whose client doesn't read the rest, is cut off instead.
-        """
+    def close_if_idle(self) -> None:
+        """Close when nothing is under way."""
         if self._tunnel is not None:
-            if now_s is None:
-                self._tunnel.close()
-            else:
-                self._tunnel.close_if_idle(now_s)
-            return
-        limit_s = CLIENT_HEAD_S if self._head_bytes else CLIENT_IDLE_S
-        if self._line or (now_s is not None and now_s - self._idle_since_s < limit_s):
-            return
-        if not self._is_ending:
+            self._tunnel.close()
+        elif not self._line and not self._is_ending:
             self._end(lingers=False)
-        elif now_s is not None:
-            self.transport.abort()
+
+    def sweep(self, now_s: float) -> None:
+        """Close what has been idle or closing too long, and send away who is too slow."""
+        options = self._proxy.timeouts
+        waited_s = now_s - self._idle_since_s
+        if self._tunnel is not None:
+            self._tunnel.close_if_idle(now_s)
+        elif self._line:
+            self._sweep_exchange(now_s)
+        elif self._is_ending:
+            if waited_s >= options.idle_s:
+                self.transport.abort()  # its client doesn't read the rest
+        elif self._head_bytes:
+            if waited_s >= options.header_s:
+                self._send_away("header", now_s)
+        elif waited_s >= options.idle_s:
+            self._end(lingers=False)
 
     def abort(self) -> None:
         """Close now."""
@@ -120,7 +125,7 @@ class ClientConnection(asyncio.Protocol):
         """Parse, then serve the first in line."""
         if self._is_deaf:
             if self._early is not None and self._early.add(data):
-                self._set_reading(_EARLY, False)
+                self._set_reading(EARLY, False)
             return
         if not self._head_bytes:
             self._idle_since_s = time.monotonic()
@@ -161,6 +166,7 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client reads again."""
         self.has_room = True
+        self._stalled = None
         if self._line and isinstance(self._line[0], Exchange):
             self._line[0].on_client_room(True)
         self._serve_line()
@@ -197,11 +203,13 @@ class ClientConnection(asyncio.Protocol):
         self._headers = []  # from here on: trailers
         if head.upgrades:
             self._early = Early()
+        self._pace.restart()
         self._receiving = Exchange(self._proxy.proxy_for(head.target), self, head)
         self._line.append(self._receiving)
 
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body on."""
+        self._pace.add(len(body))
         if self._receiving is not None:
             self._receiving.body.add(body)
 
@@ -226,11 +234,11 @@ class ClientConnection(asyncio.Protocol):
 
     def set_body_reading(self, wanted: bool) -> None:
         """Let the client send its body, or let it wait."""
-        self._set_reading(_BODY, wanted)
+        self._set_reading(BODY, wanted)
 
     def switch(self, backend: asyncio.Transport, rest: bytes) -> None:
         """Become a tunnel: this protocol has nothing more to do with the connection."""
-        self._set_reading(_WAITING_LINE | _BODY | _EARLY, True)
+        self._set_reading(WAITING_LINE | BODY | EARLY, True)
         self._is_closed = True
         early = self._early.take() if self._early is not None else b""
         self._tunnel = Tunnel(
@@ -251,7 +259,7 @@ class ClientConnection(asyncio.Protocol):
             self._is_deaf = True
             self.transport.abort()
         elif keep_alive:
-            self._set_reading(_BODY, True)
+            self._set_reading(BODY, True)
             self._idle_since_s = time.monotonic()
             if self._line:
                 asyncio.get_running_loop().call_soon(self._serve_line)
@@ -302,7 +310,7 @@ class ClientConnection(asyncio.Protocol):
             self._answer(first)
         elif not first.is_started and self.has_room:
             first.start()
-        self._set_reading(_WAITING_LINE, len(self._line) <= 1)
+        self._set_reading(WAITING_LINE, len(self._line) <= 1)
 
     def _answer(self, problem: Problem) -> None:
         request_id = self._proxy.heads.ids.fresh().request_id
@@ -325,7 +333,7 @@ class ClientConnection(asyncio.Protocol):
             self.transport.close()
             return
         self._early = None
-        self._set_reading(_BODY | _WAITING_LINE | _EARLY, True)
+        self._set_reading(BODY | WAITING_LINE | EARLY, True)
         self.transport.write_eof()
         asyncio.get_running_loop().call_later(LINGER_S, self.transport.abort)
 
@@ -338,11 +346,31 @@ class ClientConnection(asyncio.Protocol):
                 first.on_client_gone()
 
     def _set_reading(self, reasons: int, wanted: bool) -> None:
-        before = self._not_reading
-        self._not_reading = before & ~reasons if wanted else before | reasons
-        if self._is_closed or bool(before) is bool(self._not_reading):
-            return
-        if self._not_reading:
-            self.transport.pause_reading()
+        if not self._is_closed and self._gate.set(self.transport, reasons, wanted):
+            self._idle_since_s = time.monotonic()  # until now it was we who made it wait
+            self._pace.restart()
+
+    def _sweep_exchange(self, now_s: float) -> None:
+        """Look at who sends a body, or gets an answer: it has to take or to give."""
+        options = self._proxy.timeouts
+        if not self.has_room:
+            held = self.transport.get_write_buffer_size()
+            if self._stalled is None or self._stalled[1] != held:
+                self._stalled = (now_s, held)
+            elif now_s - self._stalled[0] >= options.write_s:
+                self._send_away("write", now_s)
+        elif self._receiving is not None and not self._gate.reasons:
+            if now_s - self._idle_since_s >= options.body_s:
+                self._send_away("body", now_s)
+            elif self._pace.is_too_slow(options.min_rate, now_s):
+                self._send_away("rate", now_s)
+
+    def _send_away(self, kind: Kind, now_s: float) -> None:
+        if not self._proxy.slow_clients.sends_away(kind):
+            self._idle_since_s = now_s  # let be; to be told once for each time it takes that long
+            self._stalled = None
+        elif kind == "write":
+            self.transport.abort()
         else:
-            self.transport.resume_reading()
+            self._refuse(request_timeout(kind, self._proxy.timeouts))
+            self._serve_line()

@@ -16,7 +16,8 @@ from kit.source_types import Part, convert_source
 from lb.l7.arrivals import ProxyProtocolOptions, proxy_protocol_mistakes
 from lb.l7.balancing import BalanceOptions, balance_mistakes
 from lb.l7.forwarded import ForwardedOptions, forwarded_mistakes
-from lb.l7.settings import PORT, ROUTE_BUDGET_S
+from lb.l7.settings import MAX_CONNECTIONS, PORT, ROUTE_BUDGET_S
+from lb.l7.timeouts import TimeoutOptions, timeout_mistakes
 from lb.l7.tls import TlsOptions, tls_mistakes
 from lb.l7.tunnel import WebSocketOptions, websocket_mistakes
 from lb.policy.attempts import MAX_ATTEMPTS
@@ -26,7 +27,10 @@ Mistake = tuple[DataPath, str]
 """Where in the file, and what is wrong there."""
 
 MAX_WEIGHT = 1000.0
-L7_POLICIES = ("deadline", "retry", "retry_budget", "checks", "outlier", "panic", "p2c", "drain")
+L7_POLICIES = (
+    "deadline", "retry", "retry_budget", "checks", "outlier", "panic", "p2c", "drain",
+    "slow_clients",
+)  # fmt: skip
 
 
 class Backend(Part, frozen=True):
@@ -78,6 +82,16 @@ class RequestOptions(Part, frozen=True):
     retry_answers: bool = False
 
 
+class ClientOptions(Part, frozen=True):
+    """Section ``clients``.
+
+    Args:
+        connections: From all clients together, >= 1; beyond it a new one is closed at once.
+    """
+
+    connections: int = MAX_CONNECTIONS
+
+
 class L7Config(Part, frozen=True):
     """The whole file.
 
@@ -86,6 +100,8 @@ class L7Config(Part, frozen=True):
         backends: Who answers; empty means the registry's gateways.
         policies: How each switch stands (``on``, ``shadow``, ``off``), else as in the lab.
         requests: Deadline and tries.
+        timeouts: How long a client may take.
+        clients: How many connections there may be.
         balance: How backends are picked.
         forwarded: Whose forwarded headers are believed, and which are written.
         proxy_protocol: Whose PROXY protocol header is read.
@@ -97,6 +113,8 @@ class L7Config(Part, frozen=True):
     backends: tuple[Backend, ...] = ()
     policies: Mapping[str, Mode] = {}
     requests: RequestOptions = RequestOptions()
+    timeouts: TimeoutOptions = TimeoutOptions()
+    clients: ClientOptions = ClientOptions()
     balance: BalanceOptions = BalanceOptions()
     forwarded: ForwardedOptions = ForwardedOptions()
     proxy_protocol: ProxyProtocolOptions = ProxyProtocolOptions()
@@ -151,6 +169,10 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
     if config.requests.attempts < 1:
         at = ("requests", "attempts")
         yield at, f"attempts is {config.requests.attempts}; give 1 at least"
+    if config.clients.connections < 1:
+        at = ("clients", "connections")
+        yield at, f"connections is {config.clients.connections}; give 1 at least"
+    yield from timeout_mistakes(config.timeouts, ("timeouts",))
     yield from balance_mistakes(config.balance, ("balance",))
     yield from forwarded_mistakes(config.forwarded, ("forwarded",))
     yield from proxy_protocol_mistakes(config.proxy_protocol, ("proxy_protocol",))

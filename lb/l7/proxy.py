@@ -20,6 +20,7 @@ from lb.l7.headers import Headers, Ids
 from lb.l7.pool import Pool
 from lb.l7.request import HeadReader, RequestHead
 from lb.l7.settings import BACKEND_SERVICE, ProxySettings
+from lb.l7.timeouts import SlowClients, TimeoutOptions
 from lb.policy.balancer import Balancer
 from resilience.policy.budget import RetryBudget, SwitchedBudget
 from resilience.policy.contract import Mode, Request, Snapshot
@@ -90,6 +91,8 @@ class Proxy:
         self.affinity: Affinity | None = None
         self.heads = HeadReader(Ids(rng))
         self.forwarding = Forwarding()
+        self.timeouts = TimeoutOptions()
+        self.slow_clients = SlowClients(switches.mode)
         self.shadow_retries = 0
         self._pools: dict[str, Pool] = {}
 

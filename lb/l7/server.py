@@ -8,7 +8,7 @@ from collections import Counter
 from lb.l7.arrivals import NO_HEADERS, Arrivals, HandshakeContext, ProxyProtocolOptions
 from lb.l7.client import ClientConnection
 from lb.l7.proxy import Proxy
-from lb.l7.settings import MAX_CONNECTIONS, SWEEP_S
+from lb.l7.settings import SWEEP_S
 from resilience.policy.contract import Snapshot
 
 BACKLOG = 2048  # the kernel cuts it to net.core.somaxconn
@@ -19,10 +19,11 @@ class L7Server:
 
     Args:
         proxy: What all connections share.
-        max_connections: Beyond it a new connection is closed at once.
+        max_connections: Beyond it a new connection is closed at once; None: as the proxy's
+            settings say.
     """
 
-    def __init__(self, proxy: Proxy, *, max_connections: int = MAX_CONNECTIONS) -> None:
+    def __init__(self, proxy: Proxy, *, max_connections: int | None = None) -> None:
         self._proxy = proxy
         self._max_connections = max_connections
         self._clients: set[ClientConnection] = set()
@@ -83,7 +84,8 @@ class L7Server:
 
     def admit(self, client: ClientConnection) -> bool:
         """Count a connection in; False when there are too many."""
-        if len(self._clients) >= self._max_connections:
+        limit = self._max_connections or self._proxy.settings.max_connections
+        if len(self._clients) >= limit:
             self.refused_connections += 1
             return False
         self._clients.add(client)
@@ -95,6 +97,20 @@ class L7Server:
         self._clients.discard(client)
         if not self._clients:
             self._is_empty.set()
+
+    def snapshot(self) -> Snapshot:
+        """Clients connected now, those refused and those sent away, and what became of arrivals."""
+        return {
+            "connections": len(self._clients),
+            "refused_connections": self.refused_connections,
+            **self._proxy.slow_clients.snapshot(),
+            **self.arrivals(),
+        }
+
+    def reset(self, now_s: float) -> None:
+        """Count anew who is refused or sent away; connections stay."""
+        self.refused_connections = 0
+        self._proxy.slow_clients.reset()
 
     @property
     def connections(self) -> int:
@@ -129,6 +145,6 @@ class L7Server:
     def _sweep(self) -> None:
         now_s = time.monotonic()
         for client in tuple(self._clients):
-            client.close_if_idle(now_s)
+            client.sweep(now_s)
         self._proxy.sweep(now_s)
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)

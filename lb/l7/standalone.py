@@ -141,7 +141,9 @@ class Standalone:
             route_budget_s=requests.budget_ms / 1000,
             max_attempts=requests.attempts,
             retry_answers=requests.retry_answers,
+            max_connections=config.clients.connections,
         )
+        self.proxy.timeouts = config.timeouts
         self.proxy.forwarding = Forwarding(config.forwarded)
         self._balance(config)
         backends = used_backends(config.balance.subset, config.backends)

@@ -253,7 +253,7 @@ async def test_body_held_for_a_connection_is_bounded() -> None:
         client.send(b"x" * 9_000_000)
         await until(lambda: bool(waiting))
         (serving,) = lab.server._clients
-        await until(lambda: serving._not_reading != 0)
+        await until(lambda: serving._gate.reasons != 0)
         (exchange,) = serving._line
         assert exchange.body._held_bytes <= BUFFER_BYTES + 256 * 1024  # type: ignore[union-attr]
 

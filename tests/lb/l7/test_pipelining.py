@@ -107,13 +107,14 @@ async def test_idle_connections_are_swept() -> None:
         half.send(b"GET / HT")
         await until(lambda: sum(bool(c._head_bytes) for c in lab.server._clients) == 1)
         for client in tuple(lab.server._clients):
-            client.close_if_idle(client._idle_since_s + 9.9)
+            client.sweep(client._idle_since_s + 9.9)
         assert not half.reader.at_eof()
         for client in tuple(lab.server._clients):
-            client.close_if_idle(client._idle_since_s + 10.0)
+            client.sweep(client._idle_since_s + 10.0)
+        assert (await half.answer()).status == 408
         assert await half.rest() == b""
         for client in tuple(lab.server._clients):
-            client.close_if_idle(client._idle_since_s + 60.0)
+            client.sweep(client._idle_since_s + 60.0)
         assert await idle.rest() == b""
 
 
@@ -131,7 +132,7 @@ async def test_client_that_never_reads_its_last_answer_is_cut_off() -> None:
         serving.close_if_idle()
         await asyncio.sleep(0.05)
         assert lab.server.connections == 1
-        serving.close_if_idle(serving._idle_since_s + 60.0)
+        serving.sweep(serving._idle_since_s + 60.0)
         await until(lambda: lab.server.connections == 0)
 
 
