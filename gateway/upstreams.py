@@ -25,6 +25,7 @@ from kit.choices import default_choice
 from kit.directory import Endpoint
 from lb.policy.algorithms import DEFAULT_ALGORITHM
 from lb.policy.balancer import Balancer
+from lb.policy.outlier import small_fleet
 from resilience.detached import Detached
 from resilience.errors import Code, ServiceError, UpstreamReset
 from resilience.observer import Observer
@@ -109,6 +110,7 @@ class Upstream(Generic[StubT]):
             random.Random(lab.rng.random()),
             lab.mode,
             choice=lambda: lab.choice("balance", DEFAULT_ALGORITHM),
+            outlier=small_fleet(),
         )
         self._pipeline = build_pipeline(
             service,

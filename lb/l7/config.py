@@ -15,6 +15,7 @@ from kit.source import DataPath, Source, parse_source, read_source
 from kit.source_types import Part, convert_source
 from lb.l7.arrivals import ProxyProtocolOptions, proxy_protocol_mistakes
 from lb.l7.balancing import BalanceOptions, balance_mistakes
+from lb.l7.ejection import EjectionOptions, ejection_mistakes
 from lb.l7.forwarded import ForwardedOptions, forwarded_mistakes
 from lb.l7.settings import MAX_CONNECTIONS, PORT, ROUTE_BUDGET_S
 from lb.l7.timeouts import TimeoutOptions, timeout_mistakes
@@ -103,6 +104,7 @@ class L7Config(Part, frozen=True):
         timeouts: How long a client may take.
         clients: How many connections there may be.
         balance: How backends are picked.
+        ejection: Which of them are left for how they answer.
         forwarded: Whose forwarded headers are believed, and which are written.
         proxy_protocol: Whose PROXY protocol header is read.
         tls: A listener for HTTPS beside the plain one.
@@ -116,6 +118,7 @@ class L7Config(Part, frozen=True):
     timeouts: TimeoutOptions = TimeoutOptions()
     clients: ClientOptions = ClientOptions()
     balance: BalanceOptions = BalanceOptions()
+    ejection: EjectionOptions = EjectionOptions()
     forwarded: ForwardedOptions = ForwardedOptions()
     proxy_protocol: ProxyProtocolOptions = ProxyProtocolOptions()
     tls: TlsOptions = TlsOptions()
@@ -174,6 +177,7 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
         yield at, f"connections is {config.clients.connections}; give 1 at least"
     yield from timeout_mistakes(config.timeouts, ("timeouts",))
     yield from balance_mistakes(config.balance, ("balance",))
+    yield from ejection_mistakes(config.ejection, ("ejection",))
     yield from forwarded_mistakes(config.forwarded, ("forwarded",))
     yield from proxy_protocol_mistakes(config.proxy_protocol, ("proxy_protocol",))
     yield from tls_mistakes(config.tls, ("tls",))

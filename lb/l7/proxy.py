@@ -22,6 +22,7 @@ from lb.l7.request import HeadReader, RequestHead
 from lb.l7.settings import BACKEND_SERVICE, ProxySettings
 from lb.l7.timeouts import SlowClients, TimeoutOptions
 from lb.policy.balancer import Balancer
+from lb.policy.outlier import small_fleet
 from resilience.policy.budget import RetryBudget, SwitchedBudget
 from resilience.policy.contract import Mode, Request, Snapshot
 from resilience.switches import Switches
@@ -85,7 +86,7 @@ class Proxy:
         self._timing_line = f'server-timing: l7;desc="{instance}";dur=%.2f\r\n'.encode()
         self.service = service
         self._choice = choice
-        self.balancer = Balancer(rng, switches.mode, choice=choice)
+        self.balancer = Balancer(rng, switches.mode, choice=choice, outlier=small_fleet())
         self.budget = SwitchedBudget(RetryBudget(), lambda: switches.mode("retry_budget"))
         self.key_of: Callable[[bytes, Headers], str] | None = None
         self.affinity: Affinity | None = None

@@ -31,6 +31,7 @@ from lb.l7.affinity import Affinity, key_reader
 from lb.l7.balancing import build_algorithm, used_backends
 from lb.l7.checks import Checks
 from lb.l7.config import L7Config, load_config
+from lb.l7.ejection import EjectionOptions, build_ejection
 from lb.l7.forwarded import Forwarding
 from lb.l7.proxy import Proxy
 from lb.l7.server import L7Server
@@ -71,6 +72,7 @@ class Standalone:
         self._seen = _mark(path)
         self.config = _with_backends(load_config(path), path)
         self._balanced: object = None  # what the algorithm in use was built from
+        self._ejection: EjectionOptions | None = None  # the rules in use
         self._rng = random.Random()
         self.lifecycle = Lifecycle(_nobody_to_tell)
         self.recorder = Recorder()
@@ -146,6 +148,9 @@ class Standalone:
         self.proxy.timeouts = config.timeouts
         self.proxy.forwarding = Forwarding(config.forwarded)
         self._balance(config)
+        if config.ejection != self._ejection:
+            self._ejection = config.ejection
+            self.proxy.balancer.eject_by(build_ejection(config.ejection), time.monotonic())
         backends = used_backends(config.balance.subset, config.backends)
         self.proxy.set_endpoints(backends, {one.instance: one.weight for one in backends})
         self.checks.set_endpoints(backends)

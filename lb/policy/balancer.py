@@ -102,6 +102,12 @@ class Balancer:
         self._take(algorithm)
         self._refresh(now_s)
 
+    def eject_by(self, outlier: OutlierEjection, now_s: float) -> None:
+        """Eject by other rules from now on; whoever is out returns, and failures count anew."""
+        self._outlier = outlier
+        outlier.set_endpoints(self._weights)
+        self._refresh(now_s)
+
     def on_start(self, endpoint: str, now_s: float) -> None:
         """Count one more request in flight there."""
         self._active[endpoint] = self._active.get(endpoint, 0) + 1
@@ -138,7 +144,8 @@ class Balancer:
         return self._candidates
 
     def snapshot(self) -> Snapshot:
-        """Counts, the panic flag, and by endpoint in flight and whether it may be picked."""
+        """Counts, the panic flag, and by endpoint in flight, whether it may be picked, and which
+        rule ejected it last, if any did."""
         facts: dict[str, float | int | str | bool | None] = {
             "endpoints": len(self._endpoints),
             "candidates": len(self._candidates),
@@ -150,6 +157,8 @@ class Balancer:
         for name in self._endpoints:
             facts[f"{name}.active"] = self._active.get(name, 0)
             facts[f"{name}.usable"] = name in self._candidates
+            if reason := self._outlier.reason(name):
+                facts[f"{name}.ejected_by"] = reason
         return facts
 
     def _refresh(self, now_s: float) -> None:

@@ -4,8 +4,8 @@ Why: a check asks an easy question. What an endpoint does to real requests is se
 Source: Envoy, outlier.rst and outlier_detection.proto: 5 consecutive 5xx or gateway failures;
 ejected for 30 s x times ejected, at most 300 s; at most 10 % of the cluster, but at least one; the
 multiplier shrinks by one for each 10 s without an ejection. ``outlier_rates`` adds success rate and
-failure percentage, looked at every 10 s; they need five endpoints and many requests, which the
-lab's services haven't, so they are there for who hands them in.
+failure percentage, looked at every 10 s. They need five endpoints and many requests, which a lab
+hasn't: ``small_fleet`` is what two or three replicas of a few requests a second need.
 Differs on purpose: an answer that says "overloaded" counts neither way. All endpoints are
 overloaded together, and ejecting one would turn overload into an outage. And a good check doesn't
 end an ejection (Envoy's does unless told otherwise): checks are what ejection is to correct.
@@ -22,15 +22,25 @@ DEFAULT_EJECTION_S = 30.0  # Envoy: base_ejection_time
 DEFAULT_MAX_EJECTION_S = 300.0  # Envoy: max_ejection_time
 DEFAULT_MAX_EJECTED_RATIO = 0.1  # Envoy: max_ejection_percent
 DEFAULT_INTERVAL_S = 10.0  # Envoy: interval, after which the multiplier shrinks by one
+CONSECUTIVE = "CONSECUTIVE"
+
+# Two or three replicas of a service, some requests a second each: issue 5's `bad-canary` must be
+# left within 5 s.
+SMALL_FLEET_INTERVAL_S = 2.0
+SMALL_FLEET_FAILURE_RATIO = 0.3
+SMALL_FLEET_MIN_ENDPOINTS = 2
+SMALL_FLEET_MIN_REQUESTS = 10
+SMALL_FLEET_FAILING_SHARE = 0.5
 
 
 class _Record:
-    __slots__ = ("ejected_until_s", "failures", "times")
+    __slots__ = ("ejected_until_s", "failures", "reason", "times")
 
     def __init__(self) -> None:
         self.failures = 0
         self.times = 0
         self.ejected_until_s = float("-inf")
+        self.reason = ""  # of the last ejection
 
 
 class OutlierEjection:
@@ -41,8 +51,8 @@ class OutlierEjection:
         ejection_s: Length of the first ejection.
         max_ejection_s: Longest ejection.
         max_ejected_ratio: Share of endpoints that may be out at once, 0..1; always at least one.
-        interval_s: Time without ejection that takes one from the multiplier, and between two
-            looks at the rates.
+        interval_s: Time without ejection that takes one from the multiplier, > 0.
+        rates_interval_s: Between two looks at the rates, > 0; None: the same (Envoy has only one).
         rates: Finds outliers by their rates; None: only failures in a row eject.
     """
 
@@ -54,6 +64,7 @@ class OutlierEjection:
         max_ejection_s: float = DEFAULT_MAX_EJECTION_S,
         max_ejected_ratio: float = DEFAULT_MAX_EJECTED_RATIO,
         interval_s: float = DEFAULT_INTERVAL_S,
+        rates_interval_s: float | None = None,
         rates: OutlierRates | None = None,
     ) -> None:
         self._consecutive = consecutive_failures
@@ -61,6 +72,7 @@ class OutlierEjection:
         self._max_ejection_s = max_ejection_s
         self._max_ratio = max_ejected_ratio
         self._interval_s = interval_s
+        self._rates_interval_s = rates_interval_s or interval_s
         self._rates = rates
         self._interval_end_s: float | None = None
         self._detected = 0
@@ -88,6 +100,11 @@ class OutlierEjection:
         record = self._records.get(endpoint)
         return record is not None and now_s < record.ejected_until_s
 
+    def reason(self, endpoint: str) -> str:
+        """Return why it was ejected last: ``CONSECUTIVE``, or an ``Outlier``'s reason; or ""."""
+        record = self._records.get(endpoint)
+        return record.reason if record is not None else ""
+
     def reset(self) -> None:
         """Forget every failure and end every ejection."""
         self._records = {name: _Record() for name in self._records}
@@ -111,7 +128,7 @@ class OutlierEjection:
         record.failures += 1
         if record.failures < self._consecutive or not self._has_room(record, now_s):
             return False
-        self._eject(record, now_s)
+        self._eject(record, CONSECUTIVE, now_s)
         return True
 
     def _look_at_rates(
@@ -119,10 +136,10 @@ class OutlierEjection:
     ) -> bool:
         """End the interval if its time has passed, then count; True when somebody was ejected."""
         if self._interval_end_s is None:
-            self._interval_end_s = now_s + self._interval_s
+            self._interval_end_s = now_s + self._rates_interval_s
         ejected = False
         if now_s >= self._interval_end_s:
-            self._interval_end_s = now_s + self._interval_s
+            self._interval_end_s = now_s + self._rates_interval_s
             ejected = self._eject_by_rates(rates, now_s)
         rates.on_result(endpoint, outcome)
         return ejected
@@ -134,7 +151,7 @@ class OutlierEjection:
             self._detected += 1
             record = self._records[outlier.endpoint]
             if outlier.is_enforced and self._has_room(record, now_s):
-                self._eject(record, now_s)
+                self._eject(record, outlier.reason, now_s)
         return self._ejections > before
 
     def _has_room(self, record: _Record, now_s: float) -> bool:
@@ -143,10 +160,28 @@ class OutlierEjection:
         out = sum(now_s < other.ejected_until_s for other in self._records.values())
         return out < max(1, int(self._max_ratio * len(self._records)))
 
-    def _eject(self, record: _Record, now_s: float) -> None:
+    def _eject(self, record: _Record, reason: str, now_s: float) -> None:
+        record.reason = reason
         quiet_s = now_s - record.ejected_until_s
         forgiven = record.times if quiet_s == float("inf") else int(quiet_s / self._interval_s)
         record.times = max(0, record.times - forgiven) + 1
         record.failures = 0
         record.ejected_until_s = now_s + min(self._ejection_s * record.times, self._max_ejection_s)
         self._ejections += 1
+
+
+def small_fleet() -> OutlierEjection:
+    """Return one for two or three endpoints: who fails 30 % of its requests over 2 s is left too.
+
+    Not when more than half of them do: then it is what they share that fails.
+    """
+    return OutlierEjection(
+        rates_interval_s=SMALL_FLEET_INTERVAL_S,
+        rates=OutlierRates(
+            failure_ratio=SMALL_FLEET_FAILURE_RATIO,
+            failure_min_endpoints=SMALL_FLEET_MIN_ENDPOINTS,
+            failure_min_requests=SMALL_FLEET_MIN_REQUESTS,
+            failing_share=SMALL_FLEET_FAILING_SHARE,
+            enforce_failure_ratio=True,
+        ),
+    )

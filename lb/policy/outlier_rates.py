@@ -8,6 +8,8 @@ Source: Envoy, outlier_detection.proto and source/common/upstream/outlier_detect
 ``successRateEjectionThreshold`` (whose comment's example, rates 50, 100, 100, 100, 100 with factor
 1.9 give 52, is a test) and ``processSuccessRateEjections``; the population's deviation.
 Envoy detects by failure percentage but doesn't eject unless told to (enforcing 0 %): so here.
+Added: a limit to how many may fail too often and be outliers still (``failing_share``). When most
+do, it is what they share that fails, and to leave one of them helps nobody. Envoy has none.
 Not handled: an interval in which nobody asked anything (it ends with the next result); errors of
 the network apart from answers (``split_external_local_origin_errors``).
 """
@@ -26,6 +28,8 @@ DEFAULT_FAILURE_MIN_ENDPOINTS = 5  # Envoy: failure_percentage_minimum_hosts
 DEFAULT_FAILURE_MIN_REQUESTS = 50  # Envoy: failure_percentage_request_volume
 DEFAULT_ENFORCE_SUCCESS_RATE = True  # Envoy: enforcing_success_rate 100 %
 DEFAULT_ENFORCE_FAILURE_RATIO = False  # Envoy: enforcing_failure_percentage 0 %
+
+DEFAULT_FAILING_SHARE = 1.0  # Envoy: none
 
 SUCCESS_RATE, FAILURE_PERCENTAGE = "SUCCESS_RATE", "FAILURE_PERCENTAGE"
 
@@ -67,6 +71,8 @@ class OutlierRates:
         failure_ratio: Share of failures, 0..1, at which an endpoint fails too often.
         failure_min_endpoints: As above, for the share of failures.
         failure_min_requests: As above, for the share of failures.
+        failing_share: Share of the endpoints looked at, above 0, at most 1: when more of them fail
+            too often, none of them is to be ejected for it.
         enforce_success_rate: Whether who is below the others is to be ejected.
         enforce_failure_ratio: Whether who fails too often is to be ejected.
 
@@ -82,6 +88,7 @@ class OutlierRates:
         failure_ratio: float = DEFAULT_FAILURE_RATIO,
         failure_min_endpoints: int = DEFAULT_FAILURE_MIN_ENDPOINTS,
         failure_min_requests: int = DEFAULT_FAILURE_MIN_REQUESTS,
+        failing_share: float = DEFAULT_FAILING_SHARE,
         enforce_success_rate: bool = DEFAULT_ENFORCE_SUCCESS_RATE,
         enforce_failure_ratio: bool = DEFAULT_ENFORCE_FAILURE_RATIO,
     ) -> None:
@@ -94,6 +101,9 @@ class OutlierRates:
         self._success_min = (max(1, success_min_endpoints), max(1, success_min_requests))
         self._failure_ratio = failure_ratio
         self._failure_min = (max(1, failure_min_endpoints), max(1, failure_min_requests))
+        if not 0 < failing_share <= 1:
+            raise ValueError(f"failing_share must be above 0 and at most 1: {failing_share}")
+        self._failing_share = failing_share
         self._enforce_success = enforce_success_rate
         self._enforce_failure = enforce_failure_ratio
         self._counts: dict[str, list[int]] = {}
@@ -140,12 +150,12 @@ class OutlierRates:
     def _failing_too_often(self, ratios: Mapping[str, float]) -> list[Outlier]:
         if len(ratios) < self._failure_min[0]:
             return []
+        failing = {n: ratio for n, ratio in ratios.items() if 1.0 - ratio >= self._failure_ratio}
+        is_enforced = self._enforce_failure and len(failing) <= self._failing_share * len(ratios)
+        limit = 1.0 - self._failure_ratio
         return [
-            Outlier(
-                name, FAILURE_PERCENTAGE, ratio, 1.0 - self._failure_ratio, self._enforce_failure
-            )
-            for name, ratio in ratios.items()
-            if 1.0 - ratio >= self._failure_ratio
+            Outlier(name, FAILURE_PERCENTAGE, ratio, limit, is_enforced)
+            for name, ratio in failing.items()
         ]
 
 

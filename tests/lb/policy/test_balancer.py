@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lb.policy.balancer import REFRESH_S, Balancer
+from lb.policy.outlier import OutlierEjection
 from lb.policy.p2c import P2C
 from lb.policy.weighted_round_robin import SmoothWeighted
 from resilience.policy.contract import Mode, Outcome, Request
@@ -54,6 +55,19 @@ def test_who_picks_can_be_chosen_while_requests_are_under_way() -> None:
     chosen = "peak"
     one.pick(REQUEST, (), 3 * REFRESH_S)
     assert one.snapshot()["picks"] == "weighted_round_robin"
+
+
+def test_rules_of_ejection_can_change() -> None:
+    """Whoever is out returns; the snapshot tells which rule it was."""
+    one, _ = balancer("a", "b", "c", panic=Mode.OFF)
+    fail(one, "b")
+    assert one.candidates == ("a", "c")
+    assert one.snapshot()["b.ejected_by"] == "CONSECUTIVE"
+    one.eject_by(OutlierEjection(consecutive_failures=1), 0.0)
+    assert one.candidates == ("a", "b", "c")
+    one.on_start("a", 0.0)
+    one.on_finish("a", Outcome.FAILED, 0.0)
+    assert one.candidates == ("b", "c")
 
 
 def test_dead_ejected_and_well() -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lb.policy import outlier_rates
-from lb.policy.outlier import OutlierEjection
+from lb.policy import outlier, outlier_rates
+from lb.policy.outlier import OutlierEjection, small_fleet
 from lb.policy.outlier_rates import OutlierRates, success_rate_limit
 from resilience.policy.contract import Outcome
 from tests.lb.policy.patience import PATIENT
@@ -25,7 +25,7 @@ def interval(rates: OutlierRates, requests: int, **failures: int) -> None:
 
 def found(rates: OutlierRates, *skip: str) -> list[tuple[str, str]]:
     """End the interval; return who and why."""
-    return [(outlier.endpoint, outlier.reason) for outlier in rates.end_interval(skip)]
+    return [(one.endpoint, one.reason) for one in rates.end_interval(skip)]
 
 
 def test_defaults_are_envoys() -> None:
@@ -218,3 +218,50 @@ def test_a_single_failure_is_an_outlier_where_the_others_have_none() -> None:
     wider = OutlierRates(stdev_factor=2.1)
     interval(wider, 1000, a=999)
     assert found(wider) == [("a", "FAILURE_PERCENTAGE")]
+
+
+def half_failing(seconds: float, share: float = 0.5, *, who: str = "c") -> OutlierEjection:
+    """Send 30 requests a second in turn to three, of which some fail every so many."""
+    one = small_fleet()
+    one.set_endpoints(("a", "b", "c"))
+    for n in range(int(30 * seconds)):
+        name = "abc"[n % 3]
+        fails = name in who and (n // 3) % round(1 / share) == 0
+        one.on_result(name, Outcome.FAILED if fails else Outcome.OK, n / 30)
+    return one
+
+
+def test_a_small_fleet_leaves_who_fails_half_within_five_seconds() -> None:
+    """Ten requests a second are enough, though it never fails twice in a row."""
+    one = half_failing(5.0)
+    assert one.is_ejected("c", 5.0)
+    assert one.reason("c") == "FAILURE_PERCENTAGE"
+    assert one.reason("a") == one.reason("nobody") == ""
+
+
+def test_a_small_fleet_keeps_who_fails_seldom() -> None:
+    """A quarter is below three tenths."""
+    assert half_failing(30.0, 0.25).snapshot()["ejections"] == 0
+
+
+def test_what_most_do_is_what_they_share() -> None:
+    """Two of three fail half of their requests: to leave one of them would help nobody."""
+    told = half_failing(30.0, who="bc").snapshot()
+    assert told["ejections"] == 0
+    assert told["outliers"] != 0
+
+
+def test_defaults_of_a_small_fleet() -> None:
+    """2 s, 30 %, two endpoints, ten requests, at most half of them."""
+    assert outlier.SMALL_FLEET_INTERVAL_S == 2.0
+    assert outlier.SMALL_FLEET_FAILURE_RATIO == 0.3
+    assert outlier.SMALL_FLEET_MIN_ENDPOINTS == 2
+    assert outlier.SMALL_FLEET_MIN_REQUESTS == 10
+    assert outlier.SMALL_FLEET_FAILING_SHARE == 0.5
+    assert outlier_rates.DEFAULT_FAILING_SHARE == 1.0
+
+
+def test_a_failing_share_has_a_range() -> None:
+    """Above 0, at most 1."""
+    with pytest.raises(ValueError, match="failing_share must be above 0 and at most 1: 0"):
+        OutlierRates(failing_share=0.0)
