@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SQUALL := $(VENV)/bin/squall
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test e2e load bench mutate doctor lint proto base clean
+.PHONY: help up down status test e2e load compiled bench mutate doctor lint proto base clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ e2e: $(STAMP) ## Tests against the whole lab, which they start and end; MODE=con
 
 load: $(STAMP) ## Locust against the lab, its page at 127.0.0.1:8089
 	@$(SQUALL) load --ui
+
+compiled: $(STAMP) ## The L7 proxy's hot modules as C extensions, for SQUALL_COMPILED=1; half a minute, needs gcc
+	@$(VENV)/bin/python -m bench.compiling
 
 bench: $(STAMP) ## Our policies' cost per call beside others', which it installs; a minute and a half
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements/bench.txt

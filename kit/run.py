@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import uvloop
 
-from kit import collector
+from kit import collector, compiled
 from kit.admin import AdminServer
 from kit.errors import LabError
 from kit.log import set_up_log
@@ -31,6 +31,7 @@ def run(main: Main, service: str) -> None:
     try:
         settings = load_settings(service)
         set_up_log(settings.instance, settings.log_level)
+        compiled.tell_in_use()
         uvloop.run(live(settings, main))
     except* LabError as group:  # a bare one too; raising in here would wrap what is raised
         failure = _first(group)

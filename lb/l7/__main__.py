@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+import kit.compiled_first  # noqa: F401  # acts when it is imported
 from kit.directory import Endpoint
 from kit.listen import bind
 from kit.node import Node
