@@ -10,6 +10,7 @@ Why: everybody reads and writes the same hash, so its shapes stand in one place.
     setting/<target>/<name>  {"value": 256}
     choice/<target>/<name>   {"value": "vegas"}
     drain/<target>           {"drained": true}
+    eject/<target>           {"ttl_s": 30}; ends that long after it was written
     route/<service>          {"prefix": "/hello", "hosts": [...], "port": 8000, "health": "/"}
     reset                    {"epoch": 3}
     overlay                  what a drill's arm wants, wholly, while its lease lives
@@ -77,6 +78,16 @@ class DrainEntry(msgspec.Struct, frozen=True):
     drained: bool
 
 
+class EjectEntry(msgspec.Struct, frozen=True):
+    """The balancers leave a target until this ends: an operator's word, whatever they see of it.
+
+    Args:
+        ttl_s: Seconds after it was written, > 0.
+    """
+
+    ttl_s: float
+
+
 class RouteEntry(msgspec.Struct, frozen=True):
     """A service of one's own behind l7: who is asked for which paths.
 
@@ -139,6 +150,7 @@ Entry: TypeAlias = (
     | SettingEntry
     | ChoiceEntry
     | DrainEntry
+    | EjectEntry
     | RouteEntry
     | ResetEntry
     | FaultRule
@@ -151,6 +163,7 @@ _TYPES: Mapping[str, type[Any]] = {
     "setting": SettingEntry,
     "choice": ChoiceEntry,
     "drain": DrainEntry,
+    "eject": EjectEntry,
     "route": RouteEntry,
     "fault": FaultRule,
     RESET_FIELD: ResetEntry,
@@ -162,6 +175,7 @@ _PARTS = {
     "choice": 3,
     "station": 2,
     "drain": 2,
+    "eject": 2,
     "route": 2,
     "fault": 2,
     "reset": 1,
@@ -171,7 +185,7 @@ _PARTS = {
 
 def ttl_s(entry: object) -> float | None:
     """Return how long an entry lives after it was written; None means until it is deleted."""
-    return entry.ttl_s if isinstance(entry, FaultRule | Overlay) else None
+    return entry.ttl_s if isinstance(entry, FaultRule | EjectEntry | Overlay) else None
 
 
 def decode_entry(field: str, data: bytes | str) -> Entry | None:
@@ -196,7 +210,7 @@ def check_entry(field: str, value: object) -> Entry:
     kind = _TYPES.get(parts[0])
     if kind is None or len(parts) != _PARTS[parts[0]]:
         raise ConfigError(f"control entry {field!r} is unknown: see docs/control.md for the fields")
-    if parts[0] in ("policy", "setting", "choice", "station", "drain"):
+    if parts[0] in ("policy", "setting", "choice", "station", "drain", "eject"):
         _check_target(parts[1])
     if kind is FaultRule:
         return parse_rule(value)  # type: ignore[arg-type]
@@ -211,6 +225,9 @@ def check_entry(field: str, value: object) -> Entry:
 def _check_values(field: str, entry: Entry) -> None:
     if isinstance(entry, StationEntry):
         _check_station(field, entry)
+    elif isinstance(entry, EjectEntry):
+        if not 0 < entry.ttl_s < float("inf"):
+            raise ConfigError(f"{field}: ttl_s is {entry.ttl_s}: give more than 0")
     elif isinstance(entry, RouteEntry):
         _check_route(field, entry)
     elif isinstance(entry, ChoiceEntry):

@@ -19,6 +19,7 @@ from kit.entries import (
     RESET_FIELD,
     ChoiceEntry,
     DrainEntry,
+    EjectEntry,
     Entry,
     Overlay,
     PolicyEntry,
@@ -184,6 +185,13 @@ class LabState:
     def is_drained(self, service: str, replica: int) -> bool:
         """Whether a replica is to get no new requests."""
         return any(target in self._drains for target in _targets(service, replica))
+
+    def is_ejected(self, service: str, replica: int) -> bool:
+        """Whether an operator told the balancers to leave a replica for a while."""
+        return any(
+            isinstance(self._entries.get(f"eject/{target}"), EjectEntry)
+            for target in _targets(service, replica)
+        )
 
     def reset_epoch(self) -> int:
         """Return a number whose every change means: forget what was learned, empty the queues."""

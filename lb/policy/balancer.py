@@ -11,10 +11,12 @@ connections; ``outlier`` on believes ejections; ``panic`` on overrules both when
 ``p2c`` on picks by the algorithm (the less busy of two, unless another is used), else everyone has
 a turn (``round_robin``).
 In shadow each goes on learning and counting, and moves nobody.
+``hold_out`` is an operator's word and stands above all of that: whoever it names isn't picked, with
+ejection off or too many out already, and no panic brings it back.
 """
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from lb.policy.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
 from lb.policy.health import CheckedHealth
@@ -23,6 +25,7 @@ from lb.policy.p2c import P2C
 from lb.policy.panic import DEFAULT_PANIC_THRESHOLD, is_panicking
 from lb.policy.roster import Algorithm
 from lb.policy.round_robin import RoundRobin
+from lb.policy.view import EndpointView, View, endpoint_view
 from resilience.policy.contract import Mode, Outcome, Request, Snapshot
 
 REFRESH_S = 0.1  # how late a switch, an end of ejection or a recheck may be noticed
@@ -70,6 +73,9 @@ class Balancer:
         self._weights: dict[str, float] = {}
         self._endpoints: tuple[str, ...] = ()
         self._candidates: tuple[str, ...] = ()
+        self._held_out: frozenset[str] = frozenset()
+        self._changed_s: dict[str, float] = {}  # when it began or ceased to be a candidate
+        self._view: View | None = None  # made when somebody looks
         self._refresh_at_s = float("-inf")
         self._is_panicking = False
         self._panics = 0
@@ -79,12 +85,24 @@ class Balancer:
         weights = (
             dict(endpoints) if isinstance(endpoints, Mapping) else dict.fromkeys(endpoints, 1.0)
         )
-        self._endpoints = tuple(weights)
+        known, self._endpoints = self._weights, tuple(weights)
         self._weights = weights
         self._algorithm.set_endpoints(weights)
         self._health.set_endpoints(weights)
         self._outlier.set_endpoints(weights)
         self._refresh(now_s)
+        self._changed_s = {
+            name: at_s
+            for name, at_s in self._changed_s.items()
+            if name in known and name in weights
+        }
+
+    def hold_out(self, names: Collection[str], now_s: float) -> None:
+        """Leave these until told otherwise, whatever is known of them; the others may return."""
+        held_out = frozenset(names)
+        if held_out != self._held_out:
+            self._held_out = held_out
+            self._refresh(now_s)
 
     def pick(self, request: Request, exclude: Sequence[str], now_s: float) -> str | None:
         """Name an endpoint; None when every candidate is excluded or there is none."""
@@ -143,6 +161,28 @@ class Balancer:
         """Endpoints that may be picked, as of the last change."""
         return self._candidates
 
+    @property
+    def algorithm(self) -> Algorithm:
+        """Who picks, unless everyone has a turn."""
+        return self._algorithm
+
+    def loads(self) -> dict[str, int]:
+        """Return a copy of what is in flight by endpoint; who was never picked isn't in it."""
+        return self._active.copy()
+
+    def look(self, now_s: float) -> View:
+        """Say how each endpoint stands, as of ``REFRESH_S`` ago at most."""
+        if now_s >= self._refresh_at_s:
+            self._refresh(now_s)
+        view = self._view
+        if view is None:
+            view = self._view = View(
+                tuple(self._view_of(name, now_s) for name in self._endpoints),
+                "in turn" if self._takes_turns else self._algorithm.name,
+                self._is_panicking,
+            )
+        return view
+
     def snapshot(self) -> Snapshot:
         """Counts, the panic flag, and by endpoint in flight, whether it may be picked, and which
         rule ejected it last, if any did."""
@@ -164,12 +204,15 @@ class Balancer:
     def _refresh(self, now_s: float) -> None:
         self._refresh_at_s = now_s + REFRESH_S
         self._follow_choice()
-        usable: Sequence[str] = self._endpoints
+        in_service = usable = [name for name in self._endpoints if name not in self._held_out]
         if self._mode("checks") is Mode.ON:
             usable = self._health.up(usable, now_s)
         if self._mode("outlier") is Mode.ON:
             usable = [name for name in usable if not self._outlier.is_ejected(name, now_s)]
-        self._candidates = tuple(self._after_panic(usable))
+        before, self._candidates = self._candidates, tuple(self._after_panic(usable, in_service))
+        if before != self._candidates:
+            self._changed_s.update(dict.fromkeys(set(before) ^ set(self._candidates), now_s))
+        self._view = None
         self._algorithm.set_candidates(self._candidates)
         self._round_robin.set_candidates(self._candidates)
         self._takes_turns = self._mode("p2c") is not Mode.ON
@@ -205,11 +248,23 @@ class Balancer:
             self._elders.pop(endpoint, None)
         return left >= 0
 
-    def _after_panic(self, usable: Sequence[str]) -> Sequence[str]:
+    def _after_panic(self, usable: Sequence[str], in_service: Sequence[str]) -> Sequence[str]:
         mode = self._mode("panic")
         was_panicking = self._is_panicking
         self._is_panicking = mode is not Mode.OFF and is_panicking(
-            len(usable), len(self._endpoints), self._panic_threshold
+            len(usable), len(in_service), self._panic_threshold
         )
         self._panics += self._is_panicking and not was_panicking
-        return self._endpoints if self._is_panicking and mode is Mode.ON else usable
+        return in_service if self._is_panicking and mode is Mode.ON else usable
+
+    def _view_of(self, name: str, now_s: float) -> EndpointView:
+        return endpoint_view(
+            name,
+            self._weights[name],
+            self._health,
+            self._outlier,
+            now_s,
+            is_held_out=name in self._held_out,
+            is_candidate=name in self._candidates,
+            changed_s=self._changed_s.get(name),
+        )

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from lb.policy.roster import Algorithm, Roster
+from lb.policy.roster import Algorithm, Roster, rule_of
 from resilience.policy.contract import Outcome, Request, Snapshot
 
 G = TypeVar("G", str, int)
@@ -26,6 +26,8 @@ class Groups(Roster, Generic[G]):
         group_of: An endpoint's group, asked once when it joins, and kept until it is forgotten.
         make: Makes the algorithm of a group.
     """
+
+    name = "groups"
 
     def __init__(
         self, rng: random.Random, group_of: Callable[[str], G], make: Callable[[], Algorithm]
@@ -100,6 +102,13 @@ class Groups(Roster, Generic[G]):
         """Share by group, and in flight by endpoint."""
         shares = {f"share.{group}": share for group, share in self._shares.items()}
         return {**shares, **super().snapshot()}
+
+    def rule(self, request: Request, picked: str) -> str:
+        """Name the group, and who picked in it; an endpoint that left has neither any more."""
+        group = self._group.get(picked)
+        if group is None:
+            return self.name
+        return f"{self.name} {group}, {rule_of(self._algorithms[group], request, picked)}"
 
     def members(self, names: Iterable[str]) -> dict[G, list[str]]:
         """Sort known endpoints into their groups; every group that ever was has an entry."""

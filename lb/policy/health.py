@@ -88,6 +88,11 @@ class CheckedHealth:
             return now_s - state.down_since_s >= self._recheck_s
         return state.is_up
 
+    def missed(self, endpoint: str) -> int:
+        """Return the checks missed in a row by an endpoint that is up; 0 for one that is down."""
+        state = self._states.get(endpoint)
+        return state.streak if state is not None and state.is_up else 0
+
     def up(self, names: Collection[str], now_s: float) -> list[str]:
         """Those of ``names`` that are up, in their order."""
         return [name for name in names if self.is_up(name, now_s)]

@@ -100,6 +100,11 @@ class OutlierEjection:
         record = self._records.get(endpoint)
         return record is not None and now_s < record.ejected_until_s
 
+    def ejected_until_s(self, endpoint: str) -> float:
+        """Return when its last ejection ends or ended; minus infinity without one."""
+        record = self._records.get(endpoint)
+        return record.ejected_until_s if record is not None else float("-inf")
+
     def reason(self, endpoint: str) -> str:
         """Return why it was ejected last: ``CONSECUTIVE``, or an ``Outlier``'s reason; or ""."""
         record = self._records.get(endpoint)

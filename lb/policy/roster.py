@@ -9,9 +9,9 @@ Not handled: who is usable (``health``, ``outlier``, ``panic``).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from resilience.policy.contract import Outcome, Picker, Snapshot
+from resilience.policy.contract import Outcome, Picker, Request, Snapshot
 
 DEFAULT_WEIGHT = 1.0
 
@@ -24,6 +24,14 @@ class Algorithm(Picker, Protocol):
 
     def set_candidates(self, names: Sequence[str]) -> None:
         """Choose among these known endpoints only, until told otherwise."""
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """An algorithm around another one: it can say which of its rules stands behind a pick."""
+
+    def rule(self, request: Request, picked: str) -> str:
+        """Name the rule by which a request went there, then the inner algorithm's."""
 
 
 class Roster:
@@ -90,6 +98,14 @@ class Roster:
 
     def _on_change(self) -> None:
         """Rebuild what depends on endpoints, weights or candidates."""
+
+
+def rule_of(algorithm: Algorithm, request: Request, picked: str) -> str:
+    """Say in words by what a request went to an endpoint, the outermost layer first.
+
+    Asked afterwards, by an operator: no pick pays for it.
+    """
+    return algorithm.rule(request, picked) if isinstance(algorithm, Layered) else algorithm.name
 
 
 def checked_weights(endpoints: Iterable[str] | Mapping[str, float]) -> dict[str, float]:

@@ -13,7 +13,7 @@ Not handled: endpoints that are all new: they get equal shares of nothing less, 
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from lb.policy.roster import Algorithm, checked_weights
+from lb.policy.roster import Algorithm, checked_weights, rule_of
 from resilience.policy.contract import Outcome, Request, Snapshot
 
 DEFAULT_WINDOW_S = 60.0  # Envoy has no default; its documentation's example is 60 s
@@ -107,6 +107,10 @@ class SlowStart:
         """Return the share of its weight that a candidate has now."""
         age_s = now_s - self._since_s.get(endpoint, now_s)
         return slow_start_ratio(age_s, self._window_s, self._aggression, self._min_ratio)
+
+    def rule(self, request: Request, picked: str) -> str:
+        """Name what the inner algorithm says: only its weights are changed."""
+        return f"{self.name}, {rule_of(self._inner, request, picked)}"
 
     def snapshot(self) -> Snapshot:
         """How many candidates are starting, and the inner snapshot."""

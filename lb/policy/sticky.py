@@ -14,7 +14,7 @@ key for hashing beside the cookie.
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
-from lb.policy.roster import Algorithm
+from lb.policy.roster import Algorithm, rule_of
 from resilience.policy.contract import Outcome, Request, Snapshot
 
 TOKEN_BYTES = 12  # 96 bits: no two endpoints share one, and no guess finds one
@@ -88,6 +88,12 @@ class Sticky:
     def on_finish(self, endpoint: str, outcome: Outcome, now_s: float) -> None:
         """Pass on."""
         self._inner.on_finish(endpoint, outcome, now_s)
+
+    def rule(self, request: Request, picked: str) -> str:
+        """Say that the cookie named it, else who picked instead."""
+        if self._names.get(request.key) == picked:
+            return "sticky cookie"
+        return rule_of(self._inner, request, picked)
 
     def snapshot(self) -> Snapshot:
         """Requests that stayed, those whose cookie no longer held, and the inner snapshot."""

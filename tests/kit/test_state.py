@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit import state as module
-from kit.entries import Entry, check_entry
+from kit.entries import Entry, check_entry, ttl_s
 from kit.state import DEFAULT_MODES, NO_STATION, LabState, StationSetting, default_mode
 from resilience.policy.contract import Mode
 
@@ -146,6 +146,14 @@ def test_drains_of_base_and_overlay_add_up() -> None:
     assert state.is_drained("gateway", 1)
     assert not state.is_drained("gateway", 2)
     assert [state.is_drained("video", replica) for replica in (1, 2, 3)] == [False, True, True]
+
+
+def test_an_ejection_holds_for_its_target_until_it_ends() -> None:
+    """A replica by its own name or its service's; the entry has a life, so it ends by itself."""
+    state = lab({"eject/gateway.1": {"ttl_s": 30}, "eject/video": {"ttl_s": 5}})
+    assert [state.is_ejected("gateway", replica) for replica in (1, 2)] == [True, False]
+    assert state.is_ejected("video", 2)
+    assert ttl_s(state.entries["eject/gateway.1"]) == 30
 
 
 def test_reset_epochs_of_base_and_overlay_add_up() -> None:
