@@ -8,7 +8,7 @@ the client's stream, half a close included, means that nobody waits for the answ
 import asyncio
 import time
 from collections import deque
-from typing import Protocol, cast
+from typing import cast
 
 import httptools
 
@@ -16,9 +16,12 @@ from lb.l7.errors import Problem, bad_request, head_too_large
 from lb.l7.exchange import Exchange
 from lb.l7.forwarded import PLAIN_HOP
 from lb.l7.headers import Headers
+from lb.l7.http2.connection import Http2Connection, is_spoken
+from lb.l7.http2.session import rest_of_preface
 from lb.l7.outline import Outline
 from lb.l7.proxy import Proxy
 from lb.l7.reading import BODY, EARLY, WAITING_LINE, ReadGate
+from lb.l7.served import Listener
 from lb.l7.settings import (
     BUFFER_BYTES,
     LINGER_S,
@@ -26,16 +29,6 @@ from lb.l7.settings import (
 )
 from lb.l7.timeouts import BodyPace, Kind, request_timeout
 from lb.l7.tunnel import Early, Tunnel
-
-
-class Listener(Protocol):
-    """The server, as its connections see it."""
-
-    def admit(self, client: "ClientConnection") -> bool:
-        """Count a connection in; False when there are too many."""
-
-    def forget(self, client: "ClientConnection") -> None:
-        """Count it out."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -142,6 +135,8 @@ class ClientConnection(asyncio.Protocol):
             cause = error.__context__
             if isinstance(cause, Problem):
                 self._refuse(cause)
+            elif self._becomes_http2(data):
+                return
             elif not self._is_deaf:  # after the last request: data that has no business here
                 self._refuse(bad_request("MALFORMED_REQUEST", f"not valid HTTP/1.1: {error}"))
         self._count_head(len(data))
@@ -280,6 +275,18 @@ class ClientConnection(asyncio.Protocol):
         size = len(self._target) + sum(len(name) + len(value) for name, value in self._headers)
         if size > MAX_HEAD_BYTES:
             raise head_too_large(MAX_HEAD_BYTES)
+
+    def _becomes_http2(self, data: bytes) -> bool:
+        """Hand a connection over that begins with HTTP/2's preface, where the parser stops."""
+        is_first = self._outline is None and not (self._line or self._is_deaf)
+        rest = rest_of_preface(data, self._head_bytes) if is_first else None
+        if rest is None or not self._proxy.http2.options.enabled or not is_spoken(self.transport):
+            return False
+        self._is_closed = self._is_deaf = True
+        self._listener.forget(self)
+        http2 = Http2Connection(self._proxy, self._listener, self._peer, self._hop)
+        http2.take_over(self.transport, rest)
+        return True
 
     def _count_head(self, size: int) -> None:
         """Bound what is kept of a head or of trailers that don't end."""

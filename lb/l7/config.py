@@ -17,6 +17,7 @@ from lb.l7.arrivals import ProxyProtocolOptions, proxy_protocol_mistakes
 from lb.l7.balancing import BalanceOptions, balance_mistakes
 from lb.l7.ejection import EjectionOptions, ejection_mistakes
 from lb.l7.forwarded import ForwardedOptions, forwarded_mistakes
+from lb.l7.http2.options import Http2Options, http2_mistakes
 from lb.l7.settings import MAX_CONNECTIONS, PORT, ROUTE_BUDGET_S
 from lb.l7.timeouts import TimeoutOptions, timeout_mistakes
 from lb.l7.tls import TlsOptions, tls_mistakes
@@ -109,6 +110,7 @@ class L7Config(Part, frozen=True):
         proxy_protocol: Whose PROXY protocol header is read.
         tls: A listener for HTTPS beside the plain one.
         websocket: Whether WebSockets are passed on.
+        http2: Whether clients may speak it, and its limits.
     """
 
     listen: str = f"0.0.0.0:{PORT}"
@@ -123,6 +125,7 @@ class L7Config(Part, frozen=True):
     proxy_protocol: ProxyProtocolOptions = ProxyProtocolOptions()
     tls: TlsOptions = TlsOptions()
     websocket: WebSocketOptions = WebSocketOptions()
+    http2: Http2Options = Http2Options()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -182,6 +185,7 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
     yield from proxy_protocol_mistakes(config.proxy_protocol, ("proxy_protocol",))
     yield from tls_mistakes(config.tls, ("tls",))
     yield from websocket_mistakes(config.websocket, ("websocket",))
+    yield from http2_mistakes(config.http2, ("http2",))
 
 
 def _is_address(text: str) -> bool:

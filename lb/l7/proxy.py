@@ -17,6 +17,7 @@ from lb.l7.affinity import Affinity
 from lb.l7.errors import Problem, no_backend
 from lb.l7.forwarded import Forwarding
 from lb.l7.headers import Headers, Ids
+from lb.l7.http2.options import Http2
 from lb.l7.pool import Pool
 from lb.l7.request import HeadReader, RequestHead
 from lb.l7.settings import BACKEND_SERVICE, ProxySettings
@@ -92,6 +93,7 @@ class Proxy:
         self.affinity: Affinity | None = None
         self.heads = HeadReader(Ids(rng))
         self.forwarding = Forwarding()
+        self.http2 = Http2()
         self.timeouts = TimeoutOptions()
         self.slow_clients = SlowClients(switches.mode)
         self.shadow_retries = 0

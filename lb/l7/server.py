@@ -8,6 +8,7 @@ from collections import Counter
 from lb.l7.arrivals import NO_HEADERS, Arrivals, HandshakeContext, ProxyProtocolOptions
 from lb.l7.client import ClientConnection
 from lb.l7.proxy import Proxy
+from lb.l7.served import Served
 from lb.l7.settings import SWEEP_S
 from resilience.policy.contract import Snapshot
 
@@ -26,7 +27,7 @@ class L7Server:
     def __init__(self, proxy: Proxy, *, max_connections: int | None = None) -> None:
         self._proxy = proxy
         self._max_connections = max_connections
-        self._clients: set[ClientConnection] = set()
+        self._clients: set[Served] = set()
         self._server: asyncio.Server | None = None
         self._arrivals: list[Arrivals] = []
         self._sweeper: asyncio.TimerHandle | None = None
@@ -82,7 +83,7 @@ class L7Server:
             client.abort()
         self._proxy.close()
 
-    def admit(self, client: ClientConnection) -> bool:
+    def admit(self, client: Served) -> bool:
         """Count a connection in; False when there are too many."""
         limit = self._max_connections or self._proxy.settings.max_connections
         if len(self._clients) >= limit:
@@ -92,7 +93,7 @@ class L7Server:
         self._is_empty.clear()
         return True
 
-    def forget(self, client: ClientConnection) -> None:
+    def forget(self, client: Served) -> None:
         """Count a connection out."""
         self._clients.discard(client)
         if not self._clients:
@@ -104,6 +105,7 @@ class L7Server:
             "connections": len(self._clients),
             "refused_connections": self.refused_connections,
             **self._proxy.slow_clients.snapshot(),
+            **self._proxy.http2.snapshot(),
             **self.arrivals(),
         }
 

@@ -146,6 +146,7 @@ class Standalone:
             max_connections=config.clients.connections,
         )
         self.proxy.timeouts = config.timeouts
+        self.proxy.http2.options = config.http2
         self.proxy.forwarding = Forwarding(config.forwarded)
         self._balance(config)
         if config.ejection != self._ejection:

@@ -46,7 +46,7 @@ REFUSED = {
     "version 0.9": b"GET /\r\n\r\n",
     "version 2.0": b"GET / HTTP/2.0\r\nHost: lab\r\n\r\n",
     "version 1.2": b"GET / HTTP/1.2\r\nHost: lab\r\n\r\n",
-    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "HTTP/2 preface with another target": b"PRI / HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "noise": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
 }
 
