@@ -18,6 +18,8 @@ ABOUT = {
     "stampede": {"cache", "single_flight"},
     "gray-failure": {"checks", "outlier"},
     "mass-ejection": {"checks", "panic"},
+    "slow-clients": {"slow_clients"},
+    "bad-canary": {"checks", "outlier", "panic"},
 }
 ALL_DRILLS = [load_drill(path) for path in drill_files()]
 
@@ -232,3 +234,31 @@ def test_stampede_is_row_sixteen() -> None:
     assert drill.policies["cache"] == drill.policies["single_flight"] == Mode.ON
     assert drill.control.off == ("single_flight",)
     assert must_show(drill) == {"origin calls": ">= 60"}
+
+
+def test_slow_clients_is_row_twelve() -> None:
+    """List 20 from newcomers; 1,200 connections, a byte a second, room for 1,024."""
+    drill = named("slow-clients")
+
+    assert drill.phase(FAULT).rates == {"list": 20}
+    assert not drill.load.keep_alive
+    (fault,) = drill.faults
+    assert (fault.kind, fault.connections, fault.ms) == ("slowloris", 1200, 1000)
+    assert drill.setup.settings["l7"]["max_connections"] == 1024
+    assert claims(drill)["in time"] == ("in_time_share", ">= 0.97")
+    assert drill.control.off == ("slow_clients",)
+    assert must_show(drill) == {"in time": "<= 0.50"}
+
+
+def test_bad_canary_is_row_eighteen() -> None:
+    """List 60, stations as in gray-failure; half of one replica's answers are errors."""
+    drill = named("bad-canary")
+
+    assert drill.phase(FAULT).rates == {"list": 60}
+    assert stations(drill) == stations(named("gray-failure"))
+    (fault,) = drill.faults
+    assert (fault.kind, fault.on, fault.share) == ("error", "video.3", 0.5)
+    assert claims(drill)["failed"] == ("failed_share", "<= 0.05")
+    assert claims(drill)["after 5 s"] == ("goodput_of_offered", ">= 0.98")
+    assert drill.control.off == ("outlier",)
+    assert must_show(drill) == {"failed": ">= 0.12"}
