@@ -133,6 +133,11 @@ class L7Config(Part, frozen=True):
         host, _, port = self.listen.rpartition(":")
         return host, int(port)
 
+    @property
+    def alpn(self) -> tuple[str, ...]:
+        """What a handshake offers, best first."""
+        return tuple(name for name in self.tls.alpn if name != "h2" or self.http2.enabled)
+
 
 def load_config(path: Path) -> L7Config:
     """Read a file; raises SourceError with the place of the first mistake."""
@@ -186,6 +191,8 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
     yield from tls_mistakes(config.tls, ("tls",))
     yield from websocket_mistakes(config.websocket, ("websocket",))
     yield from http2_mistakes(config.http2, ("http2",))
+    if config.tls.alpn and not config.alpn:
+        yield ("tls", "alpn"), "alpn offers h2 alone, and http2 is not enabled; give http/1.1 too"
 
 
 def _is_address(text: str) -> bool:

@@ -71,6 +71,7 @@ class Standalone:
         self._path = path
         self._seen = _mark(path)
         self.config = _with_backends(load_config(path), path)
+        self._certificates: Certificates | None = None
         self._balanced: object = None  # what the algorithm in use was built from
         self._ejection: EjectionOptions | None = None  # the rules in use
         self._rng = random.Random()
@@ -93,7 +94,9 @@ class Standalone:
             LabEnvironmentError: A port is taken.
         """
         loop = asyncio.get_running_loop()
-        certificates = Certificates(self.config.tls) if self.config.tls.is_on else None
+        if self.config.tls.is_on:
+            self._certificates = Certificates(self.config.tls)
+        certificates = self._certificates
         following = loop.create_task(self._follow(), name="reload")
         self.lifecycle.install_signals()
         loop.add_signal_handler(signal.SIGHUP, self.look)
@@ -147,6 +150,8 @@ class Standalone:
         )
         self.proxy.timeouts = config.timeouts
         self.proxy.http2.options = config.http2
+        if self._certificates is not None:
+            self._certificates.offer(config.alpn)
         self.proxy.forwarding = Forwarding(config.forwarded)
         self._balance(config)
         if config.ejection != self._ejection:

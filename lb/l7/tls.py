@@ -13,12 +13,14 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from kit.errors import ConfigError
 from kit.source import DataPath
 from kit.source_types import Part
 
 LOOK_S = 1.0  # how late a new pair may be noticed
-SPOKEN = ("http/1.1",)  # what may be offered by ALPN
+SPOKEN = ("h2", "http/1.1")  # what may be offered by ALPN
 _VERSIONS = {1.2: ssl.TLSVersion.TLSv1_2, 1.3: ssl.TLSVersion.TLSv1_3}
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ class TlsOptions(Part, frozen=True):
         certificate: PEM file, the whole chain, the server's own first; empty: no TLS.
         key: PEM file, without a password.
         min_version: 1.2 or 1.3.
-        alpn: What is offered, best first.
+        alpn: What is offered, best first; ``h2`` only while ``http2`` is enabled.
     """
 
     listen: str = "0.0.0.0:8443"
@@ -117,6 +119,11 @@ class Certificates:
         self.reloads = 0
         self.failed_reloads = 0
         self.last_error = ""
+
+    def offer(self, alpn: tuple[str, ...]) -> None:
+        """Offer these by ALPN from now on, best first; open connections keep what was agreed."""
+        self._options = msgspec.structs.replace(self._options, alpn=alpn)
+        self._current.set_alpn_protocols(list(alpn))
 
     def start(self) -> None:
         """Look at the files each second from now on."""

@@ -250,7 +250,7 @@ def test_a_key_with_a_password_is_refused_without_asking(tmp_path: Path) -> None
 def test_defaults() -> None:
     """No TLS until a certificate is named; 1.2 at least; a look each second."""
     assert TlsOptions() == TlsOptions(
-        listen="0.0.0.0:8443", certificate="", key="", min_version=1.2, alpn=("http/1.1",)
+        listen="0.0.0.0:8443", certificate="", key="", min_version=1.2, alpn=("h2", "http/1.1")
     )
     assert not TlsOptions().is_on
     assert TlsOptions().address == ("0.0.0.0", 8443)
