@@ -12,6 +12,7 @@ from chaos.compose import Topology, read_topology
 from chaos.drill.catalogue import find_drill
 from chaos.drill.loading import load_drill
 from faults.wire.links import LINKS_VARIABLE, Link, find_link, parse_links
+from kit.choices import CHOICES
 from kit.state import DEFAULT_MODES
 from resilience.policy.contract import Mode
 from squall.durations import parse_duration
@@ -100,7 +101,8 @@ def _check_fault(values: Mapping[str, Any]) -> None:
 
 
 def _check_policy(values: Mapping[str, Any]) -> None:
-    assert values["name"] in DEFAULT_MODES, f"no policy is called {values['name']}"
+    known = DEFAULT_MODES if "mode" in values else {*DEFAULT_MODES, *CHOICES}
+    assert values["name"] in known, f"no policy is called {values['name']}"
     assert values.get("mode", "on") in [mode.value for mode in Mode]
     check_target(values["on"])
 
