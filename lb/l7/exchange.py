@@ -77,6 +77,7 @@ class Exchange:
             self._proxy,
             self,
             asked=self._proxy.asked_of(head),
+            request_id=head.request_id,
             is_safe=head.is_safe,
             arrived_s=head.arrived_s,
             deadline_s=deadline_s,

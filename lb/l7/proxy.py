@@ -18,12 +18,14 @@ from lb.l7.errors import Problem, no_backend
 from lb.l7.forwarded import Forwarding
 from lb.l7.headers import Headers, Ids
 from lb.l7.http2.options import Http2
+from lb.l7.picks import PickLog
 from lb.l7.pool import Pool
 from lb.l7.request import HeadReader, RequestHead
 from lb.l7.settings import BACKEND_SERVICE, ProxySettings
 from lb.l7.timeouts import SlowClients, TimeoutOptions
 from lb.policy.balancer import Balancer
 from lb.policy.outlier import small_fleet
+from lb.tallies import Tallies
 from resilience.policy.budget import RetryBudget, SwitchedBudget
 from resilience.policy.contract import Mode, Request, Snapshot
 from resilience.switches import Switches
@@ -97,6 +99,9 @@ class Proxy:
         self.timeouts = TimeoutOptions()
         self.slow_clients = SlowClients(switches.mode)
         self.shadow_retries = 0
+        self.tallies = Tallies()
+        self.picks: PickLog | None = None  # where picks are remembered; None: nowhere
+        self._is_held_out: Callable[[str], bool] = lambda name: False
         self._pools: dict[str, Pool] = {}
 
     @property
@@ -129,6 +134,7 @@ class Proxy:
             choice=self._choice,
         )
         made._shared = self._shared
+        made.picks, made._is_held_out = self.picks, self._is_held_out
         self._siblings.append(made)
         return made
 
@@ -143,7 +149,29 @@ class Proxy:
         for name, address in wanted.items():
             if name not in self._pools:
                 self._pools[name] = Pool(*address)
+        self.tallies.keep(wanted)
         self.balancer.set_endpoints(weights or list(wanted), time.monotonic())
+        self._hold_out()
+
+    def hold_out(self, is_held_out: Callable[[str], bool]) -> None:
+        """Leave those that an operator ejected, here and in siblings, until told otherwise."""
+        for proxy in self.fleets():
+            proxy._is_held_out = is_held_out
+            proxy._hold_out()
+
+    def remember_picks(self, log: PickLog | None) -> None:
+        """Keep what is known at each pick there, siblings' too; None: nowhere."""
+        for proxy in self.fleets():
+            proxy.picks = log
+
+    def fleets(self) -> "list[Proxy]":
+        """Return itself and its siblings: one for each service whose backends are picked here."""
+        return [self, *self._siblings]
+
+    def connections_to(self, name: str) -> int:
+        """Connections open to one backend, idle ones included."""
+        pool = self._pools.get(name)
+        return pool.counts[1] if pool is not None else 0
 
     def asked_of(self, head: RequestHead) -> Request:
         """Return what the balancer may know of a request: its key, where one is wanted."""
@@ -182,6 +210,7 @@ class Proxy:
     def reset(self, now_s: float) -> None:
         """Forget what was learned about backends; connections and what is in flight stay."""
         self.balancer.reset(now_s)
+        self.tallies.reset()
 
     def snapshot(self) -> Snapshot:
         """The balancer's view, the retry budget's counts, and connections by backend."""
@@ -198,6 +227,10 @@ class Proxy:
             "shadow_retries": self.shadow_retries,
             **self._tunnel_counts(),
         }
+
+    def _hold_out(self) -> None:
+        names = [name for name in self._pools if self._is_held_out(name)]
+        self.balancer.hold_out(names, time.monotonic())
 
     def _tunnel_counts(self) -> Snapshot:
         tunnels = self.heads.tunnels

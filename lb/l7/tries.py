@@ -8,6 +8,7 @@ import asyncio
 import time
 from typing import Protocol
 
+from lb.l7.picks import Pick, PickLog, seen
 from lb.l7.pool import Pool
 from lb.l7.proxy import Proxy
 from lb.l7.settings import ProxySettings
@@ -62,6 +63,7 @@ class Tries:
         proxy: Balancer, pools, budget and switches.
         sender: Who writes the request and answers the client.
         asked: What the balancer may know of the request.
+        request_id: Under which its picks are kept, where they are.
         is_safe: Sending twice does no harm (GET or HEAD without a body).
         arrived_s: When the request arrived; notes count from here.
         deadline_s: Absolute; None means no limit, and no second try beside a slow one.
@@ -75,12 +77,14 @@ class Tries:
         sender: Sender,
         *,
         asked: Request,
+        request_id: str,
         is_safe: bool,
         arrived_s: float,
         deadline_s: float | None,
     ) -> None:
         self._proxy = proxy
         self._asked = asked
+        self._request_id = request_id
         self._settings: ProxySettings = proxy.settings
         self._sender = sender
         self._is_safe = is_safe
@@ -90,12 +94,13 @@ class Tries:
         self._timer: asyncio.TimerHandle | None = None
         self._live: list[Attempt] = []
         self._tried: list[str] = []
+        self._picks: list[Pick] | None = None
         self._count = 0
         self.notes: list[Note] = []
 
     def start(self, now_s: float) -> None:
         """Make the first try."""
-        if not self._try(now_s, holds_retry=False):
+        if not self._try(now_s):
             self._sender.on_all_failed("", None)
 
     def choose(self, conn: UpstreamConnection, now_s: float) -> Attempt:
@@ -145,12 +150,16 @@ class Tries:
         for attempt in tuple(self._live):
             self._end(attempt, what, outcome, now_s)
 
-    def _try(self, now_s: float, *, holds_retry: bool) -> bool:
-        picked = self._proxy.pick(self._asked, self._tried, now_s)
+    def _try(self, now_s: float, after: Failure | None = None) -> bool:
+        proxy = self._proxy
+        picked = proxy.pick(self._asked, self._tried, now_s)
+        if proxy.picks is not None:
+            self._remember(proxy.picks, picked[0] if picked else None, now_s, after)
         if picked is None:
             return False
         endpoint, pool = picked
-        attempt = Attempt(endpoint, now_s, holds_retry)
+        proxy.tallies.on_pick(endpoint)
+        attempt = Attempt(endpoint, now_s, after is not None)
         self._live.append(attempt)
         self._tried.append(endpoint)
         self._count += 1
@@ -161,6 +170,16 @@ class Tries:
         else:
             pool.connect(lambda conn: self._on_connected(attempt, pool, conn))
         return True
+
+    def _remember(
+        self, log: PickLog, endpoint: str | None, now_s: float, after: Failure | None
+    ) -> None:
+        """Keep what is known at this pick (``lb.l7.picks``)."""
+        proxy = self._proxy
+        if self._picks is None:
+            self._picks = log.open(self._request_id, proxy.service, self._arrived_s, self.notes)
+        reason = after.value if after is not None else ""
+        self._picks.append(seen(proxy.balancer, endpoint, now_s, self._tried, reason, self._asked))
 
     def _send(self, attempt: Attempt, conn: UpstreamConnection) -> None:
         attempt.conn = conn
@@ -195,7 +214,7 @@ class Tries:
         budget = self._proxy.budget
         if not budget.try_start_retry():
             return False
-        if not self._try(now_s, holds_retry=True):
+        if not self._try(now_s, failure):
             budget.on_retry_end()
             return False
         return True
@@ -209,11 +228,12 @@ class Tries:
         self._proxy.balancer.on_finish(attempt.endpoint, outcome, now_s)
         if attempt.holds_retry:
             self._proxy.budget.on_retry_end()
-        took_ms = round((now_s - attempt.started_s) * 1000, 3)
+        took_s = now_s - attempt.started_s
+        self._proxy.tallies.on_end(attempt.endpoint, what, took_s)
         detail: dict[str, float | int | str | bool | None] = {
             "upstream": self._proxy.service,
             "endpoint": attempt.endpoint,
-            "ms": took_ms,
+            "ms": round(took_s * 1000, 3),
         }
         self.notes.append(Note("attempt", what, now_s - self._arrived_s, detail))
 
