@@ -192,9 +192,10 @@ class Exchange:
         assert answer is not None
         if answer.is_chunked:
             self._out.append(b"0\r\n%b\r\n" % render_trailers(trailers))
-        self._flush()
         status = answer.status
+        # Before the rest is written: a client without room must not pause an idle connection.
         self._end_winner(str(status), outcome_of_status(status))
+        self._flush()
         self._finish(status, "OK" if status < 400 else f"HTTP_{status}")
 
     def on_switch(self, conn: UpstreamConnection, headers: Headers, rest: bytes) -> None:
