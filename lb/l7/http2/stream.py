@@ -143,6 +143,8 @@ class Http2Stream:
             return True
         if self._trailers is not None:
             self._say_trailers(self._trailers)
+        elif self._is_done:
+            self._link.reset(self, ErrorCodes.INTERNAL_ERROR)  # the answer has broken off
         elif not self.has_room:
             self._set_room(True)
         return False
@@ -202,11 +204,10 @@ class Http2Stream:
         self._takes_body = True  # and thrown away
         if self.is_over:
             return
-        if broken or self._trailers is None:
-            self._link.reset(self, ErrorCodes.INTERNAL_ERROR)
-        else:
-            self._refund()
-            self._link.wake(self)
+        if broken:
+            self._trailers = None
+        self._refund()
+        self._link.wake(self)
 
     # The answer's reader
 
