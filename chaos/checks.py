@@ -30,12 +30,14 @@ from chaos.platforms import (
 from chaos.server_binary import find_server, read_version
 from chaos.supervisor.plan import DEFAULT_NETWORK, NETWORKS
 from kit.errors import LabEnvironmentError
+from kit.open_files import SPARE_FILES, hard_file_limit
 
 Level = Literal["ok", "warning", "missing"]
 
 OLDEST_PYTHON = (3, 11)
 NEEDED_MEMORY_BYTES = 1_500_000_000  # the lab's aim of 1 GiB, and a load generator
 NEEDED_DISK_BYTES = 1_000_000_000
+WANTED_FILES = 20_000 + SPARE_FILES
 WANTED_CORES = 2  # drills declare up to 1.2 cores for the lab, beside the load
 # Every address listens on these (see docker-compose.yml), so nobody may hold them on all addresses.
 INNER_PORTS = (6379, 16379, 8000, 8080, 8081, 9090, 9100)
@@ -70,6 +72,7 @@ def check_machine(lab: Lab, mode: Mode) -> list[Check]:
     """
     checks = [
         check_platform(mode), check_python(), check_cores(), check_memory(), check_disk(lab.root),
+        check_open_files(),
     ]  # fmt: skip
     if lab.inside:
         return [*checks, check_control(lab)]
@@ -121,6 +124,21 @@ def check_python() -> Check:
         return Check("python", "ok", found)
     return Check(
         "python", "missing", found, "install Python 3.11 or newer, then rm -r .venv; make up"
+    )
+
+
+def check_open_files() -> Check:
+    """L4 and L7 take 10,000 connections each; in L4 one needs two files."""
+    allowed = hard_file_limit()
+    if allowed >= WANTED_FILES:
+        return Check(
+            "open files", "ok", "no limit" if allowed == float("inf") else f"{allowed:.0f}"
+        )
+    return Check(
+        "open files",
+        "warning",
+        f"{allowed:.0f}",
+        f"the balancers hold fewer than 10,000 connections: ulimit -Hn {WANTED_FILES}",
     )
 
 

@@ -7,15 +7,15 @@ Not handled: kernel memory (socket buffers), which no process's RSS shows.
 """
 
 import asyncio
-import resource
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 from bench.proxies.cores import rss_bytes
 from kit.errors import LabEnvironmentError
+from kit.open_files import SPARE_FILES
 
 IDLE_CONNECTIONS = 2_000
-SPARE_FILES = 512  # what this process and a proxy have open besides
+FILES = 2 * IDLE_CONNECTIONS + SPARE_FILES  # of this process and the backend that it may be
 ANSWER_LIMIT_S = 30.0  # of all together for each hundred; they take a few milliseconds
 WARM_REQUESTS = 50  # a first request makes lists, pools and compiled patterns
 
@@ -40,14 +40,6 @@ class Idle(NamedTuple):
     def bytes_each(self) -> float:
         """What one costs; 0 when the proxy did not grow."""
         return max(0, self.after_bytes - self.before_bytes) / self.connections
-
-
-def raise_file_limit(wanted: int = 2 * IDLE_CONNECTIONS + SPARE_FILES) -> None:
-    """Let this process and those it starts open so many files, as far as the hard limit goes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def measure_idle(pid: int, port: int, connections: int = IDLE_CONNECTIONS) -> Idle:

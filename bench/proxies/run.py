@@ -18,9 +18,10 @@ from bench.proxies.backend import nginx_command, write_backend
 from bench.proxies.cells import Cell
 from bench.proxies.contender import Contender, Place, program
 from bench.proxies.cores import Cores, cores, cpu_s, pinned
-from bench.proxies.idle import Idle, measure_idle, raise_file_limit
+from bench.proxies.idle import FILES, Idle, measure_idle
 from bench.proxies.session import DURATION_S, Planned, Sample
 from kit.errors import LabEnvironmentError
+from kit.open_files import allow_open_files
 
 FIRST_PORT = 28_100  # below the ports the kernel gives to clients
 WRK_GRACE_S = 20.0  # beyond its duration: its own timeout, and a busy machine
@@ -91,7 +92,7 @@ class Session:
         self._backend_port = 0
 
     async def __aenter__(self) -> "Session":
-        raise_file_limit()
+        allow_open_files(FILES)
         try:
             await self._start()
         except BaseException:

@@ -8,9 +8,11 @@ import kit.compiled_first  # noqa: F401  # acts when it is imported
 from kit.directory import Endpoint
 from kit.listen import bind
 from kit.node import Node
+from kit.open_files import SPARE_FILES, allow_open_files
 from kit.run import run
 from kit.state import LabState
 from lb.l7.checks import Checks
+from lb.l7.operator import obey
 from lb.l7.proxy import Proxy
 from lb.l7.routes import Routes
 from lb.l7.server import L7Server
@@ -30,6 +32,7 @@ from lb.policy.attempts import MAX_ATTEMPTS
 
 async def main(node: Node) -> None:
     """Serve until told to stop."""
+    allow_open_files(MAX_CONNECTIONS + SPARE_FILES)
     proxy = Proxy(
         node,
         node.recorder.add,
@@ -67,6 +70,7 @@ async def main(node: Node) -> None:
     node.lifecycle.on_ready_change(lambda is_ready: None if is_ready else server.begin_drain())
     node.register_gate("balancer", proxy)
     node.register_gate("clients", server)
+    obey(node, proxy)
     follow_settings(node.state)
     routes.follow(node.state)
     looking_up = asyncio.create_task(routes.run(), name="routes")

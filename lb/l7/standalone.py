@@ -19,7 +19,7 @@ from pathlib import Path
 
 import uvloop
 
-from kit import collector
+from kit import collector, compiled
 from kit.errors import ConfigError, LabError
 from kit.lifecycle import Lifecycle
 from kit.listen import bind
@@ -196,10 +196,12 @@ def run_file(arguments: list[str]) -> int:
 
     async def main() -> None:
         alone = Standalone(Path(arguments[0]))
+        allow_open_files(alone.config.clients.connections + SPARE_FILES)
         collector.settle()
         await alone.run()
 
     set_up_log("l7", DEFAULT_LOG_LEVEL)
+    compiled.tell_in_use()
     try:
         uvloop.run(main())
     except LabError as error:
