@@ -6,7 +6,7 @@ Source: Prometheus, "Writing client libraries"; names follow its "Metric and lab
 """
 
 import bisect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -26,6 +26,7 @@ MAX_SERIES = 500  # routes are templates; more than this is a bug that must not 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 Gauges = Callable[[], Mapping[str, float]]
+Families = Callable[[], Iterable[Metric]]
 
 
 class Metrics(Collector):
@@ -38,6 +39,7 @@ class Metrics(Collector):
     def __init__(self, policies: Callable[[], Mapping[str, Snapshot]]) -> None:
         self._read_policies = policies
         self._gauges: list[Gauges] = []
+        self._families: list[Families] = []
         self._counts: dict[tuple[str, str], int] = {}
         self._durations: dict[str, list[float]] = {}
         self.registry = CollectorRegistry(auto_describe=False)
@@ -46,6 +48,10 @@ class Metrics(Collector):
     def gauges(self, read: Gauges) -> None:
         """Add gauges: full metric name to value, read at each scrape."""
         self._gauges.append(read)
+
+    def families(self, read: Families) -> None:
+        """Add families with labels of their own, read at each scrape; their labels are bounded."""
+        self._families.append(read)
 
     def observe(self, summary: RequestSummary) -> None:
         """Count a request that has ended."""
@@ -72,6 +78,8 @@ class Metrics(Collector):
         for read in self._gauges:
             for name, value in read().items():
                 yield GaugeMetricFamily(name, name.replace("_", " "), value=value)
+        for families in self._families:
+            yield from families()
 
     def _requests(self) -> Metric:
         family = CounterMetricFamily(

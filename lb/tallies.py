@@ -17,10 +17,12 @@ from kit.metrics import BUCKETS_S
 KEPT_LATENCIES = 512  # of the newest answers, for p99: 5 of them lie above it
 MAX_BACKENDS = 512  # beyond it those that left are forgotten
 
+NOT_CONNECTED = "not connected"
+
 # How an attempt ended (``lb.policy.attempts.Failure``, ``lb.l7.exchange``) as a kind of failure.
 # Whoever was outrun, and whose client left, has not failed.
 FAILURES: Mapping[str, str] = {
-    "not connected": "not_connected",
+    NOT_CONNECTED: "not_connected",
     "stale connection": "stale_connection",
     "reset": "reset",
     "bad answer": "bad_answer",

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from lb.endpoints import Endpoint
 from lb.l4.pipe import Side
 from lb.l4.settings import (
+    BACKEND_SERVICE,
     BACKLOG,
     CONNECT_TIMEOUT_S,
     IDLE_TIMEOUT_S,
@@ -25,6 +26,7 @@ from lb.l4.settings import (
 )
 from lb.policy.balancer import Balancer
 from lb.policy.health import CheckedHealth
+from lb.tallies import NOT_CONNECTED, Tallies
 from resilience.policy.contract import Outcome, Request, Snapshot
 from resilience.switches import Switches
 
@@ -68,6 +70,9 @@ class L4Server:
         self._on_end = on_end
         self._max_connections = max_connections
         self._idle_timeout_s = idle_timeout_s
+        self.service = BACKEND_SERVICE
+        self.tallies = Tallies()
+        self._is_held_out: Callable[[str], bool] = lambda name: False
         self._addresses: dict[str, tuple[str, int]] = {}
         self._clients: dict[Side, Tied | None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,10 +90,22 @@ class L4Server:
         there with their next request.
         """
         self._addresses = {one.instance: (one.host, one.port) for one in endpoints}
+        self.tallies.keep(self._addresses)
         self.balancer.set_endpoints(list(self._addresses), time.monotonic())
+        self.hold_out(self._is_held_out)
         for client, tied in self._clients.items():
             if tied is not None:
                 self._move_if_led_elsewhere(client, tied)
+
+    def hold_out(self, is_held_out: Callable[[str], bool]) -> None:
+        """Give those that an operator ejected no new connection until told otherwise."""
+        self._is_held_out = is_held_out
+        names = [name for name in self._addresses if is_held_out(name)]
+        self.balancer.hold_out(names, time.monotonic())
+
+    def connections_to(self, name: str) -> int:
+        """Connections open to one backend."""
+        return self.balancer.loads().get(name, 0)
 
     async def start(self, listener: socket.socket) -> None:
         """Accept on a bound socket."""
@@ -126,8 +143,9 @@ class L4Server:
         return len(self._clients)
 
     def reset(self, now_s: float) -> None:
-        """Forget which backends refused."""
+        """Forget which backends refused, and count anew."""
         self.balancer.reset(now_s)
+        self.tallies.reset()
 
     def snapshot(self) -> Snapshot:
         """Counts, and the balancer's view."""
@@ -177,6 +195,7 @@ class L4Server:
     async def _connect_to(self, endpoint: str, client: Side) -> bool:
         host, port = self._addresses[endpoint]
         self.balancer.on_start(endpoint, time.monotonic())
+        self.tallies.on_pick(endpoint)
         side = Side(on_lost=lambda _: self._release(endpoint))
         loop = asyncio.get_running_loop()
         try:
@@ -184,6 +203,7 @@ class L4Server:
                 await loop.create_connection(lambda: side, host, port)
         except OSError:  # TimeoutError is one
             self._give_up(side, endpoint)
+            self.tallies.on_end(endpoint, NOT_CONNECTED, 0.0)
             self.balancer.on_unreachable(endpoint, time.monotonic())
             return False
         except asyncio.CancelledError:

@@ -8,7 +8,7 @@ import asyncio
 import time
 from typing import Protocol
 
-from lb.l7.picks import Pick, PickLog, seen
+from lb.l7.picks import PickLog, Seen, seen
 from lb.l7.pool import Pool
 from lb.l7.proxy import Proxy
 from lb.l7.settings import ProxySettings
@@ -94,7 +94,7 @@ class Tries:
         self._timer: asyncio.TimerHandle | None = None
         self._live: list[Attempt] = []
         self._tried: list[str] = []
-        self._picks: list[Pick] | None = None
+        self._picks: list[Seen] | None = None
         self._count = 0
         self.notes: list[Note] = []
 
