@@ -24,6 +24,7 @@ from kit.errors import ConfigError, LabError
 from kit.lifecycle import Lifecycle
 from kit.listen import bind
 from kit.log import set_up_log
+from kit.open_files import SPARE_FILES, allow_open_files
 from kit.recorder import Recorder
 from kit.settings import DEFAULT_LOG_LEVEL
 from kit.state import default_mode
@@ -149,6 +150,7 @@ class Standalone:
             max_connections=config.clients.connections,
         )
         self.proxy.timeouts = config.timeouts
+        self.proxy.heads.limits.use(config.clients, config.forwarded.trust)
         self.proxy.http2.options = config.http2
         if self._certificates is not None:
             self._certificates.offer(config.alpn)
