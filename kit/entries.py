@@ -83,9 +83,11 @@ class EjectEntry(msgspec.Struct, frozen=True):
 
     Args:
         ttl_s: Seconds after it was written, > 0.
+        created_ms: When it was written, by control's clock; 0 before.
     """
 
     ttl_s: float
+    created_ms: int = 0
 
 
 class RouteEntry(msgspec.Struct, frozen=True):

@@ -103,7 +103,8 @@ for i = 2, #ARGV, 2 do
 end
 local all = redis.call('HGETALL', STATE)
 for i = 1, #all, 2 do
-  if string.sub(all[i], 1, 6) == 'fault/' or all[i] == 'overlay' then
+  local kind = string.match(all[i], '^[^/]*')
+  if kind == 'fault' or kind == 'eject' or kind == 'overlay' then
     local written, json = string.match(all[i + 1], '^(%d+) (.*)$')
     local ttl_ms = (tonumber(cjson.decode(json)['ttl_s']) or 3) * 1000
     if tonumber(written) + ttl_ms <= now then redis.call('HDEL', STATE, all[i]) end

@@ -49,12 +49,14 @@ def is_held_out(state: LabState) -> Callable[[str], bool]:
 
 
 def drained_names(service: str, state: LabState, members: Iterable[Member]) -> list[str]:
-    """Name a service's replicas that get no new request, by the registry or its route's entry."""
+    """Name a service's replicas that get no new request: live ones, and those named by a drain."""
     names = [one.instance for one in members if one.service == service]
+    drains = (field.partition("/") for field in state.entries)
+    names += [name for kind, _, name in drains if kind == "drain" and _split(name)[0] == service]
     route = state.entries.get(f"route/{service}")
     if isinstance(route, RouteEntry):
         names += [f"{service}.{number}" for number, _ in enumerate(route.hosts, start=1)]
-    return [name for name in sorted(set(names)) if state.is_drained(*_split(name))]
+    return [name for name in sorted(set(names) - {service}) if state.is_drained(*_split(name))]
 
 
 def table_of(fleet: Fleet, drained: Iterable[str], now_s: float | None = None) -> dict[str, Any]:

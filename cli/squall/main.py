@@ -23,6 +23,7 @@ from squall.commands import (
     fault,
     footprint,
     hash,
+    lb,
     load,
     policy,
     restart,
@@ -66,6 +67,7 @@ app.command("compare")(compare.compare)
 app.command("load")(load.load)
 app.add_typer(bench.app, name="bench")
 app.add_typer(hash.app, name="hash")
+app.add_typer(lb.app, name="lb")
 app.command("explain")(explain.explain)
 app.command("events")(events.events)
 
