@@ -48,7 +48,7 @@ class Seen:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     interim: list[int] = field(default_factory=list)
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
     trailers: dict[str, str] = field(default_factory=dict)
     is_ended: bool = False
     reset: int | None = None
@@ -202,6 +202,13 @@ class H2Client:
             seen.is_ended = True
         elif isinstance(event, StreamReset):
             seen.reset = int(event.error_code)
+
+
+def is_settled(lab: Rig) -> bool:
+    """Whether nothing is in flight towards any backend."""
+    return not any(
+        value for name, value in lab.proxy.snapshot().items() if name.endswith(".active")
+    )
 
 
 @asynccontextmanager
