@@ -12,15 +12,15 @@ are equal (libketama's order is then up to qsort; ours is the order of the serve
 import struct
 from bisect import bisect_left
 from collections.abc import Sequence
-from hashlib import md5
 
 from hashing.algorithm import Node, checked
+from hashing.digests import md5
 
 DIGESTS_PER_NODE = 40  # libketama: 40 hashes, 4 numbers per hash = 160 points per server
 POINTS_PER_DIGEST = 4
 
 _FOUR_POINTS = struct.Struct("<4I")
-_FIRST_POINT = struct.Struct("<I")
+_first_point = struct.Struct("<I").unpack_from
 _FLOAT = struct.Struct("<f")
 
 
@@ -45,10 +45,12 @@ class Ketama:
         ring.sort()
         self._points = [point for point, _ in ring]
         self._owners = [nodes[index].name for _, index in ring]
+        self._around = [*self._owners, *self._owners[:1]]  # past the last point the ring closes
 
     def lookup(self, key: bytes) -> str:
         """Name the node whose point comes first at or after the key's."""
-        return self.at(hash_key(key))[1]
+        place = _first_point(md5(key).digest())[0]  # hash_key, without a call in a call
+        return self._around[bisect_left(self._points, place)]
 
     def at(self, place: int) -> tuple[int, str]:
         """Return the first point at or after a place on the ring, and whose it is.
@@ -84,7 +86,7 @@ def build(nodes: Sequence[Node]) -> Ketama:
 
 def hash_key(key: bytes) -> int:
     """Return a key's place on the ring: the first four bytes of its MD5, little endian."""
-    first: int = _FIRST_POINT.unpack_from(md5(key, usedforsecurity=False).digest())[0]
+    first: int = _first_point(md5(key, usedforsecurity=False).digest())[0]
     return first
 
 

@@ -13,10 +13,9 @@ Not handled: the other hash functions of ``hash:``; ejection (build without the 
 
 import struct
 from collections.abc import Iterator, Sequence
-from hashlib import md5
 
 from hashing.algorithm import Node, checked
-from hashing.digests import fnv1a_64_in_32_bits
+from hashing.digests import fnv1a_64_in_32_bits, md5
 from hashing.ring import Ring
 
 POINTS_PER_SERVER = 160  # nc_ketama.c: KETAMA_POINTS_PER_SERVER

@@ -30,13 +30,13 @@ class Ring:
             raise ValueError(f"{name}: every weight rounds to no point at all: give closer weights")
         self.points: Sequence[int] = [place for place, _ in ordered]
         self.owners: Sequence[str] = [owner for _, owner in ordered]
+        self._around = [*self.owners, self.owners[0]]  # past the last point the ring closes
         self._place_of = place_of
 
     def lookup(self, key: bytes) -> str:
         """Name the node whose point comes first at or after the key's place."""
-        return self.at(self._place_of(key))
+        return self._around[bisect_left(self.points, self._place_of(key))]
 
     def at(self, place: int) -> str:
-        """Name the owner of the first point at or after a place; past the last the ring closes."""
-        position = bisect_left(self.points, place)
-        return self.owners[position if position < len(self.points) else 0]
+        """Name the owner of the first point at or after a place."""
+        return self._around[bisect_left(self.points, place)]
