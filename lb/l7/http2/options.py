@@ -47,8 +47,10 @@ def http2_mistakes(options: Http2Options, at: DataPath) -> Iterator[tuple[DataPa
     """Name each limit that lets nothing through, or that the protocol can't say."""
     for name in ("max_streams", "resets_per_s", "control_frames_per_s"):
         given = getattr(options, name)
-        if not 1 <= given <= MAX_WINDOW_BYTES:
+        if given < 1:
             yield (*at, name), f"{name} is {given}; give 1 at least"
+        elif given > MAX_WINDOW_BYTES:  # SETTINGS have 32 bits, and nobody means more
+            yield (*at, name), f"{name} is {given}; give {MAX_WINDOW_BYTES} at most"
     if not MIN_STREAM_WINDOW_BYTES <= options.window_bytes <= MAX_WINDOW_BYTES:
         yield (
             (*at, "window_bytes"),
