@@ -1,4 +1,4 @@
-"""One connection from a client: parses requests, keeps their order, answers one at a time.
+"""One connection from a client: keeps the order of requests, answers one at a time.
 
 Pipelined requests wait in line; while one waits behind another, nothing more is read. The end of
 the client's stream, half a close included, means that nobody waits for the answer: TCP can't tell
@@ -12,22 +12,20 @@ from typing import cast
 
 import httptools
 
-from lb.l7.errors import Problem, bad_request, head_too_large
+from lb.l7.body_limit import limit_body
+from lb.l7.errors import Problem, bad_request
 from lb.l7.exchange import Exchange
 from lb.l7.forwarded import PLAIN_HOP
 from lb.l7.headers import Headers
 from lb.l7.http2.connection import Http2Connection, is_spoken
 from lb.l7.http2.session import rest_of_preface
 from lb.l7.outline import Outline
+from lb.l7.parser import RequestParser
 from lb.l7.proxy import Proxy
 from lb.l7.reading import BODY, EARLY, WAITING_LINE, ReadGate
 from lb.l7.served import Listener
-from lb.l7.settings import (
-    BUFFER_BYTES,
-    LINGER_S,
-    MAX_HEAD_BYTES,
-)
-from lb.l7.timeouts import BodyPace, Kind, request_timeout
+from lb.l7.settings import BUFFER_BYTES, LINGER_S
+from lb.l7.timeouts import BodyPace, Kind, WriteStall, request_timeout
 from lb.l7.tunnel import Early, Tunnel
 
 
@@ -41,19 +39,16 @@ class ClientConnection(asyncio.Protocol):
     """
 
     transport: asyncio.Transport
-    _target: bytes
-    _headers: Headers
-    _head_bytes: int  # of a head, or of trailers, that is not complete yet
 
     def __init__(self, proxy: Proxy, listener: Listener, peer: str | None = None) -> None:
         self._proxy = proxy
         self._listener = listener
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = RequestParser(self, proxy.heads.limits)
         self._line: deque[Exchange | Problem] = deque()
         self._receiving: Exchange | None = None  # whose body is being read
         self._gate = ReadGate()
         self._pace = BodyPace()
-        self._stalled: tuple[float, int] | None = None  # since when so many bytes aren't taken
+        self._stall = WriteStall()
         self._is_deaf = False  # what still comes is thrown away
         self._was_refused = False
         self._is_ending = False
@@ -66,9 +61,8 @@ class ClientConnection(asyncio.Protocol):
         self._hop = PLAIN_HOP
         self._outline: Outline | None = None  # of the last request, which the next one often is
         self._idle_since_s = time.monotonic()
-        self._has_completed = False  # a message, in this turn
-        self._turn_bytes = 0
-        self._begin_message()
+        self._requests = 0
+        self._is_silent = True  # from the start
 
     # The server
 
@@ -86,15 +80,20 @@ class ClientConnection(asyncio.Protocol):
         if self._tunnel is not None:
             self._tunnel.close_if_idle(now_s)
         elif self._line:
-            self._sweep_exchange(now_s)
+            if kind := self._find_slow(now_s):
+                self._send_away(kind, now_s)
         elif self._is_ending:
             if waited_s >= options.idle_s:
                 self.transport.abort()  # its client doesn't read the rest
-        elif self._head_bytes:
+        elif self._parser.head_bytes:
             if waited_s >= options.header_s:
                 self._send_away("header", now_s)
         elif waited_s >= options.idle_s:
             self._end(lingers=False)
+        elif self._is_silent and waited_s >= options.header_s and not self._requests:
+            self._is_silent = False  # told once
+            if self._proxy.slow_clients.sends_away("header"):
+                self._end(lingers=False)  # without a word: browsers keep a spare connection
 
     def abort(self) -> None:
         """Close now."""
@@ -110,7 +109,7 @@ class ClientConnection(asyncio.Protocol):
         self._peer = peer.encode()
         is_tls = transport.get_extra_info("ssl_object") is not None
         self._hop = self._proxy.forwarding.hop(peer, is_tls=is_tls)
-        if not self._listener.admit(self):
+        if not self._listener.admit(self, self._peer):
             self._is_deaf = True
             self.transport.abort()
 
@@ -120,26 +119,19 @@ class ClientConnection(asyncio.Protocol):
             if self._early is not None and self._early.add(data):
                 self._set_reading(EARLY, False)
             return
-        if not self._head_bytes:
+        if not self._parser.head_bytes:
             self._idle_since_s = time.monotonic()
-        self._has_completed = False
-        self._turn_bytes = len(data)
         try:
-            self._parser.feed_data(data)
+            problem = self._parser.feed(data)
         except httptools.HttpParserUpgrade as stop:  # no byte behind it is a request
-            if self._early is None:
-                self._refuse(bad_request("BAD_UPGRADE", "an upgrade that can't be understood"))
-            elif rest := data[stop.args[0] :]:
-                self._early.add(rest)
-        except httptools.HttpParserError as error:
-            cause = error.__context__
-            if isinstance(cause, Problem):
-                self._refuse(cause)
-            elif self._becomes_http2(data):
-                return
-            elif not self._is_deaf:  # after the last request: data that has no business here
-                self._refuse(bad_request("MALFORMED_REQUEST", f"not valid HTTP/1.1: {error}"))
-        self._count_head(len(data))
+            problem = self._take_early(data[stop.args[0] :])
+        if problem is not None and self._becomes_http2(data):
+            return
+        if not self._is_deaf:  # after the last request: data that has no business here
+            is_in_body = self._receiving is not None
+            problem = problem or self._parser.find_too_large(is_in_body=is_in_body)
+            if problem is not None:
+                self._refuse(problem)
         self._serve_line()
 
     def eof_received(self) -> None:
@@ -161,46 +153,42 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client reads again."""
         self.has_room = True
-        self._stalled = None
+        self._stall.end()
         if self._line and isinstance(self._line[0], Exchange):
             self._line[0].on_client_room(True)
         self._serve_line()
 
-    # httptools
+    # The parser
 
-    def on_url(self, url: bytes) -> None:
-        """Collect the target, which may come in pieces."""
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header, or after the head a trailer."""
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
+    def on_head(
+        self, method: bytes, target: bytes, version: str, headers: Headers, *, keep_alive: bool
+    ) -> None:
         """Put the request in line; a Problem raised here refuses it."""
         if self._is_deaf:
             return
-        parser = self._parser
-        if self._head_bytes + self._turn_bytes > MAX_HEAD_BYTES:  # maybe: the turn may hold more
-            self._check_size()
-        head = self._proxy.heads.read(
-            parser.get_method(),
-            self._target,
-            parser.get_http_version(),
-            self._headers,
+        heads = self._proxy.heads
+        head = heads.read(
+            method,
+            target,
+            version,
+            headers,
             peer=self._peer,
-            keep_alive=parser.should_keep_alive(),
+            keep_alive=keep_alive,
             arrived_s=time.monotonic(),
             hop=self._hop,
             last=self._outline,
         )
         self._outline = head.outline
-        self._headers = []  # from here on: trailers
+        self._requests += 1
+        if heads.limits.options.requests_per_connection and heads.limits.is_last(self._requests):
+            head.keep_alive = False
         if head.upgrades:
             self._early = Early()
         self._pace.restart()
-        self._receiving = Exchange(self._proxy.proxy_for(head.target), self, head)
-        self._line.append(self._receiving)
+        exchange = self._receiving = Exchange(self._proxy.proxy_for(head.target), self, head)
+        if head.is_chunked and heads.limits.options.max_body_bytes:
+            limit_body(exchange, heads.limits)
+        self._line.append(exchange)
 
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body on."""
@@ -208,15 +196,12 @@ class ClientConnection(asyncio.Protocol):
         if self._receiving is not None:
             self._receiving.body.add(body)
 
-    def on_message_complete(self) -> None:
+    def on_end(self, trailers: Headers) -> None:
         """Note the end of the request; it is served when the parser has returned."""
-        exchange = self._receiving
+        exchange, self._receiving = self._receiving, None
         if exchange is None:
             return
-        exchange.body.end(self._headers)
-        self._receiving = None
-        self._has_completed = True
-        self._begin_message()
+        exchange.body.end(trailers)
         if not exchange.head.keep_alive:
             self._is_deaf = True
 
@@ -266,20 +251,17 @@ class ClientConnection(asyncio.Protocol):
 
     # Private
 
-    def _begin_message(self) -> None:
-        self._target = b""
-        self._headers = []
-        self._head_bytes = 0
-
-    def _check_size(self) -> None:
-        size = len(self._target) + sum(len(name) + len(value) for name, value in self._headers)
-        if size > MAX_HEAD_BYTES:
-            raise head_too_large(MAX_HEAD_BYTES)
+    def _take_early(self, rest: bytes) -> Problem | None:
+        if self._early is None:
+            return bad_request("BAD_UPGRADE", "an upgrade that can't be understood")
+        if rest:
+            self._early.add(rest)
+        return None
 
     def _becomes_http2(self, data: bytes) -> bool:
         """Hand a connection over that begins with HTTP/2's preface, where the parser stops."""
         is_first = self._outline is None and not (self._line or self._is_deaf)
-        rest = rest_of_preface(data, self._head_bytes) if is_first else None
+        rest = rest_of_preface(data, self._parser.head_bytes) if is_first else None
         if rest is None or not self._proxy.http2.options.enabled or not is_spoken(self.transport):
             return False
         self._is_closed = self._is_deaf = True
@@ -287,15 +269,6 @@ class ClientConnection(asyncio.Protocol):
         http2 = Http2Connection(self._proxy, self._listener, self._peer, self._hop)
         http2.take_over(self.transport, rest)
         return True
-
-    def _count_head(self, size: int) -> None:
-        """Bound what is kept of a head or of trailers that don't end."""
-        is_in_body = self._receiving is not None and not self._headers
-        if self._is_deaf or self._has_completed or is_in_body:
-            return
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(head_too_large(MAX_HEAD_BYTES))
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what can't be understood when its turn comes, and listen no more."""
@@ -357,25 +330,22 @@ class ClientConnection(asyncio.Protocol):
             self._idle_since_s = time.monotonic()  # until now it was we who made it wait
             self._pace.restart()
 
-    def _sweep_exchange(self, now_s: float) -> None:
-        """Look at who sends a body, or gets an answer: it has to take or to give."""
+    def _find_slow(self, now_s: float) -> Kind | None:
+        """Return how the client is too slow who sends a body, or has to take an answer."""
         options = self._proxy.timeouts
         if not self.has_room:
             held = self.transport.get_write_buffer_size()
-            if self._stalled is None or self._stalled[1] != held:
-                self._stalled = (now_s, held)
-            elif now_s - self._stalled[0] >= options.write_s:
-                self._send_away("write", now_s)
-        elif self._receiving is not None and not self._gate.reasons:
-            if now_s - self._idle_since_s >= options.body_s:
-                self._send_away("body", now_s)
-            elif self._pace.is_too_slow(options.min_rate, now_s):
-                self._send_away("rate", now_s)
+            return "write" if self._stall.lasts_s(held, now_s) >= options.write_s else None
+        if self._receiving is None or self._gate.reasons:
+            return None
+        if now_s - self._idle_since_s >= options.body_s:
+            return "body"
+        return "rate" if self._pace.is_too_slow(options.min_rate, now_s) else None
 
     def _send_away(self, kind: Kind, now_s: float) -> None:
         if not self._proxy.slow_clients.sends_away(kind):
             self._idle_since_s = now_s  # let be; to be told once for each time it takes that long
-            self._stalled = None
+            self._stall.end()
         elif kind == "write":
             self.transport.abort()
         else:

@@ -15,10 +15,11 @@ from kit.source import DataPath, Source, parse_source, read_source
 from kit.source_types import Part, convert_source
 from lb.l7.arrivals import ProxyProtocolOptions, proxy_protocol_mistakes
 from lb.l7.balancing import BalanceOptions, balance_mistakes
+from lb.l7.clients import ClientOptions, client_mistakes
 from lb.l7.ejection import EjectionOptions, ejection_mistakes
 from lb.l7.forwarded import ForwardedOptions, forwarded_mistakes
 from lb.l7.http2.options import Http2Options, http2_mistakes
-from lb.l7.settings import MAX_CONNECTIONS, PORT, ROUTE_BUDGET_S
+from lb.l7.settings import PORT, ROUTE_BUDGET_S
 from lb.l7.timeouts import TimeoutOptions, timeout_mistakes
 from lb.l7.tls import TlsOptions, tls_mistakes
 from lb.l7.tunnel import WebSocketOptions, websocket_mistakes
@@ -84,16 +85,6 @@ class RequestOptions(Part, frozen=True):
     retry_answers: bool = False
 
 
-class ClientOptions(Part, frozen=True):
-    """Section ``clients``.
-
-    Args:
-        connections: From all clients together, >= 1; beyond it a new one is closed at once.
-    """
-
-    connections: int = MAX_CONNECTIONS
-
-
 class L7Config(Part, frozen=True):
     """The whole file.
 
@@ -103,7 +94,7 @@ class L7Config(Part, frozen=True):
         policies: How each switch stands (``on``, ``shadow``, ``off``), else as in the lab.
         requests: Deadline and tries.
         timeouts: How long a client may take.
-        clients: How many connections there may be.
+        clients: How many connections, how often, how much.
         balance: How backends are picked.
         ejection: Which of them are left for how they answer.
         forwarded: Whose forwarded headers are believed, and which are written.
@@ -180,10 +171,8 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
     if config.requests.attempts < 1:
         at = ("requests", "attempts")
         yield at, f"attempts is {config.requests.attempts}; give 1 at least"
-    if config.clients.connections < 1:
-        at = ("clients", "connections")
-        yield at, f"connections is {config.clients.connections}; give 1 at least"
     yield from timeout_mistakes(config.timeouts, ("timeouts",))
+    yield from client_mistakes(config.clients, ("clients",))
     yield from balance_mistakes(config.balance, ("balance",))
     yield from ejection_mistakes(config.ejection, ("ejection",))
     yield from forwarded_mistakes(config.forwarded, ("forwarded",))

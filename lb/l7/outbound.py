@@ -23,6 +23,8 @@ class OutboundBody:
         "_held_bytes",
         "_is_chunked",
         "_is_unwanted",
+        "_left_bytes",
+        "_on_too_large",
         "_set_reading",
         "is_complete",
     )
@@ -34,10 +36,19 @@ class OutboundBody:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._is_unwanted = False
+        self._left_bytes: int | None = None
+        self._on_too_large: Callable[[], None] | None = None
         self.is_complete = False
+
+    def limit(self, max_bytes: int, on_too_large: Callable[[], None]) -> None:
+        """Take so many bytes, then say once that there are more, and take none of them."""
+        self._left_bytes = max_bytes
+        self._on_too_large = on_too_large
 
     def add(self, data: bytes) -> None:
         """Take a piece."""
+        if self._left_bytes is not None and not self._fits(len(data)):
+            return
         if self._is_chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         self._pass_on(data)
@@ -70,6 +81,16 @@ class OutboundBody:
     def on_room(self, has_room: bool) -> None:
         """The backend can take more, or can't."""
         self._set_reading(has_room)
+
+    def _fits(self, size: int) -> bool:
+        assert self._left_bytes is not None
+        self._left_bytes -= size
+        if self._left_bytes >= 0:
+            return True
+        on_too_large, self._on_too_large = self._on_too_large, None
+        if on_too_large is not None:
+            on_too_large()
+        return False
 
     def _pass_on(self, data: bytes) -> None:
         if self._conn is not None:

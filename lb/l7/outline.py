@@ -58,6 +58,7 @@ class Outline:
         "is_http11",
         "is_safe",
         "keep_alive",
+        "length",
         "lines",
         "method",
         "problem",
@@ -80,6 +81,7 @@ class Outline:
         self.is_head = method == b"HEAD"
         self.is_chunked = False
         self.has_body = False
+        self.length = 0  # of its body, where the head says it
         self.is_safe = False
         self.upgrades = False
         self.expects_continue = False
@@ -107,6 +109,7 @@ def read_outline(
     peer: bytes,
     hop: Hop,
     websocket: WebSocketOptions,
+    max_headers: int = MAX_HEADERS,
 ) -> Outline:
     """Find out what a head means; O(headers).
 
@@ -118,11 +121,12 @@ def read_outline(
         peer: The client's address.
         hop: What of forwarded headers is believed.
         websocket: Whether an upgrade to it is passed on.
+        max_headers: How many there may be.
 
     Raises:
         Problem: 400, 431 or 501; the connection closes after it.
     """
-    _check_line(method, version, len(headers))
+    _check_line(method, version, len(headers), max_headers)
     parts: list[bytes] = []
     special: dict[Kind, bytes] = {}
     kinds = REQUEST_KINDS
@@ -175,12 +179,12 @@ def origin_form(target: bytes, method: bytes, host: bytes | None) -> bytes:
     return slash + path if slash else b"/"
 
 
-def _check_line(method: bytes, version: str, headers: int) -> None:
+def _check_line(method: bytes, version: str, headers: int, max_headers: int) -> None:
     if version not in ("1.1", "1.0"):
         raise bad_request("HTTP_VERSION", f"HTTP/{version} is not spoken here; use HTTP/1.1")
-    if headers > MAX_HEADERS:
+    if headers > max_headers:
         raise Problem(
-            431, "TOO_MANY_HEADERS", f"{headers} headers; at most {MAX_HEADERS}", closes=True
+            431, "TOO_MANY_HEADERS", f"{headers} headers; at most {max_headers}", closes=True
         )
     if method not in METHODS:
         name = method.decode("latin-1")
@@ -222,6 +226,7 @@ def _read_framing(found: Outline, special: dict[Kind, bytes], parts: list[bytes]
     elif length is not None:
         length = length.strip()
         found.has_body = length.strip(b"0") != b""
+        found.length = int(length)
         parts += (b"content-length: ", length, b"\r\n")
 
 

@@ -3,6 +3,7 @@
 What a head means is in ``lb.l7.outline``; here is what is another with each request.
 """
 
+from lb.l7.clients import ClientLimits
 from lb.l7.errors import Problem, too_many_tunnels
 from lb.l7.forwarded import PLAIN_HOP, Hop
 from lb.l7.headers import Headers, Ids
@@ -70,6 +71,7 @@ class HeadReader:
     def __init__(self, ids: Ids) -> None:
         self.ids = ids
         self.tunnels = Tunnels()
+        self.limits = ClientLimits()
 
     def read(
         self,
@@ -111,11 +113,20 @@ class HeadReader:
                 peer=peer,
                 hop=hop,
                 websocket=self.tunnels.options,
+                max_headers=self.limits.options.max_headers,
             )
         head = RequestHead(outline, arrived_s)
         head.target = origin_form(target, method, outline.host)
         if outline.upgrades and self.tunnels.is_full:
             head.problem = too_many_tunnels(self.tunnels.options.limit)
+        if self.limits.is_on:
+            head.problem = head.problem or self.limits.find_problem(
+                headers,
+                peer,
+                is_trusted=hop.is_trusted,
+                length=outline.length,
+                now_s=arrived_s,
+            )
         self._identify(head, outline)
         return head
 

@@ -19,8 +19,8 @@ class Served(Protocol):
 class Listener(Protocol):
     """The server, as its connections see it."""
 
-    def admit(self, client: Served) -> bool:
-        """Count a connection in; False when there are too many."""
+    def admit(self, client: Served, peer: bytes) -> bool:
+        """Count a connection in; False when there are too many, of all or of this address."""
 
     def forget(self, client: Served) -> None:
         """Count it out."""

@@ -7,6 +7,7 @@ from collections import Counter
 
 from lb.l7.arrivals import NO_HEADERS, Arrivals, HandshakeContext, ProxyProtocolOptions
 from lb.l7.client import ClientConnection
+from lb.l7.clients import client_key
 from lb.l7.proxy import Proxy
 from lb.l7.served import Served
 from lb.l7.settings import SWEEP_S
@@ -27,7 +28,8 @@ class L7Server:
     def __init__(self, proxy: Proxy, *, max_connections: int | None = None) -> None:
         self._proxy = proxy
         self._max_connections = max_connections
-        self._clients: set[Served] = set()
+        self._clients: dict[Served, str] = {}  # and what its address is counted under
+        self._per_client: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
         self._arrivals: list[Arrivals] = []
         self._sweeper: asyncio.TimerHandle | None = None
@@ -83,19 +85,27 @@ class L7Server:
             client.abort()
         self._proxy.close()
 
-    def admit(self, client: Served) -> bool:
-        """Count a connection in; False when there are too many."""
+    def admit(self, client: Served, peer: bytes) -> bool:
+        """Count a connection in; False when there are too many, of all or of this address."""
         limit = self._max_connections or self._proxy.settings.max_connections
         if len(self._clients) >= limit:
             self.refused_connections += 1
             return False
-        self._clients.add(client)
+        key = client_key(peer.decode("latin-1"))
+        if not self._proxy.heads.limits.has_room(self._per_client[key]):
+            return False
+        self._clients[client] = key
+        self._per_client[key] += 1
         self._is_empty.clear()
         return True
 
     def forget(self, client: Served) -> None:
         """Count a connection out."""
-        self._clients.discard(client)
+        key = self._clients.pop(client, None)
+        if key is not None:
+            self._per_client[key] -= 1
+            if not self._per_client[key]:
+                del self._per_client[key]
         if not self._clients:
             self._is_empty.set()
 
@@ -104,6 +114,7 @@ class L7Server:
         return {
             "connections": len(self._clients),
             "refused_connections": self.refused_connections,
+            **self._proxy.heads.limits.snapshot(),
             **self._proxy.slow_clients.snapshot(),
             **self._proxy.http2.snapshot(),
             **self.arrivals(),
@@ -113,6 +124,7 @@ class L7Server:
         """Count anew who is refused or sent away; connections stay."""
         self.refused_connections = 0
         self._proxy.slow_clients.reset()
+        self._proxy.heads.limits.reset()
 
     @property
     def connections(self) -> int:

@@ -36,11 +36,11 @@ class TimeoutOptions(Part, frozen=True):
     """Section ``timeouts``; seconds, more than 0 each.
 
     Args:
-        header_s: For a whole head, from its first byte.
+        header_s: For a whole head, from its first byte; for the first, from the connection's start.
         body_s: Between two pieces of a body.
         min_rate: Bytes a second that a body must come with over any 5 s; 0: none.
         write_s: In which a client takes nothing of its answer.
-        idle_s: Without a request; also before the first.
+        idle_s: Without a request.
     """
 
     header_s: float = CLIENT_HEAD_S
@@ -122,6 +122,26 @@ class BodyPace:
         is_slow = self._bytes < min_rate * took_s
         self._since_s, self._bytes = now_s, 0
         return is_slow
+
+
+class WriteStall:
+    """For how long so many bytes of an answer have not been taken."""
+
+    __slots__ = ("_held_bytes", "_since_s")
+
+    def __init__(self) -> None:
+        self._held_bytes: int | None = None
+        self._since_s = 0.0
+
+    def end(self) -> None:
+        """The client takes them."""
+        self._held_bytes = None
+
+    def lasts_s(self, held_bytes: int, now_s: float) -> float:
+        """Return how long this many have been held; from when it was first asked."""
+        if self._held_bytes != held_bytes:
+            self._held_bytes, self._since_s = held_bytes, now_s
+        return now_s - self._since_s
 
 
 def request_timeout(kind: Kind, options: TimeoutOptions) -> Problem:

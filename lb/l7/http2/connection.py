@@ -49,6 +49,7 @@ class Http2Connection(asyncio.Protocol):
     def __init__(self, proxy: Proxy, listener: Listener, peer: bytes, hop: Hop) -> None:
         self._proxy = proxy
         self._listener = listener
+        self._peer = peer
         self._shared = proxy.http2
         self._options = proxy.http2.options
         self._h2 = begin_session(self._options)
@@ -68,7 +69,7 @@ class Http2Connection(asyncio.Protocol):
         """Go on with a connection whose preface has come, and ``rest`` behind it."""
         self.transport = transport
         transport.set_protocol(self)
-        if not self._listener.admit(self):
+        if not self._listener.admit(self, self._peer):
             self._is_deaf = True
             transport.abort()
             return
@@ -195,7 +196,8 @@ class Http2Connection(asyncio.Protocol):
         self._is_writing_soon = False
         if self._is_deaf:
             return
-        if self._proxy.is_draining and self._h2.highest_inbound_stream_id:
+        requests = (self._h2.highest_inbound_stream_id + 1) // 2  # its streams have odd numbers
+        if requests and (self._proxy.is_draining or self._proxy.heads.limits.is_last(requests)):
             self._warn()  # not before its first request: it would only come back
         self._write()
         while self._has_room and not self._is_closed and self._streams.say():

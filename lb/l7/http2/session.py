@@ -113,8 +113,9 @@ class RequestReader:
         """
         try:
             asked = read_request(fields, ends=ends)
-            if sum(len(name) + len(value) for name, value in fields) > MAX_HEAD_BYTES:
-                raise head_too_large(MAX_HEAD_BYTES)
+            limit = self._heads.limits.max_head_bytes
+            if sum(len(name) + len(value) for name, value in fields) > limit:
+                raise head_too_large(limit)
             head = self._heads.read(
                 asked.method,
                 asked.target,

@@ -22,6 +22,7 @@ from h2.events import (
     WindowUpdated,
 )
 
+from lb.l7.body_limit import limit_body
 from lb.l7.errors import Problem, bad_request
 from lb.l7.exchange import Exchange
 from lb.l7.http2.frames import FloodGuard
@@ -175,6 +176,9 @@ class Streams:
             return
         proxy = self._proxy.proxy_for(asked.head.target)
         stream.exchange = Exchange(proxy, stream, asked.head)
+        limits = self._proxy.heads.limits
+        if asked.length is None and limits.options.max_body_bytes:
+            limit_body(stream.exchange, limits)
         if ends:
             stream.on_end([])
         stream.exchange.start()

@@ -105,7 +105,7 @@ async def test_idle_connections_are_swept() -> None:
     async with rig(by_path) as lab:
         idle, half = await lab.client(), await lab.client()
         half.send(b"GET / HT")
-        await until(lambda: sum(bool(c._head_bytes) for c in lab.server._clients) == 1)
+        await until(lambda: sum(bool(c._parser.head_bytes) for c in lab.server._clients) == 1)
         for client in tuple(lab.server._clients):
             client.sweep(client._idle_since_s + 9.9)
         assert not half.reader.at_eof()

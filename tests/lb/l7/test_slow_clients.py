@@ -36,7 +36,6 @@ def test_defaults_are_documented() -> None:
     )
     assert settings.RATE_WINDOW_S == 5.0
     assert L7Config().timeouts == TimeoutOptions()
-    assert L7Config().clients.connections == 10_000
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,6 @@ def test_defaults_are_documented() -> None:
         ("timeouts: {idle_s: 0}", "idle_s is 0; give more than 0"),
         ("timeouts: {min_rate: -1}", "min_rate is -1; give 0 or more"),
         ("timeouts: {head_s: 1}", "unknown key head_s; did you mean header_s"),
-        ("clients: {connections: 0}", "connections is 0; give 1 at least"),
     ],
 )
 def test_a_mistake_is_told(text: str, told: str) -> None:
@@ -122,6 +120,32 @@ async def test_who_says_nothing_is_closed_without_a_word() -> None:
         client = await lab.client()
         assert await client.rest() == b""
         assert not lab.proxy.slow_clients.closed
+
+
+@pytest.mark.parametrize("mode", [Mode.ON, Mode.OFF, Mode.SHADOW])
+async def test_who_never_says_anything_has_the_time_of_a_head(mode: Mode) -> None:
+    """Counted from the start, closed without a word; let be, only the idle time is left."""
+    async with rig(answering(ok()), switches=FixedSwitches({"slow_clients": mode})) as lab:
+        idle_s = 60.0 if mode is Mode.ON else 3 * SHORT_S
+        lab.proxy.timeouts = TimeoutOptions(header_s=SHORT_S, idle_s=idle_s)
+        client = await lab.client()
+        assert await client.rest() == b""
+        counts = lab.server.snapshot()
+        assert counts["slow.header"] == (1 if mode is Mode.ON else 0)
+        assert counts["would_close.header"] == (1 if mode is Mode.SHADOW else 0)
+
+
+async def test_who_has_asked_before_has_the_idle_time() -> None:
+    """A kept connection is none that says nothing."""
+    async with rig(answering(ok())) as lab:
+        lab.proxy.timeouts = TimeoutOptions(header_s=SHORT_S, idle_s=60.0)
+        kept, silent = await lab.client(), await lab.client()
+        kept.get("/")
+        await kept.answer()
+        await silent.rest()
+        await until(lambda: closed(lab, "header") == 1)
+        kept.get("/")
+        assert (await kept.answer()).status == 200
 
 
 @pytest.mark.parametrize("mode", [Mode.OFF, Mode.SHADOW])
