@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -48,10 +48,15 @@ class Seen:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     interim: list[int] = field(default_factory=list)
-    body: bytearray = field(default_factory=bytearray)
+    received: bytearray = field(default_factory=bytearray)
     trailers: dict[str, str] = field(default_factory=dict)
     is_ended: bool = False
     reset: int | None = None
+
+    @property
+    def body(self) -> bytes:
+        """What came of the answer's body."""
+        return bytes(self.received)
 
     @property
     def is_over(self) -> bool:
@@ -75,7 +80,7 @@ class H2Client:
         self.h2 = H2Connection(
             H2Configuration(
                 client_side=True,
-                header_encoding="utf-8",
+                header_encoding=None,
                 validate_outbound_headers=False,
                 normalize_outbound_headers=False,
             )
@@ -188,20 +193,24 @@ class H2Client:
 
     def _on_stream(self, seen: Seen, event: Event) -> None:
         if isinstance(event, InformationalResponseReceived):
-            seen.interim.append(int(dict(event.headers)[":status"]))
+            seen.interim.append(int(_text(event.headers)[":status"]))
         elif isinstance(event, ResponseReceived):
-            seen.headers = dict(event.headers)
+            seen.headers = _text(event.headers)
             seen.status = int(seen.headers[":status"])
         elif isinstance(event, DataReceived):
-            seen.body += event.data
+            seen.received += event.data
             if self._refunds and event.flow_controlled_length:
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, TrailersReceived):
-            seen.trailers = dict(event.headers)
+            seen.trailers = _text(event.headers)
         elif isinstance(event, StreamEnded):
             seen.is_ended = True
         elif isinstance(event, StreamReset):
             seen.reset = int(event.error_code)
+
+
+def _text(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in headers}
 
 
 def is_settled(lab: Rig) -> bool:
