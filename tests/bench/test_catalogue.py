@@ -5,6 +5,7 @@ from pathlib import Path as FilePath
 
 import pytest
 
+from bench import lookups
 from bench.catalogue import CHAINS, CHAINS_NAME, JOBS, chosen, names
 from bench.contender import Chain, Job, Path
 from bench.measure import Status, run_chain, run_job
@@ -49,7 +50,7 @@ def test_the_eight_peers_are_the_extra_and_its_lock() -> None:
     lock = (ROOT / "requirements/bench.txt").read_text(encoding="utf-8").splitlines()
 
     assert measured == EIGHT
-    assert extra == EIGHT | PROXIES
+    assert extra == EIGHT | PROXIES | {lookups.PEER}
     assert {line.split("==")[0] for line in lock} >= extra
 
 

@@ -45,6 +45,16 @@ def test_the_exit_code_is_the_verdict_s(squall: Squall, monkeypatch: pytest.Monk
     assert squall("bench", "policies", "--policy", "pressure", "--rounds", "1").code == 1
 
 
+def test_lookups_are_a_section_of_the_shard_s(squall: Squall) -> None:
+    """The exit code is the aims': missed, unknown without the peer, or all held."""
+    done = squall("bench", "shard", "--rounds", "1", "--json")
+
+    verdicts = {each["verdict"] for each in done.json["lookups"]["algorithms"]}
+    assert done.json["schema"] == "squall.bench-shard/1"
+    assert done.code == (1 if "missed" in verdicts else 4 if "unknown" in verdicts else 0)
+    assert squall("bench", "shard", "--rounds", "1").out.startswith("algorithm")
+
+
 def test_an_unknown_policy_is_a_usage_error(squall: Squall) -> None:
     """The message names the nearest."""
     done = squall("bench", "policies", "--policy", "bulkheed")

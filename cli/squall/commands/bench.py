@@ -126,6 +126,33 @@ def limiters(
     emit(SCHEMA, data, as_json=as_json, text="\n".join([*text, "", LEGEND]))
 
 
+@app.command("shard")
+def shard(
+    rounds: Annotated[
+        int, typer.Option(help="Samples of each contender; the best counts.", min=1)
+    ] = DEFAULT_ROUNDS,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what finding a key's node costs, by each algorithm and by uhashring."""
+    _require_bench()
+    from bench import lookups
+    from bench.machine import machine, versions
+    from bench.timing import Stopwatch
+
+    with Stopwatch() as watch:
+        found = lookups.measure_lookups(watch, rounds)
+    data = {
+        "machine": machine(),
+        "versions": versions(),
+        "rounds": rounds,
+        "lookups": lookups.as_json(found),
+    }
+    text = f"{table(lookups.HEAD, lookups.rows(found))}\n\n{lookups.LEGEND}"
+    emit("squall.bench-shard/1", data, as_json=as_json, text=text)
+    verdicts = {each.verdict for each in found}
+    raise typer.Exit(1 if "missed" in verdicts else 4 if "unknown" in verdicts else 0)
+
+
 OnlyProxy = Annotated[
     list[str] | None,
     typer.Option("--only", help="Only these, e.g. nginx,ours; may be repeated."),
