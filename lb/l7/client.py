@@ -8,28 +8,24 @@ the client's stream, half a close included, means that nobody waits for the answ
 import asyncio
 import time
 from collections import deque
-from typing import cast
 
 import httptools
 
 from lb.l7.body_limit import limit_body
-from lb.l7.errors import Problem, bad_request
+from lb.l7.client_transport import ClientTransport
+from lb.l7.errors import Problem
 from lb.l7.exchange import Exchange
-from lb.l7.forwarded import PLAIN_HOP
 from lb.l7.headers import Headers
-from lb.l7.http2.connection import Http2Connection, is_spoken
-from lb.l7.http2.session import rest_of_preface
 from lb.l7.outline import Outline
 from lb.l7.parser import RequestParser
 from lb.l7.proxy import Proxy
-from lb.l7.reading import BODY, EARLY, WAITING_LINE, ReadGate
+from lb.l7.reading import BODY, EARLY, WAITING_LINE
 from lb.l7.served import Listener
-from lb.l7.settings import BUFFER_BYTES, LINGER_S
-from lb.l7.timeouts import BodyPace, Kind, WriteStall, request_timeout
-from lb.l7.tunnel import Early, Tunnel
+from lb.l7.timeouts import Kind, WriteStall, request_timeout
+from lb.l7.tunnel import Early
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(ClientTransport):
     """Serve one client.
 
     Args:
@@ -38,29 +34,14 @@ class ClientConnection(asyncio.Protocol):
         peer: The client's address, when something else than the connection says it.
     """
 
-    transport: asyncio.Transport
-
     def __init__(self, proxy: Proxy, listener: Listener, peer: str | None = None) -> None:
-        self._proxy = proxy
-        self._listener = listener
+        super().__init__(proxy, listener, peer)
         self._parser = RequestParser(self, proxy.heads.limits)
         self._line: deque[Exchange | Problem] = deque()
         self._receiving: Exchange | None = None  # whose body is being read
-        self._gate = ReadGate()
-        self._pace = BodyPace()
         self._stall = WriteStall()
-        self._is_deaf = False  # what still comes is thrown away
         self._was_refused = False
-        self._is_ending = False
-        self._is_closed = False
-        self.has_room = True
-        self._early: Early | None = None  # what comes behind a request that upgrades
-        self._tunnel: Tunnel | None = None
-        self._given_peer = peer
-        self._peer = b""
-        self._hop = PLAIN_HOP
         self._outline: Outline | None = None  # of the last request, which the next one often is
-        self._idle_since_s = time.monotonic()
         self._requests = 0
         self._is_silent = True  # from the start
 
@@ -68,23 +49,18 @@ class ClientConnection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close when nothing is under way."""
-        if self._tunnel is not None:
-            self._tunnel.close()
-        elif not self._line and not self._is_ending:
-            self._end(lingers=False)
+        if not self._line:
+            super().close_if_idle()
 
     def sweep(self, now_s: float) -> None:
         """Close what has been idle or closing too long, and send away who is too slow."""
         options = self._proxy.timeouts
         waited_s = now_s - self._idle_since_s
-        if self._tunnel is not None:
-            self._tunnel.close_if_idle(now_s)
+        if self._tunnel is not None or self._is_ending:
+            super().sweep(now_s)
         elif self._line:
             if kind := self._find_slow(now_s):
                 self._send_away(kind, now_s)
-        elif self._is_ending:
-            if waited_s >= options.idle_s:
-                self.transport.abort()  # its client doesn't read the rest
         elif self._parser.head_bytes:
             if waited_s >= options.header_s:
                 self._send_away("header", now_s)
@@ -95,23 +71,7 @@ class ClientConnection(asyncio.Protocol):
             if self._proxy.slow_clients.sends_away("header"):
                 self._end(lingers=False)  # without a word: browsers keep a spare connection
 
-    def abort(self) -> None:
-        """Close now."""
-        self.transport.abort()
-
     # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count the connection in, or close it when there are too many."""
-        self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(BUFFER_BYTES)
-        peer = self._given_peer or str((transport.get_extra_info("peername") or ("unknown",))[0])
-        self._peer = peer.encode()
-        is_tls = transport.get_extra_info("ssl_object") is not None
-        self._hop = self._proxy.forwarding.hop(peer, is_tls=is_tls)
-        if not self._listener.admit(self, self._peer):
-            self._is_deaf = True
-            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Parse, then serve the first in line."""
@@ -125,7 +85,8 @@ class ClientConnection(asyncio.Protocol):
             problem = self._parser.feed(data)
         except httptools.HttpParserUpgrade as stop:  # no byte behind it is a request
             problem = self._take_early(data[stop.args[0] :])
-        if problem is not None and self._becomes_http2(data):
+        is_first = problem is not None and not (self._requests or self._is_deaf)
+        if is_first and self._becomes_http2(data, self._parser.head_bytes):
             return
         if not self._is_deaf:  # after the last request: data that has no business here
             is_in_body = self._receiving is not None
@@ -207,27 +168,9 @@ class ClientConnection(asyncio.Protocol):
 
     # The exchange
 
-    def write(self, data: bytes) -> None:
-        """Send to the client."""
-        if not self._is_closed:
-            self.transport.write(data)
-
     def set_body_reading(self, wanted: bool) -> None:
         """Let the client send its body, or let it wait."""
         self._set_reading(BODY, wanted)
-
-    def switch(self, backend: asyncio.Transport, rest: bytes) -> None:
-        """Become a tunnel: this protocol has nothing more to do with the connection."""
-        self._set_reading(WAITING_LINE | BODY | EARLY, True)
-        self._is_closed = True
-        early = self._early.take() if self._early is not None else b""
-        self._tunnel = Tunnel(
-            self.transport,
-            backend,
-            self._proxy.heads.tunnels,
-            lambda: self._listener.forget(self),
-        )
-        self._tunnel.start(to_backend=early, to_client=rest, client_has_room=self.has_room)
 
     def on_exchange_done(self, *, keep_alive: bool, broken: bool) -> None:
         """The first in line is done: serve the next, or end the connection."""
@@ -247,28 +190,10 @@ class ClientConnection(asyncio.Protocol):
             # Whoever has requests left in line may have sent more, which nobody has read.
             still_sends = self._receiving is not None or self._was_refused
             still_sends = still_sends or bool(self._line) or bool(self._early)
+            self._line.clear()  # that answer said it is the last: they count as unserved
             self._end(lingers=still_sends)
 
     # Private
-
-    def _take_early(self, rest: bytes) -> Problem | None:
-        if self._early is None:
-            return bad_request("BAD_UPGRADE", "an upgrade that can't be understood")
-        if rest:
-            self._early.add(rest)
-        return None
-
-    def _becomes_http2(self, data: bytes) -> bool:
-        """Hand a connection over that begins with HTTP/2's preface, where the parser stops."""
-        is_first = self._outline is None and not (self._line or self._is_deaf)
-        rest = rest_of_preface(data, self._parser.head_bytes) if is_first else None
-        if rest is None or not self._proxy.http2.options.enabled or not is_spoken(self.transport):
-            return False
-        self._is_closed = self._is_deaf = True
-        self._listener.forget(self)
-        http2 = Http2Connection(self._proxy, self._listener, self._peer, self._hop)
-        http2.take_over(self.transport, rest)
-        return True
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what can't be understood when its turn comes, and listen no more."""
@@ -299,24 +224,6 @@ class ClientConnection(asyncio.Protocol):
         self._proxy.record_refusal(request_id, problem)
         self._end(lingers=True)
 
-    def _end(self, *, lingers: bool) -> None:
-        """Close behind the last answer.
-
-        Closing with unread bytes in the kernel sends a reset, which may overtake the answer; so
-        when the client still sends, read on for a while and throw it away. Requests still in line
-        are dropped: the answer said that it is the last, so the client takes them for unserved.
-        """
-        self._is_ending = self._is_deaf = True
-        self._line.clear()
-        self._idle_since_s = time.monotonic()
-        if not lingers or not self.transport.can_write_eof():
-            self.transport.close()
-            return
-        self._early = None
-        self._set_reading(BODY | WAITING_LINE | EARLY, True)
-        self.transport.write_eof()
-        asyncio.get_running_loop().call_later(LINGER_S, self.transport.abort)
-
     def _lose_client(self) -> None:
         self._is_deaf = True
         if self._line:
@@ -324,11 +231,6 @@ class ClientConnection(asyncio.Protocol):
             self._line.clear()
             if isinstance(first, Exchange) and first.is_started:
                 first.on_client_gone()
-
-    def _set_reading(self, reasons: int, wanted: bool) -> None:
-        if not self._is_closed and self._gate.set(self.transport, reasons, wanted):
-            self._idle_since_s = time.monotonic()  # until now it was we who made it wait
-            self._pace.restart()
 
     def _find_slow(self, now_s: float) -> Kind | None:
         """Return how the client is too slow who sends a body, or has to take an answer."""
