@@ -90,7 +90,7 @@ def tables_of(
 
 
 def _row(fleet: Fleet, one: EndpointView, loads: Mapping[str, int], now_s: float) -> dict[str, Any]:
-    until_s, changed_s = one.ejected_until_s, one.changed_s
+    until_s = one.ejected_until_s
     return {
         "name": one.name,
         "state": one.state,
@@ -102,7 +102,7 @@ def _row(fleet: Fleet, one: EndpointView, loads: Mapping[str, int], now_s: float
         "missed_checks": one.missed_checks,
         "ejected_by": one.ejected_by,
         "ejected_for_s": None if until_s is None else round(until_s - now_s, 1),
-        "changed_ago_s": None if changed_s is None else round(now_s - changed_s, 1),
+        "changed_ago_s": round(now_s - one.changed_s, 1),
     }
 
 

@@ -20,7 +20,7 @@ PROXIES = ("l4", "l7")
 _CLEAR = "\x1b[H\x1b[2J"  # ANSI: home, erase the display
 _COLUMNS = (
     "backend", "state", "weight", "in flight", "connections", "picks", "failed", "missed checks",
-    "p99 ms", "changed", "why",
+    "p99 ms", "changed", "notes",
 )  # fmt: skip
 
 
@@ -135,10 +135,8 @@ def _cells(row: Mapping[str, Any]) -> list[object]:
 
 
 def _reason(row: Mapping[str, Any]) -> str:
-    if not row["ejected_by"]:
-        return ""
-    left_s = row["ejected_for_s"]
-    return row["ejected_by"] + ("" if left_s is None else f", {left_s:.0f} s left")
+    rule, left_s = str(row["ejected_by"]), row["ejected_for_s"]
+    return rule if left_s is None else f"{rule}, {left_s:.0f} s left"
 
 
 def _kinds(failures: Mapping[str, int]) -> str:

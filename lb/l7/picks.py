@@ -26,7 +26,7 @@ from resilience.policy.contract import Request
 
 DEFAULT_KEPT = KEPT_SUMMARIES  # so that what `explain` knows, `why` knows too
 
-_MATCH_MS = 1.0  # a note's start is its end less its length, which is rounded to a microsecond
+_MATCH_MS = 0.01  # a note's start is its end less its length, which is rounded to a microsecond
 
 
 class Pick(NamedTuple):
@@ -147,14 +147,13 @@ def _attempt(number: int, pick: Pick, one: _Kept, ends: list[Note]) -> dict[str,
 
 def _end_of(endpoint: str | None, at_ms: float, ends: list[Note]) -> Note | None:
     """Find the note of the attempt that began then; None while it is under way."""
-    for note in ends:
-        took_ms = note.detail["ms"]
-        assert isinstance(took_ms, float | int)
-        if note.detail["endpoint"] == endpoint and abs(note.at_s * 1000 - took_ms - at_ms) < (
-            _MATCH_MS
-        ):
-            return note
-    return None
+    by_distance = {
+        abs(note.at_s * 1000 - float(note.detail["ms"] or 0.0) - at_ms): note
+        for note in ends
+        if note.detail["endpoint"] == endpoint
+    }
+    nearest_ms = min(by_distance, default=_MATCH_MS)
+    return by_distance[nearest_ms] if nearest_ms < _MATCH_MS else None
 
 
 def _rule(pick: Pick) -> str:

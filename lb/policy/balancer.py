@@ -85,17 +85,13 @@ class Balancer:
         weights = (
             dict(endpoints) if isinstance(endpoints, Mapping) else dict.fromkeys(endpoints, 1.0)
         )
-        known, self._endpoints = self._weights, tuple(weights)
+        self._endpoints = tuple(weights)
         self._weights = weights
         self._algorithm.set_endpoints(weights)
         self._health.set_endpoints(weights)
         self._outlier.set_endpoints(weights)
         self._refresh(now_s)
-        self._changed_s = {
-            name: at_s
-            for name, at_s in self._changed_s.items()
-            if name in known and name in weights
-        }
+        self._changed_s = {name: self._changed_s.get(name, now_s) for name in weights}
 
     def hold_out(self, names: Collection[str], now_s: float) -> None:
         """Leave these until told otherwise, whatever is known of them; the others may return."""
@@ -266,5 +262,5 @@ class Balancer:
             now_s,
             is_held_out=name in self._held_out,
             is_candidate=name in self._candidates,
-            changed_s=self._changed_s.get(name),
+            changed_s=self._changed_s[name],
         )

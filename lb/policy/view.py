@@ -32,7 +32,7 @@ class EndpointView(NamedTuple):
         missed_checks: Missed in a row while it is up.
         ejected_by: The rule that ejected it, ``OPERATOR`` for an operator's word; "" if it isn't.
         ejected_until_s: When that ends; None when it isn't ejected, or its end is the operator's.
-        changed_s: When it last began or ceased to be a candidate; None: not since it was added.
+        changed_s: When it was added, or last began or ceased to be a candidate.
     """
 
     name: str
@@ -42,7 +42,7 @@ class EndpointView(NamedTuple):
     missed_checks: int
     ejected_by: str
     ejected_until_s: float | None
-    changed_s: float | None
+    changed_s: float
 
 
 class View(NamedTuple):
@@ -68,7 +68,7 @@ def endpoint_view(
     *,
     is_held_out: bool,
     is_candidate: bool,
-    changed_s: float | None,
+    changed_s: float,
 ) -> EndpointView:
     """Join what each belief says of an endpoint; an operator's word covers an ejection by rules."""
     state, by, until_s = UP, "", None

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from kit.directory import Endpoint
 from lb.l7.operator import obey
-from lb.l7.picks import DEFAULT_KEPT
+from lb.l7.picks import DEFAULT_KEPT, seen
 from lb.l7.proxy import Proxy
 from resilience.policy.contract import Outcome, Request
 from squall.backends import PROXIES, backends_text, left_without_any, still_out, why_text
 from squall.commands import lb as command
 from tests.cli.conftest import Squall
 from tests.cli.nodes import Nodes
-from tests.lb.l7.rig import Where
 
 ROW: dict[str, Any] = {
     "name": "gateway.1", "state": "up", "picked": True, "weight": 1.0, "in_flight": 2,
@@ -27,7 +27,7 @@ OUT = ROW | {
     "failures": {"reset": 1, "5xx": 5}, "ejected_by": "CONSECUTIVE", "ejected_for_s": 12.4,
     "changed_ago_s": 17.6,
 }  # fmt: skip
-FLEETS = {
+FLEETS: dict[str, list[dict[str, Any]]] = {
     "l7.1": [
         {"service": "gateway", "algorithm": "p2c", "panicking": False, "backends": [ROW, OUT]},
         {"service": "hello", "algorithm": "p2c", "panicking": True, "backends": []},
@@ -58,8 +58,6 @@ class Balanced:
         return self._nodes.run(self._pick(request_id))
 
     async def _pick(self, request_id: str) -> str:
-        from lb.l7.picks import seen
-
         proxy, now_s = self.proxy, time.monotonic()
         picked = proxy.pick(Request(), (), now_s)
         assert picked is not None
@@ -72,7 +70,7 @@ class Balanced:
 
     def _use(self) -> None:
         state = self.node.state
-        wheres = [Where(f"gateway.{number}", "127.0.0.1", 8000) for number in (1, 2)]
+        wheres = [Endpoint(f"gateway.{number}", "127.0.0.1", 8000) for number in (1, 2)]
         self.proxy.set_endpoints(
             [one for number, one in enumerate(wheres, 1) if not state.is_drained("gateway", number)]
         )
@@ -111,7 +109,7 @@ def test_the_table_says_how_each_stands_and_why_it_is_out() -> None:
     assert backends_text(FLEETS).splitlines() == [
         "l7.1 to gateway, by p2c",
         "backend    state    weight  in flight  connections  picks  failed  missed checks  p99 ms"
-        "  changed   why",
+        "  changed   notes",
         "gateway.1  up            1          2            3    120       0              0    12.3",
         "gateway.2  ejected       1          2            3    120       6              0        "
         "  18 s ago  CONSECUTIVE, 12 s left; 1 reset, 5 5xx",
@@ -149,7 +147,7 @@ def test_who_was_let_back_and_stays_out_is_told_why() -> None:
 @pytest.mark.unit
 def test_why_shows_each_attempt_and_those_it_chose_among() -> None:
     """Who was picked by what, who could have been, who was tried before, how busy they were."""
-    first = {
+    first: dict[str, Any] = {
         "attempt": 1, "at_ms": 0.08, "after": "", "picked": "gateway.2", "rule": "p2c",
         "ended": "reset", "took_ms": 3.02,
         "backends": [
@@ -159,7 +157,7 @@ def test_why_shows_each_attempt_and_those_it_chose_among() -> None:
              "ejected_by": "", "tried": False},
         ],
     }  # fmt: skip
-    second = deepcopy(first) | {
+    second: dict[str, Any] = deepcopy(first) | {
         "attempt": 2, "at_ms": 3.12, "after": "reset", "picked": None, "rule": "nobody left",
         "ended": None, "took_ms": None,
     }  # fmt: skip
@@ -298,7 +296,7 @@ def test_a_watch_shows_it_again_until_it_is_ended(
         if len(waits) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(command.asyncio, "sleep", end_at_the_third)
+    monkeypatch.setattr("squall.commands.lb.asyncio.sleep", end_at_the_third)
     done = squall("lb", "backends", "--watch", "--json")
     assert (done.code, waits) == (130, [1.0, 1.0, 1.0])
     assert len(done.out.splitlines()) == 3

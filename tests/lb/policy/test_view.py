@@ -35,9 +35,9 @@ def standing(one: Balancer, name: str, now_s: float) -> EndpointView:
 
 
 def test_an_endpoint_is_up_until_it_is_known_to_be_otherwise() -> None:
-    """Weight 1, nothing missed, no change since it was added."""
+    """Weight 1, nothing missed, no change since it was added at 0."""
     assert standing(balancer("a", "b"), "a", 0.0) == EndpointView(
-        "a", 1.0, "up", True, 0, "", None, None
+        "a", 1.0, "up", True, 0, "", None, 0.0
     )
 
 
@@ -52,7 +52,7 @@ def test_missed_checks_are_counted_until_they_take_it_out() -> None:
     assert (seen.state, seen.is_candidate, seen.missed_checks, seen.changed_s) == (
         "down", False, 0, 3.0,
     )  # fmt: skip
-    assert standing(one, "b", 3.0).changed_s is None
+    assert standing(one, "b", 3.0).changed_s == 0.0
 
 
 def test_an_ejection_is_shown_with_its_rule_and_its_end() -> None:
@@ -109,13 +109,15 @@ def test_a_view_stays_the_same_value_until_something_may_have_changed() -> None:
     assert one.look(REFRESH_S / 2) is not view
 
 
-def test_who_left_and_came_back_has_not_changed_since_it_was_added() -> None:
-    """A drained endpoint that returns begins anew, as one that was never there."""
+def test_who_left_and_came_back_was_added_then() -> None:
+    """A drained endpoint that returns begins anew, held out or not."""
     one = balancer("a", "b", "c")
     one.on_unreachable("a", 1.0)
     one.set_endpoints(("b", "c"), 2.0)
-    one.set_endpoints(("a", "b", "c"), 3.0)
-    assert standing(one, "a", 3.0).changed_s is None
+    one.hold_out(["d"], 2.0)
+    one.set_endpoints(("a", "b", "c", "d"), 3.0)
+    assert standing(one, "d", 3.0).changed_s == 3.0
+    assert standing(one, "a", 3.0).changed_s == 3.0
 
 
 def test_loads_are_a_copy() -> None:
