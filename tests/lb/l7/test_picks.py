@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from lb.l7.picks import PickLog
+from lb.l7.picks import PickLog, seen
+from lb.policy.balancer import Balancer
 from lb.policy.p2c import P2C
 from lb.policy.priorities import Priorities
-from resilience.policy.contract import Mode
+from resilience.context import Note
+from resilience.policy.contract import Mode, Request
 from resilience.switches import FixedSwitches
 from tests.lb.l7.rig import Backend, Rig, answering, ok, rig, swallowing, until
 
@@ -120,7 +122,7 @@ async def test_the_newest_are_kept_and_nothing_where_it_is_off() -> None:
             await lab.ask("/", f"x-request-id: r{number}")
         assert [bool(log.find(f"r{number}")) for number in range(3)] == [False, True, True]
         lab.proxy.remember_picks(None)
-        assert (lab.proxy.picks, own.picks) == (None, None)
+        assert not any(proxy.picks for proxy in lab.proxy.fleets())
         assert (await lab.ask("/", ID)).status == 200
         assert log.find("asked-for") == []
 
@@ -162,3 +164,20 @@ async def test_a_held_out_backend_gets_nothing_new_and_ends_what_it_has() -> Non
         assert (await lab.ask()).body == b"other"
         release.set()
         assert (await waiting.answer()).body == b"late"
+
+
+async def test_two_attempts_at_one_backend_have_each_their_own_end() -> None:
+    """A kept connection that was closed is followed by another one to the same backend."""
+    log = PickLog()
+    balancer = Balancer(random.Random(1), FixedSwitches().mode)
+    balancer.set_endpoints(["a"], 0.0)
+    notes: list[Note] = []
+    picks = log.open("r", "gateway", 10.0, notes)
+    picks.append(seen(balancer, "a", 10.001, (), "", Request()))
+    picks.append(seen(balancer, "a", 10.0015, (), "stale connection", Request()))
+    notes.append(Note("attempt", "stale connection", 0.0015, {"endpoint": "a", "ms": 0.5}))
+    notes.append(Note("deadline", "shadow-rejected", 0.002))
+    first, second = attempts(log, "r")
+    assert (first["ended"], second["ended"]) == ("stale connection", None)
+    notes.append(Note("attempt", "200", 0.0055, {"endpoint": "a", "ms": 4.0}))
+    assert [one["ended"] for one in attempts(log, "r")] == ["stale connection", "200"]
