@@ -10,6 +10,7 @@ Not handled: 101; an HTTP/2 request asks for no upgrade.
 from typing import Protocol
 
 import httptools
+from hpack import NeverIndexedHeaderTuple
 
 from lb.l7.headers import Headers
 
@@ -17,6 +18,8 @@ _FINAL = 200  # below it an answer is interim
 _NOT_SAID = frozenset(
     {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
 )
+# Another value each time: in HPACK's table they would only drive out what comes again.
+_NEVER_AGAIN = frozenset({b"x-request-id", b"server-timing", b"traceparent"})
 
 
 class AnswerTaker(Protocol):
@@ -61,8 +64,10 @@ class AnswerReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header, or after the head a trailer."""
         key = name.lower()
-        if key not in _NOT_SAID:
-            self._lines.append((key, value.strip(b" \t")))
+        if key in _NOT_SAID:
+            return
+        line = (key, value.strip(b" \t"))
+        self._lines.append(NeverIndexedHeaderTuple(*line) if key in _NEVER_AGAIN else line)
 
     def on_headers_complete(self) -> None:
         """Hand a head on."""
