@@ -28,11 +28,13 @@ from kit.errors import LabEnvironmentError, LabError
 HOT_MODULES = (
     "kit.recorder",
     "lb.l7.client",
+    "lb.l7.client_transport",
     "lb.l7.exchange",
     "lb.l7.framing",
     "lb.l7.headers",
     "lb.l7.outbound",
     "lb.l7.outline",
+    "lb.l7.parser",
     "lb.l7.pool",
     "lb.l7.proxy",
     "lb.l7.reading",
