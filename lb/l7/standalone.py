@@ -26,6 +26,7 @@ from kit.listen import bind
 from kit.log import set_up_log
 from kit.open_files import SPARE_FILES, allow_open_files
 from kit.recorder import Recorder
+from kit.reload import FollowedFile
 from kit.settings import DEFAULT_LOG_LEVEL
 from kit.state import default_mode
 from lb.l7.affinity import Affinity, key_reader
@@ -40,7 +41,6 @@ from lb.l7.settings import ProxySettings
 from lb.l7.tls import Certificates
 from resilience.policy.contract import Mode
 
-LOOK_S = 1.0  # how late a new file may be noticed without SIGHUP
 AT_START = ("listen", "tls", "proxy_protocol", "websocket")  # what only a new start changes
 
 log = logging.getLogger(__name__)
@@ -69,9 +69,7 @@ class Standalone:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen = _mark(path)
-        self.config = _with_backends(load_config(path), path)
+        self.file = FollowedFile(path, _load, AT_START)
         self._certificates: Certificates | None = None
         self._balanced: object = None  # what the algorithm in use was built from
         self._ejection: EjectionOptions | None = None  # the rules in use
@@ -85,8 +83,11 @@ class Standalone:
         self.proxy.heads.tunnels.options = self.config.websocket
         self.checks = Checks(self.proxy.balancer, self._switches.mode)
         self.server = L7Server(self.proxy)
-        self.reloads = 0
-        self.failed_reloads = 0
+
+    @property
+    def config(self) -> L7Config:
+        """What holds now."""
+        return self.file.config
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain.
@@ -98,7 +99,7 @@ class Standalone:
         if self.config.tls.is_on:
             self._certificates = Certificates(self.config.tls)
         certificates = self._certificates
-        following = loop.create_task(self._follow(), name="reload")
+        following = loop.create_task(self.file.follow(self._apply), name="reload")
         self.lifecycle.install_signals()
         loop.add_signal_handler(signal.SIGHUP, self.look)
         try:
@@ -121,23 +122,7 @@ class Standalone:
 
     def look(self) -> None:
         """Read the file if it has changed; a mistake changes nothing and is told with its place."""
-        seen = _mark(self._path)
-        if seen == self._seen:
-            return
-        self._seen = seen
-        try:
-            config = _with_backends(load_config(self._path), self._path)
-        except ConfigError as error:
-            self.failed_reloads += 1
-            log.error("the file is wrong: what was read before holds", extra={"error": str(error)})
-            return
-        fixed = [name for name in AT_START if getattr(config, name) != getattr(self.config, name)]
-        if fixed:
-            log.warning("changed, and read at a start only", extra={"sections": fixed})
-        self.config = config
-        self._apply(config)
-        self.reloads += 1
-        log.warning("the file is read anew", extra={"backends": len(config.backends)})
+        self.file.look(self._apply)
 
     def _apply(self, config: L7Config) -> None:
         """Take everything that may change while requests are under way."""
@@ -180,11 +165,6 @@ class Standalone:
     async def _drain(self, limit_s: float) -> None:
         await self.server.drain(limit_s)
 
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
-            self.look()
-
 
 def run_file(arguments: list[str]) -> int:
     """Run a proxy from its file until it is told to stop; returns the exit code.
@@ -212,19 +192,11 @@ def run_file(arguments: list[str]) -> int:
     return 0
 
 
-def _with_backends(config: L7Config, path: Path) -> L7Config:
+def _load(path: Path) -> L7Config:
+    config = load_config(path)
     if not config.backends:
         raise ConfigError(f"{path}: no backend; write backends: [{{address: 'host:port'}}]")
     return config
-
-
-def _mark(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when the file does, None when it isn't there."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 async def _nobody_to_tell() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from kit.errors import ConfigError
+from kit.reload import file_mark
 from kit.source import DataPath
 from kit.source_types import Part
 
@@ -173,16 +174,7 @@ class Certificates:
 
     def _marks(self) -> tuple[tuple[int, int, int] | None, ...]:
         paths = (self._options.certificate, self._options.key)
-        return tuple(_mark(Path(path)) for path in paths)
-
-
-def _mark(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file does, None when it isn't there."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+        return tuple(file_mark(Path(path)) for path in paths)
 
 
 def _refuse_password() -> str:

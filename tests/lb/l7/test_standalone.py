@@ -171,8 +171,8 @@ async def test_ten_reloads_lose_no_request(path: Path) -> None:
             )
         is_over = True
         await asyncio.gather(*streams)
-        assert alone.reloads == RELOADS
-        assert alone.failed_reloads == 0
+        assert alone.file.reloads == RELOADS
+        assert alone.file.failed_reloads == 0
         assert set(bodies) == {b"one", b"two"}
         alone.lifecycle.request_stop()
         await asyncio.wait_for(serving, 2 * WAIT_S)
@@ -188,7 +188,7 @@ async def test_a_mistake_changes_nothing(path: Path, caplog: pytest.LogCaptureFi
         client = await connected(port)
         write(path, port, two, more="polices: {checks: off}\n")
         os.kill(os.getpid(), signal.SIGHUP)
-        await until(lambda: alone.failed_reloads == 1)
+        await until(lambda: alone.file.failed_reloads == 1)
         assert "unknown key polices; did you mean policies" in str(caplog.records[-1].error)  # type: ignore[attr-defined]
         client.get()
         assert (await client.answer()).body == b"one"

@@ -154,7 +154,7 @@ async def test_a_reload_takes_the_section(tmp_path: Path) -> None:
                 assert client.h2.remote_settings.max_concurrent_streams == 7
             path.write_text(f"listen: 127.0.0.1:{port}\n{backends}\nhttp2: {{enabled: false}}\n")
             alone.look()
-            assert alone.reloads == 1
+            assert alone.file.reloads == 1
             raw = RawClient(*await asyncio.open_connection("127.0.0.1", port))
             raw.send(PREFACE)
             assert (await raw.answer()).status == 400
