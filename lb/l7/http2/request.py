@@ -24,6 +24,7 @@ _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]|\A[ \t]|[ \t]\Z")
 _CONNECTION_SPECIFIC = frozenset(
     {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
 )
+_TE = b"te"  # codespell:ignore te
 _BODY_EXPECTED = frozenset({b"POST", b"PUT", b"PATCH"})
 
 
@@ -107,9 +108,7 @@ def _split(fields: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], H
 def _check_name(name: bytes, value: bytes) -> None:
     if not _NAME.fullmatch(name):
         raise Malformed(f"{name!r} is no name of a field")
-    if name in _CONNECTION_SPECIFIC or (
-        name == b"te" and value != b"trailers"
-    ):  # codespell:ignore te
+    if name in _CONNECTION_SPECIFIC or (name == _TE and value != b"trailers"):
         raise Malformed(f"{name!r} has no place in HTTP/2")
 
 
