@@ -24,7 +24,7 @@ from tests.lb.l7.rig import WAIT_S, Rig
 
 GET = ((":method", "GET"), (":scheme", "http"), (":authority", "lab"), (":path", "/"))
 Fields = Sequence[tuple[str, str]]
-TE = "te"  # codespell:ignore te
+ACCEPTED_CODINGS = "te"  # codespell:ignore te
 _GOAWAY = 7
 
 

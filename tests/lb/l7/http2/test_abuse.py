@@ -7,7 +7,15 @@ import pytest
 from lb.l7.http2.options import Http2Options
 from resilience.policy.contract import Mode
 from resilience.switches import FixedSwitches
-from tests.lb.l7.http2.client import GET, TE, Fields, H2Client, connected, is_settled, request
+from tests.lb.l7.http2.client import (
+    ACCEPTED_CODINGS,
+    GET,
+    Fields,
+    H2Client,
+    connected,
+    is_settled,
+    request,
+)
 from tests.lb.l7.rig import answering, ok, rig, swallowing, until
 
 pytestmark = pytest.mark.integration
@@ -187,7 +195,7 @@ MALFORMED = {
     "proxy-connection": request("GET", "/", ("proxy-connection", "close")),
     "transfer-encoding": request("POST", "/", ("transfer-encoding", "chunked")),
     "upgrade": request("GET", "/", ("upgrade", "websocket")),
-    "another transfer coding": request("GET", "/", (TE, "gzip")),
+    "another transfer coding": request("GET", "/", (ACCEPTED_CODINGS, "gzip")),
 }
 
 

@@ -10,7 +10,7 @@ from lb.l7.http2.options import Http2Options
 from lb.l7.http2.session import PREFACE
 from resilience.policy.contract import Mode
 from resilience.switches import FixedSwitches
-from tests.lb.l7.http2.client import TE, connected, request
+from tests.lb.l7.http2.client import ACCEPTED_CODINGS, connected, request
 from tests.lb.l7.rig import WAIT_S, Backend, answering, ok, rig, swallowing, until
 
 pytestmark = pytest.mark.integration
@@ -171,7 +171,9 @@ async def test_a_deadline_is_answered() -> None:
 async def test_grpc_gets_status_12_in_its_head() -> None:
     """As over HTTP/1.1: a head alone, and no backend sees the call."""
     async with rig(answering(ok())) as lab, connected(lab) as client:
-        call = request("POST", "/v.V/Get", ("content-type", "application/grpc"), (TE, "trailers"))
+        call = request(
+            "POST", "/v.V/Get", ("content-type", "application/grpc"), (ACCEPTED_CODINGS, "trailers")
+        )
         number = client.open(call, ends=False)
         await client.send_body(number, b"\0\0\0\0\0")
         seen = await client.answer(number)
