@@ -53,7 +53,7 @@ class _Operator:
         is_drained = state.is_drained(settings.service, settings.replica)
         if is_drained != self._is_drained:
             self._is_drained = is_drained
-            self._proxy.is_draining = is_drained or not self._node.lifecycle.is_ready
+            self._proxy.is_draining = is_drained or self._node.lifecycle.is_stopping
 
     def _keep(self, kept: int) -> None:
         if kept != (self._log.kept if self._log is not None else 0):

@@ -210,9 +210,9 @@ def test_a_time_that_is_none_is_refused() -> None:
 @pytest.mark.parametrize("verb", ["drain", "undrain", "eject", "restore"])
 def test_an_unknown_backend_is_named_with_the_nearest(verb: str, squall: Squall) -> None:
     """Exit 2, and nothing is written."""
-    done = squall("lb", verb, "gatway.1")
+    done = squall("lb", verb, "gateway.7")
     assert (done.code, done.out) == (2, "")
-    assert "did you mean gateway.1" in done.err
+    assert "did you mean gateway.2, gateway.1?" in done.err
 
 
 @pytest.mark.integration

@@ -95,6 +95,6 @@ def test_why_tells_of_a_request_who_was_picked_and_among_whom(operated: Lab) -> 
 
 def test_a_backend_that_does_not_exist_is_named_with_the_nearest(operated: Lab) -> None:
     """Exit 2, and nothing changes."""
-    told = operated.json("lb", "drain", "gatway.1", code=2)
-    assert "did you mean gateway.1" in told["error"]
+    told = operated.json("lb", "drain", "gateway.7", code=2)
+    assert "did you mean gateway.2, gateway.1?" in told["error"]
     assert picked(operated) == {"gateway.1", "gateway.2"}
