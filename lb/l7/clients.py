@@ -10,8 +10,8 @@ Whose address: the connection's (which a PROXY protocol header may have told). W
 here, or each client would choose the name that it is counted under.
 Source: nginx ``limit_req``, ``limit_conn``, ``client_max_body_size``, ``keepalive_requests``, and
 ``real_ip_recursive``; HAProxy stick tables; RFC 6585 4 (429), RFC 9110 15.5.14 (413).
-Not handled: RFC 7239's ``Forwarded`` as a source of the address; connections that are still in
-their TLS handshake (bounded together, ``lb.l7.arrivals``); one rate over several processes.
+Not handled: RFC 7239's ``Forwarded`` as a source of the address; one rate over several processes.
+Connections in their TLS handshake are counted on their own (``lb.l7.arrivals``).
 """
 
 import ipaddress
@@ -204,13 +204,14 @@ def _rate(rps: float, burst: float) -> KeyedRate | None:
 def _too_many_requests(client: str, refused: Rejection) -> Problem:
     wait_s = None if refused.retry_after_s is None else max(1, math.ceil(refused.retry_after_s))
     told = f"{client} asks more often than a client may; try again in {wait_s} s"
+    value = None if refused.value is None else round(refused.value, 2)
     return Problem(
         429,
         "CLIENT_RATE_EXCEEDED",
         told,
         retry_after_s=wait_s,
         decision=decision_text(
-            refused.policy, f"clients/{client_key(client)}", refused.value, refused.limit
+            refused.policy, f"clients/{client_key(client)}", value, refused.limit
         ),
     )
 
