@@ -104,7 +104,7 @@ class Http2Connection(asyncio.Protocol):
         self._streams.sweep(now_s, may_send=self._has_room)
         if self._warned_s is not None and now_s - self._warned_s >= _DRAIN_PING_S:
             self._say_last()
-        elif self._proxy.is_draining:
+        elif self._has_to_end:
             self._warn()
         if not self._streams and (
             self._streams.is_last or now_s - self._streams.idle_since_s >= timeouts.idle_s
@@ -163,6 +163,13 @@ class Http2Connection(asyncio.Protocol):
     # What comes
 
     @property
+    def _has_to_end(self) -> bool:
+        """Whether its client shall come anew; before its first request it would only return."""
+        requests = (self._h2.highest_inbound_stream_id + 1) // 2  # its streams have odd numbers
+        is_draining = self._proxy.is_draining
+        return requests > 0 and (is_draining or self._proxy.heads.limits.is_last(requests))
+
+    @property
     def _unsent_bytes(self) -> int:
         """Bytes that the client hasn't made room for."""
         return self.transport.get_write_buffer_size()
@@ -196,9 +203,8 @@ class Http2Connection(asyncio.Protocol):
         self._is_writing_soon = False
         if self._is_deaf:
             return
-        requests = (self._h2.highest_inbound_stream_id + 1) // 2  # its streams have odd numbers
-        if requests and (self._proxy.is_draining or self._proxy.heads.limits.is_last(requests)):
-            self._warn()  # not before its first request: it would only come back
+        if self._has_to_end:
+            self._warn()
         self._write()
         while self._has_room and not self._is_closed and self._streams.say():
             self._write()

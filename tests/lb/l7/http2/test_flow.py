@@ -1,6 +1,7 @@
 """Who waits for whom, who gives up, and how an HTTP/2 connection ends."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -182,6 +183,23 @@ async def test_a_drain_serves_what_is_under_way_then_says_which_was_the_last() -
         await client.close()
         assert await draining
         assert [one.code for one in lab.summaries] == [200]
+
+
+async def test_who_comes_during_a_drain_is_served_once() -> None:
+    """Not ready, still accepting: a new connection waits for its first request, then ends."""
+    async with rig(answering(ok())) as lab:
+        lab.server.begin_drain()
+        async with connected(lab) as client:
+            await client.until(lambda: client.h2.remote_settings.max_concurrent_streams == 100)
+            for one in lab.server._clients:
+                one.sweep(time.monotonic())
+            client.h2.ping(b"12345678")  # what the sweep said would come before the answer
+            client.flush()
+            await client.until(lambda: bool(client.pongs))
+            assert not client.goaways
+            assert (await client.ask()).body == b"hello"
+            await client.until_closed()
+            assert [one.last for one in client.goaways][:2] == [ALL_STREAMS, 1]
 
 
 async def test_a_drain_closes_who_is_idle() -> None:
