@@ -10,14 +10,16 @@ Not handled: the addresses of TLS peers that a header's TLVs tell; a header behi
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol, cast
 
 from kit.source import DataPath
 from kit.source_types import Part
+from lb.l7.clients import ClientLimits, client_key
 from lb.l7.forwarded import Networks, network_mistakes
 from lb.l7.settings import LINGER_S
-from lb.proxy_protocol import V2_MAX_BYTES, HeaderError, parse
+from lb.proxy_protocol import V2_MAX_BYTES, Address, HeaderError, parse
 
 HEADER_S = 3.0  # section 2: wait 3 s at least, which covers a retransmission
 HANDSHAKE_S = 10.0  # as long as a head may take; nginx gives 60 s, Go and HAProxy commonly 10 s
@@ -64,23 +66,28 @@ class Arrivals:
     """One listener whose connections begin with more than HTTP.
 
     Args:
-        serve: Makes what serves a connection, given the client's address when a header told it.
+        serve: Makes what serves a connection, given who the client is when a header told it.
         options: Whose header is read.
         tls: Certificates; None: no TLS.
+        limits: How many of one address may be arriving; who is trusted to send a header speaks for
+            many, and isn't counted. None: no limit.
     """
 
     def __init__(
         self,
-        serve: Callable[[str | None], asyncio.Protocol],
+        serve: Callable[[Address | None], asyncio.Protocol],
         options: ProxyProtocolOptions,
         tls: HandshakeContext | None = None,
+        limits: ClientLimits | None = None,
     ) -> None:
         self._serve = serve
         self._mode = options.mode
         self._trusted = Networks(options.trusted)
         self._tls = tls
         self._accepting: asyncio.Task[None] | None = None
-        self._arriving: set[asyncio.Task[None]] = set()
+        self._limits = limits
+        self._arriving: dict[asyncio.Task[None], str] = {}  # and what its address is counted under
+        self._per_client: Counter[str] = Counter()
         self.headers = 0
         self.refused_headers = 0
         self.failed_handshakes = 0
@@ -118,13 +125,27 @@ class Arrivals:
             except OSError:
                 await asyncio.sleep(_OUT_OF_FILES_S)
                 continue
-            if len(self._arriving) >= MAX_ARRIVING:
+            host = str(address[0])
+            key = client_key(host)
+            if len(self._arriving) >= MAX_ARRIVING or not self._has_room(host, key):
                 self.refused_arrivals += 1
                 conn.close()
                 continue
-            task = loop.create_task(self._welcome(conn, str(address[0])))
-            self._arriving.add(task)
-            task.add_done_callback(self._arriving.discard)
+            task = loop.create_task(self._welcome(conn, host))
+            self._arriving[task] = key
+            self._per_client[key] += 1
+            task.add_done_callback(self._forget)
+
+    def _has_room(self, host: str, key: str) -> bool:
+        if self._limits is None or (self._mode != "off" and self._trusted.has(host)):
+            return True
+        return self._limits.has_room(self._per_client[key])
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        key = self._arriving.pop(task)
+        self._per_client[key] -= 1
+        if not self._per_client[key]:
+            del self._per_client[key]
 
     async def _welcome(self, conn: socket.socket, host: str) -> None:
         try:
@@ -138,7 +159,7 @@ class Arrivals:
             raise
         await self._hand_over(conn, peer, first)
 
-    async def _hand_over(self, conn: socket.socket, peer: str | None, first: bytes) -> None:
+    async def _hand_over(self, conn: socket.socket, peer: Address | None, first: bytes) -> None:
         def protocol() -> asyncio.Protocol:
             served = self._serve(peer)
             return _Begun(served, first) if first else served
@@ -158,7 +179,7 @@ class Arrivals:
         except OSError:  # ssl.SSLError and the handshake's timeout are
             self.failed_handshakes += 1
 
-    async def _who(self, conn: socket.socket, host: str) -> tuple[str | None, bytes]:
+    async def _who(self, conn: socket.socket, host: str) -> tuple[Address | None, bytes]:
         """Return the address that a header told, and bytes that were read and are none of it."""
         if self._mode == "off":
             return None, b""
@@ -169,7 +190,7 @@ class Arrivals:
         async with asyncio.timeout(HEADER_S):
             return await self._read_header(conn)
 
-    async def _read_header(self, conn: socket.socket) -> tuple[str | None, bytes]:
+    async def _read_header(self, conn: socket.socket) -> tuple[Address | None, bytes]:
         """Take the header's bytes from the socket and leave what comes behind it."""
         held = b""
         while True:
@@ -191,7 +212,7 @@ class Arrivals:
                 return None, held
             conn.recv(size - len(held))
             self.headers += 1
-            return (header.source.host if header.source is not None else None), b""
+            return header.source, b""
 
 
 class _Begun(asyncio.Protocol):

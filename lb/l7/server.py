@@ -145,7 +145,10 @@ class L7Server:
         certificates: HandshakeContext | None,
     ) -> None:
         arrivals = Arrivals(
-            lambda peer: ClientConnection(self._proxy, self, peer), headers, certificates
+            lambda peer: ClientConnection(self._proxy, self, peer.host if peer else None),
+            headers,
+            certificates,
+            self._proxy.heads.limits,
         )
         arrivals.start(listener)
         self._arrivals.append(arrivals)

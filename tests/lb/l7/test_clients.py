@@ -1,11 +1,13 @@
 """Limits of clients over real sockets: rates, connections, bodies, heads."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
+from kit.listen import bind
 from kit.source import SourceError
 from lb.l7 import clients
 from lb.l7.clients import ClientLimits, ClientOptions, client_key
@@ -13,7 +15,8 @@ from lb.l7.config import L7Config, parse_config
 from lb.l7.forwarded import EVERYONE, Forwarding
 from resilience.policy.keyed import MAX_KEYS
 from tests.lb.l7.http2.client import connected, request
-from tests.lb.l7.rig import Backend, Rig, answering, ok, rig, until
+from tests.lb.l7.rig import Backend, RawClient, Rig, answering, ok, rig, until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -28,6 +31,12 @@ async def limited(options: ClientOptions, trust: tuple[str, ...] = EVERYONE) -> 
     async with rig(answering(ok())) as lab:
         lab.proxy.heads.limits.use(options, trust)
         yield lab
+
+
+class NoCertificate:
+    """What a handshake begins with that never gets so far as to need a certificate."""
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
 
 def refused(lab: Rig, kind: str) -> object:
@@ -165,6 +174,23 @@ async def test_one_client_has_so_many_connections() -> None:
         assert (await lab.ask()).status == 200
         second.get("/")
         assert (await second.answer()).status == 200
+
+
+async def test_handshakes_that_stand_still_are_counted_by_client_too() -> None:
+    """Who opens connections and says nothing takes nobody's place to arrive."""
+    async with limited(ClientOptions(connections_per_client=2)) as lab:
+        port = free_port()
+        lab.server.start_tls(bind("127.0.0.1", port), NoCertificate())
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        await until(lambda: lab.server.arrivals()["arriving"] == 2)
+        third = RawClient(*await asyncio.open_connection("127.0.0.1", port))
+        assert await third.rest() == b""
+        assert (lab.server.arrivals()["refused_arrivals"], refused(lab, "connections")) == (1, 1)
+        assert (await lab.ask()).status == 200
+        for _, writer in silent:
+            writer.transport.abort()
+        await until(lambda: lab.server.arrivals()["arriving"] == 0)
+        third.writer.transport.abort()
 
 
 async def test_a_connection_carries_so_many_requests() -> None:
