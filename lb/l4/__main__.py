@@ -1,4 +1,6 @@
-"""Run the L4 proxy: ``python -m lb.l4``."""
+"""Run the L4 proxy: ``python -m lb.l4`` in the lab, ``python -m lb.l4 FILE`` by itself."""
+
+import sys
 
 from kit.listen import bind
 from kit.node import Node
@@ -37,4 +39,8 @@ async def main(node: Node) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        from lb.l4.standalone import run_file  # in the lab nobody needs it
+
+        sys.exit(run_file(sys.argv[1:]))
     run(main, "l4")

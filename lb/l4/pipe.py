@@ -48,6 +48,7 @@ class Side(asyncio.Protocol):
         self.spoke_last = False  # of the two, as far as anybody has
         self.has_ended = False  # sent its end of stream
         self.is_lost = False
+        self.received = 0  # bytes
         self.active_s = time.monotonic()
 
     def tie(self, other: "Side") -> None:
@@ -87,6 +88,7 @@ class Side(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Pass on, or hold until the other side is there."""
         self.active_s = time.monotonic()
+        self.received += len(data)
         if self._on_request is not None and not self.spoke_last and data.startswith(METHODS):
             self._part(self._on_request)
         self.spoke_last = True

@@ -14,10 +14,11 @@ from pathlib import Path
 from kit.source import DataPath, Source, parse_source, read_source
 from kit.source_types import Part, convert_source
 from lb.l4.kernel.table import DEFAULT_PLACES, Target
+from lb.l4.settings import CHECK_INTERVAL_S, CHECK_TIMEOUT_S
 
 DEFAULT_TABLE = "squall_l4"
-DEFAULT_CHECK_INTERVAL_S = 1.0  # keepalived's delay_loop in its examples: seconds, not tenths
-DEFAULT_CHECK_TIMEOUT_S = 0.5  # one network; a SYN that is lost once (1 s) is a missed check
+DEFAULT_CHECK_INTERVAL_S = CHECK_INTERVAL_S
+DEFAULT_CHECK_TIMEOUT_S = CHECK_TIMEOUT_S
 DEFAULT_REBUILDS_PER_S = 2.0  # a flapping backend costs two transactions a second at most
 MAX_BACKENDS = 256
 MAX_WEIGHT = 1000.0

@@ -20,12 +20,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
 
 from kit.errors import ConfigError, LabError
 from lb.l4.kernel import conntrack, nft
 from lb.l4.kernel.config import KernelBackend, KernelConfig
 from lb.l4.kernel.table import Table, Target, diff, fill
+from lb.l4.probe import Answer, probe
 from lb.policy.health import CheckedHealth
 
 log = logging.getLogger(__name__)
@@ -34,29 +34,9 @@ log = logging.getLogger(__name__)
 _FIXED = ("listen", "places", "masquerade", "table")
 
 
-class Answer(NamedTuple):
-    """What one connect to a backend showed.
-
-    Args:
-        ok: It was accepted in time.
-        refused: Nobody listens there, or it was reset: no noise.
-    """
-
-    ok: bool
-    refused: bool = False
-
-
 async def connect(target: Target, timeout_s: float) -> Answer:
     """Connect to a backend and leave at once."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            _, writer = await asyncio.open_connection(target.host, target.port)
-    except ConnectionError:
-        return Answer(ok=False, refused=True)
-    except OSError:  # TimeoutError is one
-        return Answer(ok=False)
-    writer.transport.abort()
-    return Answer(ok=True)
+    return await probe(target.host, target.port, timeout_s)
 
 
 class Plane:

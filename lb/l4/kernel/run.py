@@ -6,6 +6,7 @@ Not handled: readiness by an admin port; the log says what happens, ``nft list``
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from kit.errors import LabError
@@ -17,35 +18,45 @@ from lb.l4.kernel.plane import Plane
 log = logging.getLogger(__name__)
 
 
-def run(config: KernelConfig, path: Path | None = None) -> None:
+def run(
+    config: KernelConfig,
+    path: Path | None = None,
+    *,
+    load: Callable[[Path], KernelConfig] = load_kernel_config,
+) -> None:
     """Forward connections until a signal says stop; leaves no rule behind.
 
     Args:
         config: The checked file.
         path: The file to read again at SIGHUP; None: it isn't.
+        load: Reads it; raises LabError.
 
     Raises:
         LabEnvironmentError: When this machine can't, naming what it lacks.
     """
     require(config)
     set_up_log("l4-kernel", "INFO")
-    asyncio.run(_serve(config, path))
+    asyncio.run(_serve(config, path, load))
 
 
-async def _serve(config: KernelConfig, path: Path | None) -> None:
+async def _serve(
+    config: KernelConfig, path: Path | None, load: Callable[[Path], KernelConfig]
+) -> None:
     plane = Plane(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, plane.stop)
     if path is not None:
-        loop.add_signal_handler(signal.SIGHUP, reload, plane, path)
+        loop.add_signal_handler(signal.SIGHUP, reload, plane, path, load)
     await plane.run()
 
 
-def reload(plane: Plane, path: Path) -> None:
+def reload(
+    plane: Plane, path: Path, load: Callable[[Path], KernelConfig] = load_kernel_config
+) -> None:
     """Take the file as it is now; one with a mistake changes nothing."""
     try:
-        plane.set_config(load_kernel_config(path))
+        plane.set_config(load(path))
     except LabError as error:
         log.error("the file is not taken: %s", error)
     else:

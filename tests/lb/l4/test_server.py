@@ -10,6 +10,7 @@ from kit.listen import bind
 from lb.l4 import settings
 from lb.l4.pipe import Side
 from lb.l4.server import L4Server, Tied
+from lb.l4.settings import L4Settings
 from resilience.switches import FixedSwitches
 from tests.lb.l7.rig import Where, until
 from tests.ports import free_port
@@ -45,7 +46,7 @@ class Lab:
 
 
 @asynccontextmanager
-async def lab(*serves: Serve | None, **options: float) -> AsyncIterator[Lab]:
+async def lab(*serves: Serve | None, **options: L4Settings) -> AsyncIterator[Lab]:
     """Run a proxy before one backend per handler; None is a port nobody listens on."""
     wheres, listening = [], []
     writers: list[asyncio.StreamWriter] = []
@@ -331,7 +332,7 @@ async def test_connections_spread_by_how_many_are_open() -> None:
 
 async def test_connection_limit() -> None:
     """Beyond the limit a connection is closed at once; the others go on."""
-    async with lab(echo, max_connections=1) as one:
+    async with lab(echo, settings=L4Settings(max_connections=1)) as one:
         reader, writer = await one.connect()
         writer.write(b"x")
         await reader.readexactly(1)
@@ -345,7 +346,7 @@ async def test_connection_limit() -> None:
 
 async def test_idle_connections_end() -> None:
     """Silence in both directions for the idle time ends the connection."""
-    async with lab(echo, idle_timeout_s=0.1) as one:
+    async with lab(echo, settings=L4Settings(idle_s=0.1)) as one:
         reader, writer = await one.connect()
         writer.write(b"x")
         assert await reader.readexactly(1) == b"x"
