@@ -2,11 +2,13 @@
 
 import asyncio
 import resource
+import time
 
 import pytest
 
 from kit.source import SourceError
 from lb.l7 import settings
+from lb.l7.client import ClientConnection
 from lb.l7.config import L7Config, parse_config
 from lb.l7.timeouts import KINDS, BodyPace, SlowClients, TimeoutOptions
 from resilience.policy.contract import Mode
@@ -27,6 +29,11 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 def closed(lab: Rig, kind: str) -> int:
     """Return how many were sent away for it."""
     return lab.proxy.slow_clients.closed[kind]
+
+
+def serving(lab: Rig) -> list[ClientConnection]:
+    """Return the connections that speak HTTP/1.1."""
+    return [one for one in lab.server._clients if isinstance(one, ClientConnection)]
 
 
 def test_defaults_are_documented() -> None:
@@ -58,9 +65,10 @@ def test_a_mistake_is_told(text: str, told: str) -> None:
 async def test_a_head_has_one_limit_however_often_a_byte_comes() -> None:
     """Slowloris is told 408 and loses its connection; a backend sees nothing of it."""
     async with rig(answering(ok())) as lab:
-        lab.proxy.timeouts = TimeoutOptions(header_s=SHORT_S)
         client = await lab.client()
         client.send(HEAD + b"X-Slow: ")
+        await until(lambda: any(one._parser.head_bytes for one in serving(lab)))
+        lab.proxy.timeouts = TimeoutOptions(header_s=SHORT_S)
         dripping = asyncio.create_task(drip(client))
         answer = await client.answer()
         await client.rest()
@@ -122,30 +130,43 @@ async def test_who_says_nothing_is_closed_without_a_word() -> None:
         assert not lab.proxy.slow_clients.closed
 
 
-@pytest.mark.parametrize("mode", [Mode.ON, Mode.OFF, Mode.SHADOW])
-async def test_who_never_says_anything_has_the_time_of_a_head(mode: Mode) -> None:
-    """Counted from the start, closed without a word; let be, only the idle time is left."""
-    async with rig(answering(ok()), switches=FixedSwitches({"slow_clients": mode})) as lab:
-        idle_s = 60.0 if mode is Mode.ON else 3 * SHORT_S
-        lab.proxy.timeouts = TimeoutOptions(header_s=SHORT_S, idle_s=idle_s)
-        client = await lab.client()
-        assert await client.rest() == b""
-        counts = lab.server.snapshot()
-        assert counts["slow.header"] == (1 if mode is Mode.ON else 0)
-        assert counts["would_close.header"] == (1 if mode is Mode.SHADOW else 0)
-
-
-async def test_who_has_asked_before_has_the_idle_time() -> None:
-    """A kept connection is none that says nothing."""
+async def test_who_never_says_anything_has_the_time_of_a_head() -> None:
+    """Counted from the start, and closed without a word; a kept connection isn't one of them."""
     async with rig(answering(ok())) as lab:
-        lab.proxy.timeouts = TimeoutOptions(header_s=SHORT_S, idle_s=60.0)
         kept, silent = await lab.client(), await lab.client()
         kept.get("/")
         await kept.answer()
-        await silent.rest()
-        await until(lambda: closed(lab, "header") == 1)
+        await until(lambda: lab.server.connections == 2)
+        lab.proxy.timeouts = TimeoutOptions(header_s=SHORT_S, idle_s=60.0)
+        assert await silent.rest() == b""
+        assert closed(lab, "header") == 1
         kept.get("/")
         assert (await kept.answer()).status == 200
+
+
+async def test_in_shadow_who_never_says_anything_is_counted_once_and_stays() -> None:
+    """However often it is looked at; what it asks at last is answered."""
+    async with rig(answering(ok()), switches=FixedSwitches({"slow_clients": Mode.SHADOW})) as lab:
+        lab.proxy.timeouts = TimeoutOptions(header_s=0.02, idle_s=60.0)
+        client = await lab.client()
+        await until(lambda: lab.proxy.slow_clients.would_close["header"] == 1)
+        (one,) = serving(lab)
+        one.sweep(time.monotonic())
+        one.sweep(time.monotonic())
+        assert lab.server.snapshot()["would_close.header"] == 1
+        client.get("/")
+        assert (await client.answer()).status == 200
+        assert closed(lab, "header") == 0
+
+
+async def test_without_the_defence_only_the_idle_time_ends_who_says_nothing() -> None:
+    """The time of a head passes without a trace."""
+    async with rig(answering(ok()), switches=FixedSwitches({"slow_clients": Mode.OFF})) as lab:
+        lab.proxy.timeouts = TimeoutOptions(header_s=0.02, idle_s=SHORT_S)
+        client = await lab.client()
+        assert await client.rest() == b""
+        counts = lab.server.snapshot()
+        assert (counts["slow.header"], counts["would_close.header"]) == (0, 0)
 
 
 @pytest.mark.parametrize("mode", [Mode.OFF, Mode.SHADOW])
@@ -185,6 +206,7 @@ async def test_a_thousand_slow_heads_hold_up_nobody() -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 3 * CROWD:
         pytest.skip(f"{3 * CROWD} open files are needed: ulimit -n {3 * CROWD}")
     async with rig(answering(ok())) as lab:
+        lab.proxy.timeouts = TimeoutOptions(header_s=600.0)  # none of them goes meanwhile
         slow = [await lab.client() for _ in range(CROWD)]
         for client in slow:
             client.send(HEAD + b"X-Slow: ")
