@@ -21,7 +21,7 @@ from lb.l7.headers import TRAILER_DROPS, Headers
 from lb.l7.http2.answer import AnswerReader
 from lb.l7.http2.request import Malformed
 from lb.l7.proxy import Proxy
-from lb.l7.settings import BUFFER_BYTES
+from lb.l7.settings import BUFFER_BYTES, LINGER_S
 from lb.l7.timeouts import BodyPace, Kind, TimeoutOptions
 
 _REFUND_SHARE = 2  # a window is given back in halves: one frame for many
@@ -77,6 +77,7 @@ class Http2Stream:
         self._trailers: Headers | None = None  # the answer is complete
         self._is_done = False  # the exchange is
         self._has_ended = False  # the client's part has
+        self._said_s: float | None = None  # when the answer was, before the request had ended
         self._received_bytes = 0
         self._owed_bytes = 0  # to the client's window
         self._takes_body = True
@@ -122,6 +123,8 @@ class Http2Stream:
         self._has_ended = True
         if self.exchange is not None and not self._is_done:
             self.exchange.body.end(trailers)
+        elif self._said_s is not None:
+            self._end()
 
     def on_client_gone(self) -> None:
         """Nobody waits for the answer."""
@@ -131,13 +134,13 @@ class Http2Stream:
 
     def say(self) -> bool:
         """Send the next of what is held: a head, or one frame of the body; True: there is more."""
-        if self.is_over:
+        if self.is_over or self._said_s is not None:
             return False
         if self._heads:
             self._say_head()
         elif self._held and not self._say_body():
             return False  # until the client opens its window
-        if self.is_over:
+        if self.is_over or self._said_s is not None:
             return False
         if self._heads or self._held:
             return True
@@ -168,6 +171,10 @@ class Http2Stream:
             self._piece_s = now_s
             return "body"
         return "rate" if self._pace.is_too_slow(timeouts.min_rate, now_s) else None
+
+    def has_lingered(self, now_s: float) -> bool:
+        """Whether the client still sends, long after it has its answer."""
+        return self._said_s is not None and now_s - self._said_s >= LINGER_S
 
     @property
     def has_more(self) -> bool:
@@ -268,12 +275,17 @@ class Http2Stream:
         self._end()
 
     def _end(self) -> None:
-        """The answer is said; a request that isn't complete yet is not wanted any more."""
+        """The answer is said.
+
+        A request that isn't complete yet is not wanted any more; but a reset at once makes some
+        clients drop the answer they have (curl does), so first it may end by itself, unheard.
+        """
         if self._has_ended:
             self.is_over = True
             self._link.forget(self)
         else:
-            self._link.reset(self, ErrorCodes.NO_ERROR)
+            self._said_s = time.monotonic()
+            self._takes_body = False
 
     def _set_room(self, has_room: bool) -> None:
         self.has_room = has_room

@@ -104,6 +104,9 @@ class Streams:
         """Send away who is too slow; ``may_send`` says that the connection is being read."""
         timeouts, slow = self._proxy.timeouts, self._proxy.slow_clients
         for stream in tuple(self._streams.values()):
+            if stream.has_lingered(now_s):
+                self.reset(stream, ErrorCodes.NO_ERROR)
+                continue
             kind = stream.find_slow(timeouts, now_s, may_send=may_send)
             if kind is None or not slow.sends_away(kind):
                 continue

@@ -26,6 +26,7 @@ REFUSED, CANCEL, CALM = 7, 8, 11
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at clients fifty times a second in place of once."""
     monkeypatch.setattr("lb.l7.server.SWEEP_S", 0.02)
+    monkeypatch.setattr("lb.l7.http2.stream.LINGER_S", 0.05)
 
 
 class Sending:

@@ -120,8 +120,21 @@ async def test_interim_answers() -> None:
         assert (await client.answer(number)).body == b"now"
 
 
-async def test_an_early_answer_ends_the_request() -> None:
-    """The backend answers before the body is complete: answer, then a reset without an error."""
+async def test_an_early_answer_lets_the_request_end() -> None:
+    """Some clients drop an answer that a reset follows: who ends his request meets none."""
+    async with rig(answering(ok(b"enough"))) as lab, connected(lab) as client:
+        number = client.open(request("POST"), ends=False)
+        seen = await client.answer(number)
+        assert (seen.status, seen.body, seen.is_ended) == (200, b"enough", True)
+        client.h2.send_data(number, b"x" * 1000, end_stream=True)
+        assert (await client.ask()).status == 200
+        assert seen.reset is None
+
+
+async def test_an_early_answer_ends_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever doesn't end it by himself: a reset without an error, after a while."""
+    monkeypatch.setattr("lb.l7.server.SWEEP_S", 0.02)
+    monkeypatch.setattr("lb.l7.http2.stream.LINGER_S", 0.05)
     async with rig(answering(ok(b"enough"))) as lab, connected(lab) as client:
         number = client.open(request("POST"), ends=False)
         seen = await client.answer(number)
