@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,14 +14,16 @@ from lb.l7 import clients
 from lb.l7.clients import ClientLimits, ClientOptions, client_key
 from lb.l7.config import L7Config, parse_config
 from lb.l7.forwarded import EVERYONE, Forwarding
+from lb.l7.standalone import Standalone
 from resilience.policy.keyed import MAX_KEYS
 from tests.lb.l7.http2.client import connected, request
-from tests.lb.l7.rig import Backend, RawClient, Rig, answering, ok, rig, until
+from tests.lb.l7.rig import WAIT_S, Backend, RawClient, Rig, answering, ok, rig, until
 from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 
 RARE_RPS = 0.01  # the next one passes after 100 s: no test lasts so long
+GET = b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: lab\r\n"
 PROXIES = ("127.0.0.0/8", "10.0.0.0/8")
 
@@ -132,6 +135,30 @@ async def test_a_reload_with_the_same_rate_gives_nobody_a_new_burst() -> None:
         assert (await lab.ask()).status == 200
         limits.use(ClientOptions())
         assert [(await lab.ask()).status for _ in range(3)] == [200, 200, 200]
+
+
+async def test_a_new_file_holds_for_who_is_connected(tmp_path: Path) -> None:
+    """The next request of a kept connection is the first under the new limit."""
+    path, port, backend = tmp_path / "l7.yaml", free_port(), Backend("one", answering(ok()))
+    text = (
+        f"{{listen: '127.0.0.1:{port}', policies: {{checks: off}},\n"
+        f" backends: [{{address: '127.0.0.1:{backend.port}'}}],\n clients: {{%s}}}}\n"
+    )
+    path.write_text(text % "")
+    await backend.start()
+    alone = Standalone(path)
+    serving = asyncio.create_task(alone.run())
+    try:
+        client = await connected_to(port)
+        path.write_text(text % f"client_rps: {RARE_RPS}")
+        alone.look()
+        client.send(GET * 2)
+        assert [(await client.answer()).status for _ in range(2)] == [200, 429]
+        client.writer.transport.abort()
+    finally:
+        alone.lifecycle.request_stop()
+        await asyncio.wait_for(serving, 2 * WAIT_S)
+        await backend.stop()
 
 
 @pytest.mark.parametrize(
@@ -263,7 +290,7 @@ async def test_a_body_that_waits_in_line_is_refused_in_its_turn() -> None:
     async with limited(ClientOptions(max_body_bytes=4)) as lab:
         client = await lab.client()
         chunked = POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nxxxxx\r\n0\r\n\r\n"
-        client.send(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n" + chunked)
+        client.send(GET + chunked)
         assert [(await client.answer()).status for _ in range(2)] == [200, 413]
         assert await client.rest() == b""
         assert lab.backends[0].requests == 1
@@ -305,3 +332,13 @@ async def reading(
     """Record what comes, and answer nothing."""
     while data := await reader.read(65_536):
         backend.received += data
+
+
+async def connected_to(port: int) -> RawClient:
+    """Connect as soon as somebody listens."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            try:
+                return RawClient(*await asyncio.open_connection("127.0.0.1", port))
+            except OSError:
+                await asyncio.sleep(0.01)
