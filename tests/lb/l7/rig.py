@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from kit.listen import bind
 from kit.recorder import RequestSummary
+from lb.l7.client import ClientConnection
 from lb.l7.proxy import Proxy
 from lb.l7.server import L7Server
 from lb.l7.settings import ProxySettings
@@ -230,6 +231,11 @@ async def rig(
         made.server.close()
         for backend in backends:
             await backend.stop()
+
+
+def http1_clients(lab: Rig) -> list[ClientConnection]:
+    """Return the connections that speak HTTP/1.1."""
+    return [one for one in lab.server._clients if isinstance(one, ClientConnection)]
 
 
 async def until(condition: Callable[[], bool]) -> None:

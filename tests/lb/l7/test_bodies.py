@@ -10,7 +10,7 @@ import pytest
 from lb.l7.settings import BUFFER_BYTES
 from resilience.policy.contract import Mode
 from resilience.switches import FixedSwitches
-from tests.lb.l7.rig import Backend, answering, ok, rig, until
+from tests.lb.l7.rig import Backend, answering, http1_clients, ok, rig, until
 
 pytestmark = pytest.mark.integration
 
@@ -199,7 +199,7 @@ async def test_slow_reader_makes_the_backend_wait() -> None:
         client.get()
         await _settled(lambda: sent)
         assert 0 < sent < 16 * MEBIBYTE  # kernel buffers of two connections, and ours
-        (serving,) = lab.server._clients
+        (serving,) = http1_clients(lab)
         assert serving.transport.get_write_buffer_size() <= BUFFER_BYTES + 2 * 256 * 1024
 
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
@@ -252,7 +252,7 @@ async def test_body_held_for_a_connection_is_bounded() -> None:
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n")
         client.send(b"x" * 9_000_000)
         await until(lambda: bool(waiting))
-        (serving,) = lab.server._clients
+        (serving,) = http1_clients(lab)
         await until(lambda: serving._gate.reasons != 0)
         (exchange,) = serving._line
         assert exchange.body._held_bytes <= BUFFER_BYTES + 256 * 1024  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ import pytest
 from lb.l7.client import ClientConnection
 from resilience.policy.contract import Mode
 from resilience.switches import FixedSwitches
-from tests.lb.l7.rig import Backend, Rig, answering, ok, rig, until
+from tests.lb.l7.rig import Backend, Rig, answering, http1_clients, ok, rig, until
 
 pytestmark = pytest.mark.integration
 
@@ -105,15 +105,15 @@ async def test_idle_connections_are_swept() -> None:
     async with rig(by_path) as lab:
         idle, half = await lab.client(), await lab.client()
         half.send(b"GET / HT")
-        await until(lambda: sum(bool(c._parser.head_bytes) for c in lab.server._clients) == 1)
-        for client in tuple(lab.server._clients):
+        await until(lambda: sum(bool(c._parser.head_bytes) for c in http1_clients(lab)) == 1)
+        for client in http1_clients(lab):
             client.sweep(client._idle_since_s + 9.9)
         assert not half.reader.at_eof()
-        for client in tuple(lab.server._clients):
+        for client in http1_clients(lab):
             client.sweep(client._idle_since_s + 10.0)
         assert (await half.answer()).status == 408
         assert await half.rest() == b""
-        for client in tuple(lab.server._clients):
+        for client in http1_clients(lab):
             client.sweep(client._idle_since_s + 60.0)
         assert await idle.rest() == b""
 
@@ -172,5 +172,5 @@ async def test_requests_behind_the_last_answer_are_not_served() -> None:
 async def until_one(lab: Rig) -> tuple[ClientConnection]:
     """Return the one connection that is served, once it is there."""
     await until(lambda: lab.server.connections == 1)
-    (serving,) = lab.server._clients
-    return (serving,)
+    (one,) = http1_clients(lab)
+    return (one,)

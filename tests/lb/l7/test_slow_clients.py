@@ -8,12 +8,11 @@ import pytest
 
 from kit.source import SourceError
 from lb.l7 import settings
-from lb.l7.client import ClientConnection
 from lb.l7.config import L7Config, parse_config
 from lb.l7.timeouts import KINDS, BodyPace, SlowClients, TimeoutOptions
 from resilience.policy.contract import Mode
 from resilience.switches import FixedSwitches
-from tests.lb.l7.rig import Backend, RawClient, Rig, answering, ok, rig, until
+from tests.lb.l7.rig import Backend, RawClient, Rig, answering, http1_clients, ok, rig, until
 
 SHORT_S = 0.15
 HEAD = b"POST / HTTP/1.1\r\nHost: lab\r\n"
@@ -29,11 +28,6 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 def closed(lab: Rig, kind: str) -> int:
     """Return how many were sent away for it."""
     return lab.proxy.slow_clients.closed[kind]
-
-
-def serving(lab: Rig) -> list[ClientConnection]:
-    """Return the connections that speak HTTP/1.1."""
-    return [one for one in lab.server._clients if isinstance(one, ClientConnection)]
 
 
 def test_defaults_are_documented() -> None:
@@ -67,7 +61,7 @@ async def test_a_head_has_one_limit_however_often_a_byte_comes() -> None:
     async with rig(answering(ok())) as lab:
         client = await lab.client()
         client.send(HEAD + b"X-Slow: ")
-        await until(lambda: any(one._parser.head_bytes for one in serving(lab)))
+        await until(lambda: any(one._parser.head_bytes for one in http1_clients(lab)))
         lab.proxy.timeouts = TimeoutOptions(header_s=SHORT_S)
         dripping = asyncio.create_task(drip(client))
         answer = await client.answer()
@@ -150,7 +144,7 @@ async def test_in_shadow_who_never_says_anything_is_counted_once_and_stays() -> 
         lab.proxy.timeouts = TimeoutOptions(header_s=0.02, idle_s=60.0)
         client = await lab.client()
         await until(lambda: lab.proxy.slow_clients.would_close["header"] == 1)
-        (one,) = serving(lab)
+        (one,) = http1_clients(lab)
         one.sweep(time.monotonic())
         one.sweep(time.monotonic())
         assert lab.server.snapshot()["would_close.header"] == 1
