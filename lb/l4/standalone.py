@@ -32,7 +32,6 @@ from kit.settings import DEFAULT_LOG_LEVEL
 from kit.state import default_mode
 from lb.l4.config import CheckOptions, L4Backend, L4Config, load_config
 from lb.l4.kernel.config import KernelConfig
-from lb.l4.probe import probe
 from lb.l4.server import L4Server
 from lb.l4.settings import L4Settings
 from lb.policy.health import CheckedHealth
@@ -40,6 +39,7 @@ from lb.policy.key_hash import KeyHash
 from lb.policy.p2c import P2C
 from lb.policy.roster import Algorithm
 from lb.policy.weighted_round_robin import SmoothWeighted
+from lb.probe import probe
 from resilience.policy.contract import Mode
 
 AT_START = ("listen", "mode", "proxy_protocol", "checks")  # what only a new start changes

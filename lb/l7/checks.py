@@ -1,103 +1,82 @@
-"""Active checks: ask each backend whether it is ready, on a connection kept for that.
-
-A check is missed when the answer is not 2xx, or doesn't come in time. One that can't be answered
-at all (refused, reset) counts as missed too: only requests mark a backend at once.
-"""
+"""Active checks: ask each backend again and again whether it is well, and tell the balancer."""
 
 import asyncio
+import math
+import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
-import httptools
-
+from kit.source import DataPath
+from kit.source_types import Part
 from lb.endpoints import Endpoint
+from lb.l7.check_kinds import Checker, GrpcChecker, HttpChecker, TcpChecker
 from lb.l7.settings import CHECK_INTERVAL_S, CHECK_PATH, CHECK_TIMEOUT_S
 from lb.policy.balancer import Balancer
+from lb.policy.health import DEFAULT_MISSES_TO_LEAVE, DEFAULT_PASSES_TO_RETURN, CheckedHealth
 from resilience.policy.contract import Mode
 
-# What a check may end with; TimeoutError is an OSError, and a 101 is an exception of its own.
-_NO_ANSWER = (OSError, httptools.HttpParserError, httptools.HttpParserUpgrade)
 
-
-class _Answer:
-    """Parse one answer to a check."""
-
-    def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self.is_complete = False
-        self._is_ok = False
-        self._keeps_alive = False
-
-    def on_headers_complete(self) -> None:
-        self._is_ok = 200 <= self._parser.get_status_code() < 300
-        self._keeps_alive = self._parser.should_keep_alive()
-
-    def on_message_complete(self) -> None:
-        self.is_complete = True
-
-    async def read(self, reader: asyncio.StreamReader) -> tuple[bool, bool]:
-        """Return whether the answer was 2xx, and whether the connection may be kept."""
-        while not self.is_complete:
-            data = await reader.read(16 * 1024)
-            if not data:
-                raise ConnectionResetError("closed before the answer was complete")
-            self._parser.feed_data(data)
-        return self._is_ok, self._keeps_alive
-
-
-class Checker:
-    """Check one endpoint again and again.
+class CheckOptions(Part, frozen=True):
+    """Section ``checks``; the switch of that name stands above it.
 
     Args:
-        endpoint: Whom.
-        path: What to ask for.
-        timeout_s: A check without an answer by then is missed.
+        kind: What is asked: an HTTP path, a TCP connect, or the gRPC health service.
+        path: ``http``: what to GET; an answer 2xx is good.
+        service: ``grpc``: whose health; "" is the server's as a whole.
+        interval_s: From one check of a backend to the next, > 0.
+        timeout_s: One without an answer by then is missed, > 0.
+        unhealthy_after: Missed ones in a row until a backend is left, >= 1.
+        healthy_after: Good ones in a row until it is back, >= 1.
+        jitter: Up to this share of the interval is added to each, so that many balancers don't ask
+            at the same moment; 0..1.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, *, path: str = CHECK_PATH, timeout_s: float = CHECK_TIMEOUT_S
-    ) -> None:
-        self.endpoint = endpoint
-        self._timeout_s = timeout_s
-        self._request = (
-            f"GET {path} HTTP/1.1\r\nhost: {endpoint.host}:{endpoint.port}\r\n"
-            "user-agent: squall-l7-check\r\n\r\n"
-        ).encode()
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+    kind: Literal["http", "tcp", "grpc"] = "http"
+    path: str = CHECK_PATH
+    service: str = ""
+    interval_s: float = CHECK_INTERVAL_S
+    timeout_s: float = CHECK_TIMEOUT_S
+    unhealthy_after: int = DEFAULT_MISSES_TO_LEAVE
+    healthy_after: int = DEFAULT_PASSES_TO_RETURN
+    jitter: float = 0.0
 
-    async def check(self) -> bool:
-        """Ask once."""
-        was_kept = self._streams is not None
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                try:
-                    return await self._ask()
-                except _NO_ANSWER:
-                    self.close()
-                    if not was_kept:
-                        return False
-                    return await self._ask()  # a kept connection may have been closed as idle
-        except _NO_ANSWER:
-            self.close()
-            return False
+    def checker(self, endpoint: Endpoint) -> Checker:
+        """Make what asks one endpoint."""
+        if self.kind == "tcp":
+            return TcpChecker(endpoint, timeout_s=self.timeout_s)
+        if self.kind == "grpc":
+            return GrpcChecker(endpoint, service=self.service, timeout_s=self.timeout_s)
+        return HttpChecker(endpoint, path=self.path, timeout_s=self.timeout_s)
 
-    def close(self) -> None:
-        """Drop the connection."""
-        if self._streams is not None:
-            self._streams[1].transport.abort()
-            self._streams = None
+    def health(self) -> CheckedHealth:
+        """Make what believes the answers."""
+        return CheckedHealth(
+            misses_to_leave=self.unhealthy_after, passes_to_return=self.healthy_after
+        )
 
-    async def _ask(self) -> bool:
-        if self._streams is not None and self._streams[1].is_closing():
-            self.close()  # reset while it was idle; uvloop would raise a RuntimeError at writing
-        if self._streams is None:
-            self._streams = await asyncio.open_connection(self.endpoint.host, self.endpoint.port)
-        reader, writer = self._streams
-        writer.write(self._request)
-        ok, keeps_alive = await _Answer().read(reader)
-        if not keeps_alive:
-            self.close()
-        return ok
+
+def check_mistakes(options: CheckOptions, at: DataPath) -> Iterator[tuple[DataPath, str]]:
+    """Name what is out of range, and what another kind would need."""
+    for name in ("interval_s", "timeout_s"):
+        value = getattr(options, name)
+        if not 0 < value < math.inf:
+            yield (*at, name), f"{name} is {value:g}; give more than 0"
+    for name in ("unhealthy_after", "healthy_after"):
+        count = getattr(options, name)
+        if count < 1:
+            yield (*at, name), f"{name} is {count}; give 1 or more"
+    if not 0 <= options.jitter <= 1:
+        yield (*at, "jitter"), f"jitter is {options.jitter:g}; give 0 to 1"
+    if not options.path.startswith("/") or any(not "!" <= letter <= "~" for letter in options.path):
+        yield (
+            (*at, "path"),
+            f"path is {options.path!r}; give one that begins with /, without blanks",
+        )
+    if options.path != CHECK_PATH and options.kind != "http":
+        yield (*at, "path"), f"a check by {options.kind} has no path; take it out"
+    if options.service and options.kind != "grpc":
+        yield (*at, "service"), f"a check by {options.kind} has no service; take it out"
 
 
 class Checks:
@@ -106,8 +85,8 @@ class Checks:
     Args:
         balancer: Who is told.
         mode: Position of the switch ``checks``; off sends none.
-        interval_s: From one check of an endpoint to the next.
-        path: What to ask for.
+        options: How they are asked; by default GET /readyz each 300 ms.
+        rng: Source of chance, for jitter.
     """
 
     def __init__(
@@ -115,17 +94,19 @@ class Checks:
         balancer: Balancer,
         mode: Callable[[str], Mode],
         *,
-        interval_s: float = CHECK_INTERVAL_S,
-        path: str = CHECK_PATH,
+        options: CheckOptions | None = None,
+        rng: random.Random | None = None,
     ) -> None:
-        self._path = path
+        self.options = options or CheckOptions()
+        self._random = (rng or random.Random()).random
         self._balancer = balancer
         self._mode = mode
-        self._interval_s = interval_s
         self._tasks: dict[tuple[str, str, int], asyncio.Task[None]] = {}
+        self._endpoints: Sequence[Endpoint] = ()
 
     def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
         """Begin with new ones, end with those that left."""
+        self._endpoints = endpoints
         wanted = {(one.instance, one.host, one.port): one for one in endpoints}
         for key in tuple(self._tasks):
             if key not in wanted:
@@ -134,6 +115,17 @@ class Checks:
         for key, endpoint in wanted.items():
             if key not in self._tasks:
                 self._tasks[key] = loop.create_task(self._watch(endpoint))
+
+    def use(self, options: CheckOptions) -> None:
+        """Check in another way from now on; what is believed of each endpoint begins anew."""
+        if options == self.options:
+            return
+        self.options = options
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+        self._balancer.check_by(options.health(), time.monotonic())
+        self.set_endpoints(self._endpoints)
 
     async def close(self) -> None:
         """End all checks."""
@@ -144,14 +136,15 @@ class Checks:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self, endpoint: Endpoint) -> None:
-        checker = Checker(endpoint, path=self._path)
+        options = self.options
+        checker = options.checker(endpoint)
         try:
             while True:
                 began_s = time.monotonic()
                 if self._mode("checks") is not Mode.OFF:
                     ok = await checker.check()
                     self._balancer.on_check(endpoint.instance, ok, time.monotonic())
-                spent_s = time.monotonic() - began_s
-                await asyncio.sleep(max(0.0, self._interval_s - spent_s))
+                wait_s = options.interval_s * (1.0 + options.jitter * self._random())
+                await asyncio.sleep(max(0.0, began_s + wait_s - time.monotonic()))
         finally:
-            checker.close()
+            await checker.close()

@@ -15,6 +15,7 @@ from kit.source import DataPath, Source, parse_source, read_source
 from kit.source_types import Part, convert_source
 from lb.l7.arrivals import ProxyProtocolOptions, proxy_protocol_mistakes
 from lb.l7.balancing import BalanceOptions, balance_mistakes
+from lb.l7.checks import CheckOptions, check_mistakes
 from lb.l7.clients import ClientOptions, client_mistakes
 from lb.l7.ejection import EjectionOptions, ejection_mistakes
 from lb.l7.forwarded import ForwardedOptions, forwarded_mistakes
@@ -96,6 +97,7 @@ class L7Config(Part, frozen=True):
         timeouts: How long a client may take.
         clients: How many connections, how often, how much.
         balance: How backends are picked.
+        checks: How they are asked whether they are well.
         ejection: Which of them are left for how they answer.
         forwarded: Whose forwarded headers are believed, and which are written.
         proxy_protocol: Whose PROXY protocol header is read.
@@ -111,6 +113,7 @@ class L7Config(Part, frozen=True):
     timeouts: TimeoutOptions = TimeoutOptions()
     clients: ClientOptions = ClientOptions()
     balance: BalanceOptions = BalanceOptions()
+    checks: CheckOptions = CheckOptions()
     ejection: EjectionOptions = EjectionOptions()
     forwarded: ForwardedOptions = ForwardedOptions()
     proxy_protocol: ProxyProtocolOptions = ProxyProtocolOptions()
@@ -174,6 +177,7 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
     yield from timeout_mistakes(config.timeouts, ("timeouts",))
     yield from client_mistakes(config.clients, ("clients",))
     yield from balance_mistakes(config.balance, ("balance",))
+    yield from check_mistakes(config.checks, ("checks",))
     yield from ejection_mistakes(config.ejection, ("ejection",))
     yield from forwarded_mistakes(config.forwarded, ("forwarded",))
     yield from proxy_protocol_mistakes(config.proxy_protocol, ("proxy_protocol",))

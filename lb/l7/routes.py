@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from kit.entries import RouteEntry
 from kit.state import LabState
-from lb.l7.checks import Checks
+from lb.l7.checks import CheckOptions, Checks
 from lb.l7.proxy import Proxy
 
 LOOK_UP_EVERY_S = 1.0  # the engine's own DNS answers in a millisecond; Envoy's default is 5 s
@@ -51,7 +51,7 @@ class _Service:
     def __init__(self, proxy: Proxy, entry: RouteEntry) -> None:
         self.proxy = proxy
         self.entry = entry
-        self.checks = Checks(proxy.balancer, proxy.mode, path=entry.health)
+        self.checks = Checks(proxy.balancer, proxy.mode, options=CheckOptions(path=entry.health))
         self.numbers: dict[str, str] = {}
 
     def set_replicas(self, replicas: list[Where]) -> None:

@@ -146,6 +146,7 @@ class Standalone:
             self.proxy.balancer.eject_by(build_ejection(config.ejection), time.monotonic())
         backends = used_backends(config.balance.subset, config.backends)
         self.proxy.set_endpoints(backends, {one.instance: one.weight for one in backends})
+        self.checks.use(config.checks)
         self.checks.set_endpoints(backends)
 
     def _balance(self, config: L7Config) -> None:

@@ -116,6 +116,12 @@ class Balancer:
         self._take(algorithm)
         self._refresh(now_s)
 
+    def check_by(self, health: CheckedHealth, now_s: float) -> None:
+        """Believe checks in another way from now on; all count as up until told otherwise."""
+        self._health = health
+        health.set_endpoints(self._weights)
+        self._refresh(now_s)
+
     def eject_by(self, outlier: OutlierEjection, now_s: float) -> None:
         """Eject by other rules from now on; whoever is out returns, and failures count anew."""
         self._outlier = outlier

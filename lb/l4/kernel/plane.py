@@ -25,8 +25,8 @@ from kit.errors import ConfigError, LabError
 from lb.l4.kernel import conntrack, nft
 from lb.l4.kernel.config import KernelBackend, KernelConfig
 from lb.l4.kernel.table import Table, Target, diff, fill
-from lb.l4.probe import Answer, probe
 from lb.policy.health import CheckedHealth
+from lb.probe import Answer, probe
 
 log = logging.getLogger(__name__)
 

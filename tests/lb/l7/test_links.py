@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from lb.l7.checks import Checks
+from lb.l7.checks import CheckOptions, Checks
 from resilience.policy.contract import Mode
 from resilience.switches import FixedSwitches
 from tests.lb.l7.rig import Backend, Where, answering, ok, rig, until
@@ -61,7 +61,7 @@ async def test_a_cut_way_fails_the_checks_of_this_client_only() -> None:
     """The backend is left under its own name while its way is cut, and is back with the way."""
     async with rig(answering(ok()), answering(ok()), switches=ALONE) as lab:
         balancer = lab.proxy.balancer
-        checks = Checks(balancer, ALONE.mode, interval_s=0.02)
+        checks = Checks(balancer, ALONE.mode, options=CheckOptions(interval_s=0.02))
         wheres = [backend.where for backend in lab.backends]
         cut = [Where("gateway.1", "127.0.0.1", 1), wheres[1]]
         for ways, usable in ((wheres, True), (cut, False), (wheres, True)):

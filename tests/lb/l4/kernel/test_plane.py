@@ -8,7 +8,7 @@ from kit.errors import ConfigError, LabEnvironmentError
 from lb.l4.kernel.config import KernelConfig, parse_kernel_config
 from lb.l4.kernel.plane import Plane, connect
 from lb.l4.kernel.table import Target
-from lb.l4.probe import Answer
+from lb.probe import Answer
 
 A, B = Target("10.92.0.11", 8000), Target("10.92.0.12", 8000)
 LIMIT_S = 10.0

@@ -1,4 +1,4 @@
-"""A check of layer 4: connect to a backend, and leave at once."""
+"""The plainest check: connect to a backend, and leave at once."""
 
 import asyncio
 from typing import NamedTuple
