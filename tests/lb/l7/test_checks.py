@@ -6,7 +6,7 @@ import grpc
 import msgspec
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
+from grpc_health.v1._async import HealthServicer
 
 from kit.listen import reset_on_close
 from kit.source import SourceError
@@ -141,7 +141,7 @@ async def test_whoever_accepts_is_well_by_tcp() -> None:
 async def test_by_grpc_only_serving_is_well() -> None:
     """Of the service that is asked for; an unknown one, and what isn't gRPC, are missed."""
     server = grpc.aio.server()
-    servicer = health.HealthServicer()
+    servicer = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     port = free_port()
     server.add_insecure_port(f"127.0.0.1:{port}")
