@@ -45,7 +45,7 @@ def known_settings() -> Mapping[str, Setting]:
         GROUPS,
     )
     from kit.admission import LIMIT_SETTING
-    from lb.l7.picks import DEFAULT_KEPT
+    from lb.l7.picks import DEFAULT_EVERY
     from lb.l7.settings import CLIENT_HEAD_S, MAX_CONNECTIONS
     from resilience.server_admission import DEFAULT_FIXED_LIMIT
     from services.video.cached import VIDEO_TTL_S
@@ -70,8 +70,8 @@ def known_settings() -> Mapping[str, Setting]:
         "max_connections": Setting(
             ("l7",), "connections", 1, MAX_CONNECTIONS, "of clients; one more is closed at once"
         ),
-        "picks_kept": Setting(
-            ("l7",), "requests", 0, DEFAULT_KEPT, "whose picks `squall lb why` knows; 0: none"
+        "picks_every": Setting(
+            ("l7",), "requests", 0, DEFAULT_EVERY, "of so many, `squall lb why` knows one; 0: none"
         ),
         LIMIT_SETTING: Setting(
             ANY_SERVER, "requests", 1, DEFAULT_FIXED_LIMIT, "in flight, where the limiter is fixed"

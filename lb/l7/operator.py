@@ -11,7 +11,7 @@ from kit.node import Node
 from kit.state import LabState
 from lb.fleet import is_held_out, tables_of
 from lb.fleet_metrics import families
-from lb.l7.picks import DEFAULT_KEPT, PickLog
+from lb.l7.picks import DEFAULT_EVERY, PickLog
 from lb.l7.proxy import Proxy
 
 
@@ -48,14 +48,14 @@ class _Operator:
     def follow(self, state: LabState) -> None:
         """Take the newest word."""
         self._proxy.hold_out(is_held_out(state))
-        self._keep(int(self._node.setting("picks_kept", DEFAULT_KEPT)))
+        self._keep(int(self._node.setting("picks_every", DEFAULT_EVERY)))
         settings = self._node.settings
         is_drained = state.is_drained(settings.service, settings.replica)
         if is_drained != self._is_drained:
             self._is_drained = is_drained
             self._proxy.is_draining = is_drained or self._node.lifecycle.is_stopping
 
-    def _keep(self, kept: int) -> None:
-        if kept != (self._log.kept if self._log is not None else 0):
-            self._log = PickLog(kept) if kept > 0 else None
+    def _keep(self, every: int) -> None:
+        if every != (self._log.every if self._log is not None else 0):
+            self._log = PickLog(every=every) if every > 0 else None
             self._proxy.remember_picks(self._log)

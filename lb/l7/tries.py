@@ -153,8 +153,9 @@ class Tries:
     def _try(self, now_s: float, after: Failure | None = None) -> bool:
         proxy = self._proxy
         picked = proxy.pick(self._asked, self._tried, now_s)
-        if proxy.picks is not None:
-            self._remember(proxy.picks, picked[0] if picked else None, now_s, after)
+        log = proxy.picks
+        if log is not None and (after or picked is None or log.takes()):
+            self._remember(log, picked[0] if picked else None, now_s, after)
         if picked is None:
             return False
         endpoint, pool = picked
@@ -177,7 +178,9 @@ class Tries:
         """Keep what is known at this pick (``lb.l7.picks``)."""
         proxy = self._proxy
         if self._picks is None:
-            self._picks = log.open(self._request_id, proxy.service, self._arrived_s, self.notes)
+            self._picks = log.open(
+                self._request_id, proxy.service, self._arrived_s, self._count + 1, self.notes
+            )
         reason = after.value if after is not None else ""
         self._picks.append(seen(proxy.balancer, endpoint, now_s, self._tried, reason, self._asked))
 

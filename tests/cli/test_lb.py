@@ -9,7 +9,7 @@ import pytest
 
 from kit.directory import Endpoint
 from lb.l7.operator import obey
-from lb.l7.picks import DEFAULT_KEPT, seen
+from lb.l7.picks import DEFAULT_EVERY, seen
 from lb.l7.proxy import Proxy
 from resilience.policy.contract import Outcome, Request
 from squall.backends import PROXIES, backends_text, left_without_any, still_out, why_text
@@ -62,7 +62,7 @@ class Balanced:
         picked = proxy.pick(Request(), (), now_s)
         assert picked is not None
         assert proxy.picks is not None
-        proxy.picks.open(request_id, "gateway", now_s, []).append(
+        proxy.picks.open(request_id, "gateway", now_s, 1, []).append(
             seen(proxy.balancer, picked[0], now_s, (), "", Request())
         )
         proxy.balancer.on_finish(picked[0], Outcome.OK, now_s)
@@ -182,8 +182,8 @@ def test_why_shows_each_attempt_and_those_it_chose_among() -> None:
 
 @pytest.mark.unit
 def test_what_help_and_messages_say_of_numbers_is_so() -> None:
-    """2,000 requests are kept, a look a second, both tiers are asked."""
-    assert (DEFAULT_KEPT, command.WATCH_EVERY_S, PROXIES) == (2_000, 1.0, ("l4", "l7"))
+    """One request in 16 is kept, a look a second, both tiers are asked."""
+    assert (DEFAULT_EVERY, command.WATCH_EVERY_S, PROXIES) == (16, 1.0, ("l4", "l7"))
 
 
 @pytest.mark.usefixtures("no_lab")
@@ -276,11 +276,11 @@ def test_why_tells_who_was_picked_among_whom(balanced: Balanced, squall: Squall)
     assert [each["name"] for each in attempt["backends"]] == ["gateway.1", "gateway.2"]
     assert f"{picked} by p2c" in squall("lb", "why", "asked-for").out
 
-    squall("setting", "set", "picks_kept", "0")
+    squall("setting", "set", "picks_every", "0")
     assert balanced.proxy.picks is None
     done = squall("lb", "why", "asked-for")
     assert (done.code, done.out) == (1, "")
-    assert "picks_kept" in done.err
+    assert "picks_every 1" in done.err
 
 
 @pytest.mark.integration

@@ -24,6 +24,7 @@ def operated(lab: Lab) -> Iterator[Lab]:
     finally:
         for verb in ("undrain", "restore"):
             lab.run("lb", verb, "gateway.1", "--json")
+        lab.run("setting", "reset", "picks_every", "--json")
 
 
 def rows(lab: Lab, proxy: str) -> dict[str, dict[str, Any]]:
@@ -83,6 +84,7 @@ def test_an_ejected_gateway_is_left_until_it_is_restored(operated: Lab) -> None:
 
 def test_why_tells_of_a_request_who_was_picked_and_among_whom(operated: Lab) -> None:
     """While one is ejected the other is the only one possible; an unknown request ends 1."""
+    operated.json("setting", "set", "picks_every", "1")
     operated.json("lb", "eject", "gateway.1")
     answer = operated.get(LIST)
     [decision] = operated.json("lb", "why", answer.headers["x-request-id"])["decisions"]

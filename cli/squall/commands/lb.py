@@ -82,8 +82,8 @@ def why(
     found = asyncio.run(_why(request_id))
     if not found:
         say(
-            f"squall: no l7 remembers a pick for request {request_id!r}: each keeps its last "
-            "2,000 (setting picks_kept), and what is refused at once is not picked for"
+            f"squall: no l7 remembers a pick for request {request_id!r}: each keeps one in 16, and "
+            "those tried again; to keep all: squall setting set picks_every 1"
         )
     if found or as_json:
         data = {"request_id": request_id, "decisions": found}

@@ -13,7 +13,7 @@ from lb.policy.priorities import Priorities
 from resilience.context import Note
 from resilience.policy.contract import Mode, Request
 from resilience.switches import FixedSwitches
-from tests.lb.l7.rig import Backend, Rig, answering, ok, rig, swallowing, until
+from tests.lb.l7.rig import Backend, Handler, Rig, answering, ok, rig, swallowing, until
 
 pytestmark = pytest.mark.integration
 ID = "x-request-id: asked-for"
@@ -27,9 +27,22 @@ async def resetting(
     writer.transport.abort()
 
 
-def remembering(lab: Rig, kept: int = 100) -> PickLog:
+def hanging_then_resetting(lab: Rig) -> Handler:
+    """Let the other backend back before resetting, so that there is one to try."""
+
+    async def handle(
+        backend: Backend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await backend.read_head(reader)
+        lab.proxy.hold_out(lambda name: False)
+        writer.transport.abort()
+
+    return handle
+
+
+def remembering(lab: Rig, kept: int = 100, every: int = 1) -> PickLog:
     """Let the proxy keep its picks."""
-    log = PickLog(kept)
+    log = PickLog(kept, every)
     lab.proxy.remember_picks(log)
     return log
 
@@ -172,7 +185,7 @@ async def test_two_attempts_at_one_backend_have_each_their_own_end() -> None:
     balancer = Balancer(random.Random(1), FixedSwitches().mode)
     balancer.set_endpoints(["a"], 0.0)
     notes: list[Note] = []
-    picks = log.open("r", "gateway", 10.0, notes)
+    picks = log.open("r", "gateway", 10.0, 1, notes)
     picks.append(seen(balancer, "a", 10.001, (), "", Request()))
     picks.append(seen(balancer, "a", 10.0015, (), "stale connection", Request()))
     notes.append(Note("attempt", "stale connection", 0.0015, {"endpoint": "a", "ms": 0.5}))
@@ -181,3 +194,21 @@ async def test_two_attempts_at_one_backend_have_each_their_own_end() -> None:
     assert (first["ended"], second["ended"]) == ("stale connection", None)
     notes.append(Note("attempt", "200", 0.0055, {"endpoint": "a", "ms": 4.0}))
     assert [one["ended"] for one in attempts(log, "r")] == ["stale connection", "200"]
+
+
+async def test_by_default_one_in_sixteen_is_kept_and_each_that_is_tried_again() -> None:
+    """The first, the seventeenth; of another the second attempt, with its number and reason."""
+    async with rig(answering(ok()), resetting) as lab:
+        log = remembering(lab, every=PickLog().every)
+        lab.proxy.hold_out("gateway.2".__eq__)
+        for number in range(18):
+            await lab.ask("/", f"x-request-id: r{number}")
+        assert [number for number in range(18) if log.find(f"r{number}")] == [0, 16]
+        lab.proxy.hold_out("gateway.1".__eq__)
+        client = await lab.client()
+        lab.backends[1].handler = hanging_then_resetting(lab)
+        client.get("/", "x-request-id: again")
+        assert (await client.answer()).status == 200
+        [attempt] = attempts(log, "again")
+        assert (attempt["attempt"], attempt["after"]) == (2, "reset")
+        assert (attempt["picked"], attempt["ended"]) == ("gateway.1", "200")
