@@ -35,7 +35,7 @@ def nginx_with_stream() -> Path | None:
 
 def ours_l4(binary: Path, place: Place) -> list[str]:
     """Return the command that runs our L4 proxy."""
-    return python("bench.proxies.ours", "l4", str(place.port), str(place.backend_port))
+    return python("bench.proxies.ours", str(place.port), str(place.backend_port))
 
 
 def no_proxy(binary: Path, place: Place) -> list[str]:

@@ -23,8 +23,11 @@ from bench.proxies.contender import (
     Place,
     program,
 )
+from kit import compiled
+from kit.errors import ConfigError
 
 OURS = "ours"
+COMPILED = "compiled"
 ONE_CORE = "GOMAXPROCS=1"  # Go's word for one worker
 _TYPE = "type.googleapis.com/envoy.extensions.filters"
 
@@ -146,8 +149,28 @@ def traefik(binary: Path, place: Place) -> list[str]:
 
 
 def ours_l7(binary: Path, place: Place) -> list[str]:
-    """Return the command that runs our L7 proxy."""
-    return python("bench.proxies.ours", "l7", str(place.port), str(place.backend_port))
+    """Write our file; return the command that ships: ``python -m lb.l7 FILE``."""
+    config = place.folder / "l7.yaml"
+    config.write_text(
+        f"listen: {HOST}:{place.port}\n"
+        f"backends: [{{address: '{HOST}:{place.backend_port}'}}]\n"
+        "policies: {checks: 'off'}\n"  # nobody checks health here; all else is as it ships
+    )
+    return python("lb.l7", str(config))
+
+
+def ours_compiled(binary: Path, place: Place) -> list[str]:
+    """Write the same file; return the command that takes the hot modules compiled."""
+    return ["env", f"{compiled.VARIABLE}=1", *ours_l7(binary, place)]
+
+
+def with_compiled() -> Path | None:
+    """Return this Python where the hot modules are compiled from the sources that are here."""
+    try:
+        is_fresh = compiled.why_stale(compiled.read_manifest()) is None
+    except ConfigError:
+        return None
+    return here() if is_fresh else None
 
 
 def _go(place: Place, *command: str) -> list[str]:
@@ -162,6 +185,9 @@ def here() -> Path | None:
 
 CONTENDERS = (
     Contender(OURS, "Squall's L7 proxy, its defaults", "is here", here, ours_l7),
+    Contender(
+        COMPILED, "the same, hot modules by mypyc", "make compiled", with_compiled, ours_compiled
+    ),
     Contender(
         "nginx", "one worker", "apt-get install nginx-light", lambda: program("nginx"), nginx
     ),
