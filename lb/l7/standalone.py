@@ -109,6 +109,7 @@ class Standalone:
                 certificates.start()
                 listener = bind(*self.config.tls.address)
                 self.server.start_tls(listener, certificates, self.config.proxy_protocol)
+            compiled.tell_in_use()
             log.info("serving", extra={"listen": self.config.listen})
             await self.lifecycle.serve(self._drain)
         finally:
@@ -184,7 +185,6 @@ def run_file(arguments: list[str]) -> int:
         await alone.run()
 
     set_up_log("l7", DEFAULT_LOG_LEVEL)
-    compiled.tell_in_use()
     try:
         uvloop.run(main())
     except LabError as error:
