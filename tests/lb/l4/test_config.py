@@ -49,7 +49,7 @@ def test_defaults_are_documented() -> None:
         ("backends: [{address: 'a:1', weight: 0}]", "weight is 0; give more than 0, at most 1000"),
         (ONE + "listen: here", "listen is 'here'; give host:port"),
         (ONE + "balance: maglv", "there is no maglv; did you mean maglev"),
-        (ONE + "mode: kernal", "there is no kernal; did you mean kernel"),
+        (ONE + "mode: kernle", "there is no kernle; did you mean kernel"),
         (ONE + "maglev: {key: source_ip_port}", "maglev is for balance: maglev; take it out"),
         (ONE + "balance: maglev\nmaglev: {size: 65536}", "size is 65536; give a prime from 2"),
         (ONE + "timeouts: {idle_s: 0}", "idle_s is 0; give more than 0"),
@@ -68,7 +68,7 @@ def test_defaults_are_documented() -> None:
             ONE + "mode: kernel\nlisten: 127.0.0.1:9\nkernel: {places: 7}",
             "places is 7; give one of",
         ),
-        (ONE + "bakends: []", "unknown key bakends; did you mean backends"),
+        (ONE + "bckends: []", "unknown key bckends; did you mean backends"),
     ],
 )
 def test_a_mistake_is_told(text: str, told: str) -> None:
