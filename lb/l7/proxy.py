@@ -99,6 +99,7 @@ class Proxy:
         self.timeouts = TimeoutOptions()
         self.slow_clients = SlowClients(switches.mode)
         self.shadow_retries = 0
+        self.free_retries = 0  # that the budget didn't count: of requests nobody had begun
         self.tallies = Tallies()
         self.picks: PickLog | None = None  # where picks are remembered; None: nowhere
         self._is_held_out: Callable[[str], bool] = lambda name: False
@@ -225,6 +226,7 @@ class Proxy:
             **budget,
             **pools,
             "shadow_retries": self.shadow_retries,
+            "free_retries": self.free_retries,
             **self._tunnel_counts(),
         }
 

@@ -15,6 +15,7 @@ from lb.l7.settings import ProxySettings
 from lb.l7.upstream import UpstreamConnection
 from lb.policy.attempts import (
     Failure,
+    adds_no_load,
     is_error,
     may_try_again,
     outcome_of_status,
@@ -150,7 +151,7 @@ class Tries:
         for attempt in tuple(self._live):
             self._end(attempt, what, outcome, now_s)
 
-    def _try(self, now_s: float, after: Failure | None = None) -> bool:
+    def _try(self, now_s: float, after: Failure | None = None, *, is_paid: bool = False) -> bool:
         proxy = self._proxy
         picked = proxy.pick(self._asked, self._tried, now_s)
         log = proxy.picks
@@ -160,7 +161,7 @@ class Tries:
             return False
         endpoint, pool = picked
         proxy.tallies.on_pick(endpoint)
-        attempt = Attempt(endpoint, now_s, after is not None)
+        attempt = Attempt(endpoint, now_s, is_paid)
         self._live.append(attempt)
         self._tried.append(endpoint)
         self._count += 1
@@ -200,13 +201,17 @@ class Tries:
     def _fail(self, attempt: Attempt, failure: Failure, now_s: float) -> None:
         if failure in (Failure.NOT_CONNECTED, Failure.RESET):
             self._proxy.balancer.on_unreachable(attempt.endpoint, now_s)
-        if failure is Failure.STALE:
-            self._tried.remove(attempt.endpoint)  # it only closed an idle connection
+        elif failure is Failure.STALE and len(self._tried) >= len(self._proxy.balancer.candidates):
+            # It only closed an idle connection, so it may be asked again; not while there are
+            # others: if it has died, all that are kept to it are stale, and three tries soon made.
+            self._tried.remove(attempt.endpoint)
         self._end(attempt, failure.value, Outcome.FAILED, now_s)
-        if not self._try_again(failure, now_s) and not self._live:
+        is_left = attempt.endpoint not in self._proxy.balancer.candidates
+        is_free = adds_no_load(failure, is_left=is_left)
+        if not self._try_again(failure, now_s, is_free=is_free) and not self._live:
             self._sender.on_all_failed(attempt.endpoint, failure)
 
-    def _try_again(self, failure: Failure, now_s: float) -> bool:
+    def _try_again(self, failure: Failure, now_s: float, *, is_free: bool = False) -> bool:
         limit = self._settings.max_attempts
         if not may_try_again(failure, attempts=self._count, is_safe=self._is_safe, limit=limit):
             return False
@@ -215,9 +220,13 @@ class Tries:
             self._proxy.shadow_retries += mode is Mode.SHADOW
             return False
         budget = self._proxy.budget
+        if is_free:
+            is_tried = self._try(now_s, failure)
+            self._proxy.free_retries += is_tried
+            return is_tried
         if not budget.try_start_retry():
             return False
-        if not self._try(now_s, failure):
+        if not self._try(now_s, failure, is_paid=True):
             budget.on_retry_end()
             return False
         return True

@@ -52,6 +52,23 @@ def may_try_again(failure: Failure, *, attempts: int, is_safe: bool, limit: int)
     return is_safe and failure is not Failure.BAD_ANSWER
 
 
+def adds_no_load(failure: Failure, *, is_left: bool) -> bool:
+    """Whether another attempt puts no more on the backends than one, so no budget need count it.
+
+    A budget bounds what retries add when the backends are slow or fail. Whoever was refused a
+    connection has added nothing yet, and what a dead backend had begun is gone with it: all that it
+    held is tried elsewhere once, however much that is at one moment. Envoy counts these too, and a
+    fifth of what is under way is less than the third that one of three backends holds.
+
+    Args:
+        failure: How the last attempt went.
+        is_left: Its backend isn't asked any more.
+    """
+    if failure in (Failure.NOT_CONNECTED, Failure.STALE):
+        return True
+    return failure is Failure.RESET and is_left
+
+
 def is_error(status: int) -> bool:
     """Whether an answer is a reason to try again where answers are one: a 5xx."""
     return status >= _FIRST_FAILURE_STATUS

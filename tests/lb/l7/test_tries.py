@@ -142,8 +142,12 @@ async def test_attempts_are_limited() -> None:
 
 
 async def test_budget_limits_retries_under_way() -> None:
-    """With three retries under way nobody gets another; when one ends, the next request may."""
-    async with rig(hang_up, answering(ok())) as lab:
+    """With three retries under way nobody gets another; when one ends, the next request may.
+
+    Checks are off, so whoever hangs up goes on being asked, and retries add to it.
+    """
+    switches = FixedSwitches({"checks": Mode.OFF})
+    async with rig(hang_up, answering(ok()), switches=switches) as lab:
         budget = lab.proxy.budget
         while budget.try_start_retry():
             pass
@@ -156,6 +160,22 @@ async def test_budget_limits_retries_under_way() -> None:
         assert (await lab.ask()).status == 200
         assert len(outcomes(lab)) == 2
         assert (budget.budget.retries, budget.budget.calls) == (2, 0)
+
+
+async def test_what_a_dead_backend_held_is_tried_elsewhere_whatever_the_budget_says() -> None:
+    """Ten at once, and no retry left in the budget: each is answered by the other backend."""
+    async with rig(swallowing, answering(ok(b"well"))) as lab:
+        while lab.proxy.budget.try_start_retry():
+            pass
+        clients = [await lab.client() for _ in range(10)]
+        for number, client in enumerate(clients, 1):
+            first_to(lab, "gateway.1")
+            client.get("/")
+            await until(lambda n=number: lab.proxy.balancer.loads().get("gateway.1") == n)  # type: ignore[misc]
+        await until(lambda: lab.backends[0].open_connections == 10)
+        await lab.backends[0].stop()
+        assert {(await client.answer()).body for client in clients} == {b"well"}
+        assert lab.proxy.snapshot()["free_retries"] == 10
 
 
 async def test_stale_connection_is_replaced_without_blame() -> None:

@@ -3,7 +3,13 @@
 import pytest
 
 from lb.policy import attempts
-from lb.policy.attempts import Failure, may_try_again, outcome_of_status, per_try_timeout_s
+from lb.policy.attempts import (
+    Failure,
+    adds_no_load,
+    may_try_again,
+    outcome_of_status,
+    per_try_timeout_s,
+)
 from resilience.policy.contract import Outcome
 
 pytestmark = pytest.mark.unit
@@ -37,6 +43,23 @@ def test_what_was_not_sent_goes_elsewhere_and_what_was_only_if_safe(
 def test_limit_counts_the_first_attempt(made: int, allowed: bool) -> None:
     """With a limit of three a third attempt is made and no fourth."""
     assert may_try_again(Failure.RESET, attempts=made, is_safe=True, limit=3) is allowed
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_left", "free"),
+    [
+        (Failure.NOT_CONNECTED, False, True),
+        (Failure.STALE, False, True),
+        (Failure.RESET, True, True),
+        (Failure.RESET, False, False),
+        (Failure.ERROR_ANSWER, True, False),
+        (Failure.TOO_SLOW, True, False),
+        (Failure.BAD_ANSWER, True, False),
+    ],
+)
+def test_what_nobody_has_begun_adds_no_load(failure: Failure, is_left: bool, free: bool) -> None:
+    """Nor what a dead backend held; all else does, and the budget counts it."""
+    assert adds_no_load(failure, is_left=is_left) is free
 
 
 def test_each_try_gets_half_of_what_remains() -> None:
