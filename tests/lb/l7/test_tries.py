@@ -263,7 +263,9 @@ async def test_endpoint_that_left_finishes_and_gets_nothing_new() -> None:
         writer.write(ok(b"old"))
         await reader.read()
 
-    async with rig(held, answering(ok(b"new"))) as lab:
+    # Without a deadline: a machine that stands still would have it tried elsewhere beside.
+    switches = FixedSwitches({"deadline": Mode.OFF})
+    async with rig(held, answering(ok(b"new")), switches=switches) as lab:
         first_to(lab, "gateway.1")
         client = await lab.client()
         client.get()
