@@ -221,7 +221,7 @@ class ClientConnection(ClientTransport):
         request_id = self._proxy.heads.ids.fresh().request_id
         timing = self._proxy.server_timing(0.0)
         self.write(problem.render(request_id, timing=timing, keep_alive=False, head=False))
-        self._proxy.record_refusal(request_id, problem)
+        self._proxy.record_refusal(request_id, problem, self._peer)
         self._end(lingers=True)
 
     def _lose_client(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from kit.nearest import nearest
 from kit.source import DataPath, Source, parse_source, read_source
 from kit.source_types import Part, convert_source
+from lb.l7.access_log import AccessLogOptions, access_log_mistakes
 from lb.l7.arrivals import ProxyProtocolOptions, proxy_protocol_mistakes
 from lb.l7.balancing import BalanceOptions, balance_mistakes
 from lb.l7.checks import CheckOptions, check_mistakes
@@ -47,6 +48,7 @@ class Backend(Part, frozen=True):
         zone: Where it stands, for ``balance: {zone: ...}``.
         priority: 0 is asked first, 1 when 0 is not enough, ...
         canary: Whether it runs the next version.
+        drain: Whether it gets no new request; those it has end there.
     """
 
     address: str
@@ -55,6 +57,7 @@ class Backend(Part, frozen=True):
     zone: str = ""
     priority: int = 0
     canary: bool = False
+    drain: bool = False
 
     @property
     def instance(self) -> str:
@@ -102,6 +105,7 @@ class L7Config(Part, frozen=True):
         forwarded: Whose forwarded headers are believed, and which are written.
         proxy_protocol: Whose PROXY protocol header is read.
         tls: A listener for HTTPS beside the plain one.
+        access_log: Where requests are logged.
         websocket: Whether WebSockets are passed on.
         http2: Whether clients may speak it, and its limits.
     """
@@ -118,6 +122,7 @@ class L7Config(Part, frozen=True):
     forwarded: ForwardedOptions = ForwardedOptions()
     proxy_protocol: ProxyProtocolOptions = ProxyProtocolOptions()
     tls: TlsOptions = TlsOptions()
+    access_log: AccessLogOptions = AccessLogOptions()
     websocket: WebSocketOptions = WebSocketOptions()
     http2: Http2Options = Http2Options()
 
@@ -182,6 +187,7 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
     yield from forwarded_mistakes(config.forwarded, ("forwarded",))
     yield from proxy_protocol_mistakes(config.proxy_protocol, ("proxy_protocol",))
     yield from tls_mistakes(config.tls, ("tls",))
+    yield from access_log_mistakes(config.access_log, ("access_log",))
     yield from websocket_mistakes(config.websocket, ("websocket",))
     yield from http2_mistakes(config.http2, ("http2",))
     if config.tls.alpn and not config.alpn:

@@ -50,6 +50,7 @@ class Exchange:
         self._answer: ResponseHead | None = None
         self._keep_alive = False
         self._out: list[bytes] = []
+        self._sent_bytes = 0  # of the answer's body
 
     # From the client's connection
 
@@ -107,14 +108,14 @@ class Exchange:
             and not problem.closes
             and not self._proxy.is_draining
         )
-        self._client.write(
-            problem.render(
-                head.request_id,
-                timing=self._proxy.server_timing(time.monotonic() - head.arrived_s),
-                keep_alive=self._keep_alive,
-                head=head.is_head,
-            )
+        answer = problem.render(
+            head.request_id,
+            timing=self._proxy.server_timing(time.monotonic() - head.arrived_s),
+            keep_alive=self._keep_alive,
+            head=head.is_head,
         )
+        self._sent_bytes = len(answer.partition(b"\r\n\r\n")[2])
+        self._client.write(answer)
         self._finish(problem.status, problem.reason, what=what)
 
     # From the tries
@@ -176,6 +177,7 @@ class Exchange:
 
     def on_body(self, data: bytes) -> None:
         """Pass a piece of the answer on, in this connection's framing."""
+        self._sent_bytes += len(data)
         assert self._answer is not None
         if self._answer.is_chunked:
             self._out += (b"%x\r\n" % len(data), data, b"\r\n")
@@ -283,6 +285,9 @@ class Exchange:
         notes = self._tries.notes if self._tries is not None else []
         if self._deadline_mode is Mode.SHADOW and given_s is not None and took_s > given_s:
             notes.append(Note("deadline", "shadow-rejected", given_s))
+        log = self._proxy.access_log
+        if log is not None and log.takes(head.request_id, status):
+            log.add(head, status, reason, self._sent_bytes, took_s, notes)
         self._proxy.record(
             RequestSummary(
                 request_id=head.request_id,

@@ -38,8 +38,9 @@ METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OP
 class Outline:
     """What a head means, whatever its target and whenever it came.
 
-    ``lines`` is what a backend gets of it, but for the ids and the deadline. ``request_id`` and
-    ``trace`` are what the client gave, None where it gave nothing that can be read.
+    ``peer`` is the client's address. ``lines`` is what a backend gets of it, but for the ids and
+    the deadline. ``request_id`` and ``trace`` are what the client gave, None where it gave nothing
+    that can be read.
 
     Args:
         method: Upper case, one of ``METHODS``.
@@ -61,6 +62,7 @@ class Outline:
         "length",
         "lines",
         "method",
+        "peer",
         "problem",
         "request_id",
         "timeout_s",
@@ -76,6 +78,7 @@ class Outline:
     ) -> None:
         self.method = method
         self.headers = headers
+        self.peer = b""
         self.is_http11 = is_http11
         self.keep_alive = keep_alive
         self.is_head = method == b"HEAD"
@@ -141,6 +144,7 @@ def read_outline(
     if Kind.CONNECTION in special:
         parts = without_nominated(special[Kind.CONNECTION], parts)
     found = Outline(method, headers, is_http11=version == "1.1", keep_alive=keep_alive)
+    found.peer = peer
     found.host = special.get(Kind.HOST)
     _read_framing(found, special, parts)
     if Kind.UPGRADE in special:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from kit.recorder import RequestSummary
 from lb.endpoints import Endpoint
+from lb.l7.access_log import AccessLog
 from lb.l7.affinity import Affinity
 from lb.l7.errors import Problem, no_backend
 from lb.l7.forwarded import Forwarding
@@ -49,6 +50,7 @@ class _Shared:
 
     settings: ProxySettings
     is_draining: bool = False
+    access_log: AccessLog | None = None
 
 
 class Proxy:
@@ -122,6 +124,15 @@ class Proxy:
     @is_draining.setter
     def is_draining(self, is_draining: bool) -> None:
         self._shared.is_draining = is_draining
+
+    @property
+    def access_log(self) -> AccessLog | None:
+        """Where finished requests are logged; None: nowhere."""
+        return self._shared.access_log
+
+    @access_log.setter
+    def access_log(self, log: AccessLog | None) -> None:
+        self._shared.access_log = log
 
     def sibling(self, service: str) -> "Proxy":
         """Make a proxy for another service; it is swept and closed with this one."""
@@ -240,8 +251,11 @@ class Proxy:
             return {}
         return {f"websocket.{name}": value for name, value in tunnels.snapshot().items()}
 
-    def record_refusal(self, request_id: str, problem: Problem) -> None:
-        """Keep a summary of what was no request."""
+    def record_refusal(self, request_id: str, problem: Problem, peer: bytes) -> None:
+        """Keep a summary of what was no request, and log it."""
+        log = self.access_log
+        if log is not None and log.takes(request_id, problem.status):
+            log.add_refusal(request_id, peer, problem.status, problem.reason)
         self.record(
             RequestSummary(
                 request_id=request_id,

@@ -29,6 +29,7 @@ from kit.recorder import Recorder
 from kit.reload import FollowedFile
 from kit.settings import DEFAULT_LOG_LEVEL
 from kit.state import default_mode
+from lb.l7.access_log import prove_writable, replaced
 from lb.l7.affinity import Affinity, key_reader
 from lb.l7.balancing import build_algorithm, used_backends
 from lb.l7.checks import Checks
@@ -101,7 +102,7 @@ class Standalone:
         certificates = self._certificates
         following = loop.create_task(self.file.follow(self._apply), name="reload")
         self.lifecycle.install_signals()
-        loop.add_signal_handler(signal.SIGHUP, self.look)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
             self._apply(self.config)
             await self.server.start(bind(*self.config.address), self.config.proxy_protocol)
@@ -118,6 +119,8 @@ class Standalone:
                 certificates.close()
             self.server.close()
             await self.checks.close()
+            if self.proxy.access_log is not None:
+                self.proxy.access_log.close()
             loop.remove_signal_handler(signal.SIGHUP)
             self.lifecycle.remove_signals()
 
@@ -125,8 +128,15 @@ class Standalone:
         """Read the file if it has changed; a mistake changes nothing and is told with its place."""
         self.file.look(self._apply)
 
+    def _on_hangup(self) -> None:
+        """Look at the file, and go on in a log that has been moved away."""
+        self.look()
+        if self.proxy.access_log is not None:
+            self.proxy.access_log.reopen()
+
     def _apply(self, config: L7Config) -> None:
         """Take everything that may change while requests are under way."""
+        self.proxy.access_log = replaced(self.proxy.access_log, config.access_log)
         self._switches.config = config
         requests = config.requests
         self.proxy.settings = ProxySettings(
@@ -147,6 +157,9 @@ class Standalone:
             self.proxy.balancer.eject_by(build_ejection(config.ejection), time.monotonic())
         backends = used_backends(config.balance.subset, config.backends)
         self.proxy.set_endpoints(backends, {one.instance: one.weight for one in backends})
+        self.proxy.hold_out(
+            frozenset(one.instance for one in config.backends if one.drain).__contains__
+        )
         self.checks.use(config.checks)
         self.checks.set_endpoints(backends)
 
@@ -197,6 +210,7 @@ def _load(path: Path) -> L7Config:
     config = load_config(path)
     if not config.backends:
         raise ConfigError(f"{path}: no backend; write backends: [{{address: 'host:port'}}]")
+    prove_writable(config.access_log)
     return config
 
 

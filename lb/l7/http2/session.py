@@ -101,7 +101,7 @@ class RequestReader:
 
     def __init__(self, proxy: Proxy, peer: bytes, hop: Hop) -> None:
         self._heads = proxy.heads
-        self._peer = peer
+        self.peer = peer
         self._hop = hop
         self._outline: Outline | None = None  # of the last request, which the next one often is
 
@@ -121,7 +121,7 @@ class RequestReader:
                 asked.target,
                 "1.1",
                 asked.headers,
-                peer=self._peer,
+                peer=self.peer,
                 keep_alive=True,
                 arrived_s=now_s,
                 hop=self._hop,

@@ -86,13 +86,13 @@ class Http2Stream:
 
     # From the connection
 
-    def refuse(self, proxy: Proxy, problem: Problem, *, ends: bool) -> None:
+    def refuse(self, proxy: Proxy, problem: Problem, peer: bytes, *, ends: bool) -> None:
         """Answer a request that gets no further; ``ends`` says that all of it is here."""
         request_id = proxy.heads.ids.fresh().request_id
         timing = proxy.server_timing(0.0)
         self._has_ended = ends
         self.write(problem.render(request_id, timing=timing, keep_alive=True, head=self._is_head))
-        proxy.record_refusal(request_id, problem)
+        proxy.record_refusal(request_id, problem, peer)
         self.on_exchange_done(keep_alive=True, broken=False)
 
     def on_data(self, data: bytes, size: int, *, ends: bool) -> None:

@@ -175,7 +175,7 @@ class Streams:
         )
         self._streams[stream.number] = stream
         if isinstance(asked.head, Problem):
-            stream.refuse(self._proxy, asked.head, ends=ends)
+            stream.refuse(self._proxy, asked.head, self._reader.peer, ends=ends)
             return
         proxy = self._proxy.proxy_for(asked.head.target)
         stream.exchange = Exchange(proxy, stream, asked.head)
@@ -236,5 +236,6 @@ class Streams:
     def _on_malformed(self, error: Malformed, now_s: float) -> None:
         self._shared.malformed += 1
         request_id = self._proxy.heads.ids.fresh().request_id
-        self._proxy.record_refusal(request_id, bad_request("MALFORMED_REQUEST", str(error)))
+        problem = bad_request("MALFORMED_REQUEST", str(error))
+        self._proxy.record_refusal(request_id, problem, self._reader.peer)
         self._guard.on_reset(now_s)
