@@ -47,6 +47,7 @@ HOT_MODULES = (
     "lb.policy.health",
     "lb.policy.outlier",
     "lb.policy.p2c",
+    "lb.policy.rooms",
     "resilience.wire",
 )
 GROUP = "squall"  # names the extension that holds the code of all

@@ -15,6 +15,7 @@ from kit.source import DataPath, Source, parse_source, read_source
 from kit.source_types import Part, convert_source
 from lb.l7.access_log import AccessLogOptions, access_log_mistakes
 from lb.l7.arrivals import ProxyProtocolOptions, proxy_protocol_mistakes
+from lb.l7.backend_limits import LimitOptions, limit_mistakes
 from lb.l7.balancing import BalanceOptions, balance_mistakes
 from lb.l7.checks import CheckOptions, check_mistakes
 from lb.l7.clients import ClientOptions, client_mistakes
@@ -49,6 +50,7 @@ class Backend(Part, frozen=True):
         priority: 0 is asked first, 1 when 0 is not enough, ...
         canary: Whether it runs the next version.
         drain: Whether it gets no new request; those it has end there.
+        max_connections: Requests it may hold at once; 0: as the section ``limits`` says.
     """
 
     address: str
@@ -58,6 +60,7 @@ class Backend(Part, frozen=True):
     priority: int = 0
     canary: bool = False
     drain: bool = False
+    max_connections: int = 0
 
     @property
     def instance(self) -> str:
@@ -100,6 +103,7 @@ class L7Config(Part, frozen=True):
         timeouts: How long a client may take.
         clients: How many connections, how often, how much.
         balance: How backends are picked.
+        limits: How much each may hold, and how many wait.
         checks: How they are asked whether they are well.
         ejection: Which of them are left for how they answer.
         forwarded: Whose forwarded headers are believed, and which are written.
@@ -117,6 +121,7 @@ class L7Config(Part, frozen=True):
     timeouts: TimeoutOptions = TimeoutOptions()
     clients: ClientOptions = ClientOptions()
     balance: BalanceOptions = BalanceOptions()
+    limits: LimitOptions = LimitOptions()
     checks: CheckOptions = CheckOptions()
     ejection: EjectionOptions = EjectionOptions()
     forwarded: ForwardedOptions = ForwardedOptions()
@@ -170,6 +175,9 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
             yield (*at, "weight"), f"weight is {backend.weight:g}; give more than 0, at most 1000"
         if backend.priority < 0:
             yield (*at, "priority"), f"priority is {backend.priority}; 0 is the first"
+        if backend.max_connections < 0:
+            count = backend.max_connections
+            yield (*at, "max_connections"), f"max_connections is {count}; give 0 at least"
     for name in config.policies:
         if name not in L7_POLICIES:
             yield ("policies", name), f"unknown policy {name}; {nearest(name, L7_POLICIES)}"
@@ -182,6 +190,7 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
     yield from timeout_mistakes(config.timeouts, ("timeouts",))
     yield from client_mistakes(config.clients, ("clients",))
     yield from balance_mistakes(config.balance, ("balance",))
+    yield from limit_mistakes(config.limits, ("limits",))
     yield from check_mistakes(config.checks, ("checks",))
     yield from ejection_mistakes(config.ejection, ("ejection",))
     yield from forwarded_mistakes(config.forwarded, ("forwarded",))

@@ -191,6 +191,17 @@ def no_backend(service: str, usable: int, known: int) -> Problem:
     )
 
 
+def no_room(service: str, waiting: int) -> Problem:
+    """503: each backend holds as much as it may, and the line for them is full."""
+    return Problem(
+        503,
+        "BACKENDS_FULL",
+        f"every {service} is at its limit and {waiting} requests wait; try again",
+        retry_after_s=1,
+        decision=decision_text("limits", service, waiting, None),
+    )
+
+
 def deadline_exceeded(instance: str, budget_ms: float, *, started: bool) -> Problem:
     """504: the request's time ran out."""
     where = "while a backend worked on it" if started else "before it was sent to a backend"

@@ -137,12 +137,14 @@ class Exchange:
             self.refuse(upstream_reset(endpoint))
         elif failure is Failure.BAD_ANSWER:
             self.refuse(bad_answer(endpoint))
+        elif failure is Failure.NO_ROOM:
+            self.refuse(self._proxy.no_room())
         else:
             self.refuse(self._proxy.no_backend())
 
-    def on_deadline(self) -> None:
-        """Time has run out."""
-        self.refuse(self._too_late(started=True), what="deadline")
+    def on_deadline(self, *, started: bool) -> None:
+        """Time has run out; ``started``: a backend was tried."""
+        self.refuse(self._too_late(started=started), what="deadline")
 
     # From the backends' connections
 

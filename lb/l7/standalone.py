@@ -31,6 +31,7 @@ from kit.settings import DEFAULT_LOG_LEVEL
 from kit.state import default_mode
 from lb.l7.access_log import prove_writable, replaced
 from lb.l7.affinity import Affinity, key_reader
+from lb.l7.backend_limits import limits_of
 from lb.l7.balancing import build_algorithm, used_backends
 from lb.l7.checks import Checks
 from lb.l7.config import L7Config, load_config
@@ -40,6 +41,7 @@ from lb.l7.proxy import Proxy
 from lb.l7.server import L7Server
 from lb.l7.settings import ProxySettings
 from lb.l7.tls import Certificates
+from lb.policy.rooms import Rooms
 from resilience.policy.contract import Mode
 
 AT_START = ("listen", "tls", "proxy_protocol", "websocket")  # what only a new start changes
@@ -82,6 +84,7 @@ class Standalone:
             self._switches, self.recorder.add, self.lifecycle, instance="l7", service="backend"
         )
         self.proxy.heads.tunnels.options = self.config.websocket
+        self._rooms = self.proxy.rooms = Rooms()
         self.checks = Checks(self.proxy.balancer, self._switches.mode)
         self.server = L7Server(self.proxy)
 
@@ -160,6 +163,8 @@ class Standalone:
         self.proxy.hold_out(
             frozenset(one.instance for one in config.backends if one.drain).__contains__
         )
+        self._rooms.use(limits_of(config.limits, backends), config.limits.backend_pending)
+        self.proxy.call_waiters()
         self.checks.use(config.checks)
         self.checks.set_endpoints(backends)
 

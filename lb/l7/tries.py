@@ -41,8 +41,8 @@ class Sender(Protocol):
     def on_all_failed(self, endpoint: str, failure: Failure | None) -> None:
         """No try is left; ``failure`` is the last one's, None when nothing could be tried."""
 
-    def on_deadline(self) -> None:
-        """Time has run out."""
+    def on_deadline(self, *, started: bool) -> None:
+        """Time has run out; ``started``: a backend was tried."""
 
 
 class Attempt:
@@ -97,12 +97,25 @@ class Tries:
         self._tried: list[str] = []
         self._picks: list[Seen] | None = None
         self._count = 0
+        # While in line: why it is tried again, and whether the budget counts it.
+        self._awaits: tuple[Failure | None, bool] | None = None
+        self._is_turned_away = False  # from the line, which was full
         self.notes: list[Note] = []
 
     def start(self, now_s: float) -> None:
         """Make the first try."""
         if not self._try(now_s):
-            self._sender.on_all_failed("", None)
+            self._sender.on_all_failed("", Failure.NO_ROOM if self._is_turned_away else None)
+
+    def on_room(self, now_s: float) -> None:
+        """Called from the line: a backend may have room, or there is none left to wait for."""
+        assert self._awaits is not None
+        (after, is_paid), self._awaits = self._awaits, None
+        if self._try(now_s, after, is_paid=is_paid, is_called=True):
+            return
+        if is_paid:
+            self._proxy.budget.on_retry_end()
+        self._sender.on_all_failed("", after)
 
     def choose(self, conn: UpstreamConnection, now_s: float) -> Attempt:
         """Name the attempt whose answer begins, and close the others: they are outrun.
@@ -148,17 +161,28 @@ class Tries:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._leave_line()
         for attempt in tuple(self._live):
             self._end(attempt, what, outcome, now_s)
 
-    def _try(self, now_s: float, after: Failure | None = None, *, is_paid: bool = False) -> bool:
+    def _try(
+        self,
+        now_s: float,
+        after: Failure | None = None,
+        *,
+        is_paid: bool = False,
+        is_called: bool = False,
+    ) -> bool:
         proxy = self._proxy
+        if proxy.has_line and not is_called:  # who came first goes first
+            return self._stand_in_line(now_s, after, is_paid)
         picked = proxy.pick(self._asked, self._tried, now_s)
         log = proxy.picks
         if log is not None and (after or picked is None or log.takes()):
             self._remember(log, picked[0] if picked else None, now_s, after)
         if picked is None:
-            return False
+            is_awaited = proxy.is_room_awaited(self._tried)
+            return is_awaited and self._stand_in_line(now_s, after, is_paid)
         endpoint, pool = picked
         proxy.tallies.on_pick(endpoint)
         attempt = Attempt(endpoint, now_s, is_paid)
@@ -172,6 +196,26 @@ class Tries:
         else:
             pool.connect(lambda conn: self._on_connected(attempt, pool, conn))
         return True
+
+    def _stand_in_line(self, now_s: float, after: Failure | None, is_paid: bool) -> bool:
+        """Wait for room; a try beside a slow one doesn't."""
+        if self._live:
+            return False
+        if not self._proxy.wait(self):
+            self._is_turned_away = True
+            return False
+        self._awaits = after, is_paid
+        self._slow_at_s = _NEVER_S
+        self._set_timer(self._deadline_s, now_s)
+        return True
+
+    def _leave_line(self) -> None:
+        if self._awaits is None:
+            return
+        self._proxy.leave_line(self)
+        if self._awaits[1]:
+            self._proxy.budget.on_retry_end()
+        self._awaits = None
 
     def _remember(
         self, log: PickLog, endpoint: str | None, now_s: float, after: Failure | None
@@ -237,7 +281,7 @@ class Tries:
         if attempt.conn is not None:
             attempt.conn.abandon()
             attempt.conn = None
-        self._proxy.balancer.on_finish(attempt.endpoint, outcome, now_s)
+        self._proxy.settle(attempt.endpoint, outcome, now_s)
         if attempt.holds_retry:
             self._proxy.budget.on_retry_end()
         took_s = now_s - attempt.started_s
@@ -262,16 +306,21 @@ class Tries:
         if self._is_safe and self._count < self._settings.max_attempts:
             self._slow_at_s = now_s + per_try_timeout_s(self._deadline_s - now_s)
             next_s = self._slow_at_s
+        self._set_timer(next_s, now_s)
+
+    def _set_timer(self, at_s: float, now_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(0.0, next_s - now_s), self._on_timer)
+            self._timer = None
+        if at_s != _NEVER_S:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, at_s - now_s), self._on_timer)
 
     def _on_timer(self) -> None:
         now_s = time.monotonic()
         self._timer = None
         if now_s + _TIMER_SLACK_S >= self._deadline_s:
-            self._sender.on_deadline()
+            self._sender.on_deadline(started=self._count > 0)
             return
         if now_s + _TIMER_SLACK_S >= self._slow_at_s:
             self._slow_at_s = _NEVER_S

@@ -33,6 +33,7 @@ class Failure(Enum):
     RESET = "reset"
     BAD_ANSWER = "bad answer"
     ERROR_ANSWER = "error answer"  # 5xx; tried again only when told to
+    NO_ROOM = "no room"  # nothing was sent: all are full, and so is the line
     TOO_SLOW = "too slow"  # still running: it has only used up its share of the budget
 
 
