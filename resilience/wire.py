@@ -19,6 +19,8 @@ from urllib.parse import quote, unquote
 TIMEOUT_MS_HEADER = "x-envoy-expected-rq-timeout-ms"
 GRPC_TIMEOUT_HEADER = "grpc-timeout"
 RETRY_AFTER_HEADER = "retry-after"
+STARTED_HEADER = "x-squall-started"  # of an answer; ``false``: nothing was begun
+NOT_STARTED = "false"
 MAX_TIMEOUT_MS = 600_000  # ten minutes: longer than any request of ours; a typo looks like this
 MAX_BAGGAGE_BYTES = 8192  # W3C Baggage, 3.3.2: the least every platform must pass on
 MAX_BAGGAGE_MEMBERS = 64  # the same section

@@ -26,13 +26,15 @@ from lb.l7.settings import PORT, ROUTE_BUDGET_S
 from lb.l7.timeouts import TimeoutOptions, timeout_mistakes
 from lb.l7.tls import TlsOptions, tls_mistakes
 from lb.l7.tunnel import WebSocketOptions, websocket_mistakes
-from lb.policy.attempts import MAX_ATTEMPTS
+from lb.policy.attempts import IDEMPOTENT_METHODS, MAX_ATTEMPTS, SAFE_METHODS
 from resilience.policy.contract import Mode
 
 Mistake = tuple[DataPath, str]
 """Where in the file, and what is wrong there."""
 
 MAX_WEIGHT = 1000.0
+_SAFE = tuple(sorted(method.decode() for method in SAFE_METHODS))
+_IDEMPOTENT = tuple(sorted(method.decode() for method in IDEMPOTENT_METHODS))
 L7_POLICIES = (
     "deadline", "retry", "retry_budget", "checks", "outlier", "panic", "p2c", "drain",
     "slow_clients",
@@ -85,11 +87,15 @@ class RequestOptions(Part, frozen=True):
         budget_ms: Deadline of a request that brings none, and the most that one may bring, >= 1.
         attempts: Tries per request, the first included, >= 1.
         retry_answers: Whether a 5xx is tried again too.
+        retry_methods: Whose requests may be sent twice, of ``IDEMPOTENT_METHODS``.
+        retry_paths: Beginnings of the paths where they may.
     """
 
     budget_ms: float = ROUTE_BUDGET_S * 1000
     attempts: int = MAX_ATTEMPTS
     retry_answers: bool = False
+    retry_methods: tuple[str, ...] = _SAFE
+    retry_paths: tuple[str, ...] = ("/",)
 
 
 class L7Config(Part, frozen=True):
@@ -187,6 +193,15 @@ def _mistakes(config: L7Config) -> Iterator[Mistake]:
     if config.requests.attempts < 1:
         at = ("requests", "attempts")
         yield at, f"attempts is {config.requests.attempts}; give 1 at least"
+    for index, method in enumerate(config.requests.retry_methods):
+        if method not in _IDEMPOTENT:
+            told = (
+                f"{method} may not be sent twice; of {', '.join(_IDEMPOTENT)} name those that may"
+            )
+            yield ("requests", "retry_methods", index), told
+    for index, path in enumerate(config.requests.retry_paths):
+        if not path.startswith("/"):
+            yield ("requests", "retry_paths", index), f"{path!r} begins no path; begin with /"
     yield from timeout_mistakes(config.timeouts, ("timeouts",))
     yield from client_mistakes(config.clients, ("clients",))
     yield from balance_mistakes(config.balance, ("balance",))

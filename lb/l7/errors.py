@@ -4,8 +4,10 @@ import msgspec
 
 from resilience.errors import Code
 from resilience.refusal import DECISION_HEADER, decision_text
+from resilience.wire import NOT_STARTED, STARTED_HEADER
 
 _DECISION_LINE = DECISION_HEADER.encode() + b": %b\r\n"
+_NOT_STARTED_LINE = f"{STARTED_HEADER}: {NOT_STARTED}\r\n".encode()
 
 STATUS_LINES = {
     code: f"HTTP/1.1 {code} {phrase}\r\n".encode()
@@ -41,6 +43,7 @@ class Problem(Exception):
         message: What happened, the values, what to do; for people.
         retry_after_s: Whole seconds after which another try may pass; None when nobody can say.
         decision: Which policy refused, for ``x-squall-decision``; None when none did.
+        started: Whether a backend may have begun; False is said, so that others may try again.
         closes: The connection's framing can't be trusted any more, so it ends after this answer.
     """
 
@@ -53,8 +56,10 @@ class Problem(Exception):
         retry_after_s: int | None = None,
         closes: bool = False,
         decision: str | None = None,
+        started: bool = True,
     ) -> None:
         super().__init__(message)
+        self.started = started
         self.decision = decision
         self.status = status
         self.reason = reason
@@ -88,6 +93,7 @@ class Problem(Exception):
             timing,
             b"" if self.retry_after_s is None else b"retry-after: %d\r\n" % self.retry_after_s,
             b"" if self.decision is None else _DECISION_LINE % self.decision.encode(),
+            b"" if self.started else _NOT_STARTED_LINE,
             b"" if keep_alive else b"connection: close\r\n",
             b"\r\n",
             b"" if head else body,
@@ -157,6 +163,7 @@ def too_many_tunnels(limit: int) -> Problem:
         f"{limit} WebSockets are open, and no more may be; try again later",
         retry_after_s=1,
         decision=decision_text("websocket", "limit", limit, limit),
+        started=False,
     )
 
 
@@ -168,6 +175,7 @@ def draining(instance: str) -> Problem:
         f"{instance} is being stopped; try again, another one answers",
         retry_after_s=1,
         decision=decision_text("drain", instance, None, None),
+        started=False,
     )
 
 
@@ -180,14 +188,15 @@ def grpc_unimplemented() -> Problem:
     )
 
 
-def no_backend(service: str, usable: int, known: int) -> Problem:
-    """503: nobody to send it to, so nothing was started."""
+def no_backend(service: str, usable: int, known: int, *, started: bool) -> Problem:
+    """503: nobody to send it to; ``started``: nobody any more."""
     return Problem(
         503,
         "NO_BACKEND",
         f"no {service} can be reached now ({usable} usable of {known} known); try again",
         retry_after_s=1,
         decision=decision_text("balancer", service, usable, known),
+        started=started,
     )
 
 
@@ -199,6 +208,7 @@ def no_room(service: str, waiting: int) -> Problem:
         f"every {service} is at its limit and {waiting} requests wait; try again",
         retry_after_s=1,
         decision=decision_text("limits", service, waiting, None),
+        started=False,
     )
 
 
@@ -210,6 +220,7 @@ def deadline_exceeded(instance: str, budget_ms: float, *, started: bool) -> Prob
         "DEADLINE_EXCEEDED",
         f"the budget of {budget_ms:.0f} ms ran out {where}",
         decision=decision_text("deadline", instance, round(budget_ms), None),
+        started=started,
     )
 
 

@@ -50,6 +50,7 @@ class Exchange:
         self._answer: ResponseHead | None = None
         self._keep_alive = False
         self._out: list[bytes] = []
+        self._has_sent = False  # to a backend, some of it
         self._sent_bytes = 0  # of the answer's body
 
     # From the client's connection
@@ -74,15 +75,7 @@ class Exchange:
         if deadline_s is not None and now_s >= deadline_s:
             self.refuse(self._too_late(started=False))
             return
-        self._tries = Tries(
-            self._proxy,
-            self,
-            asked=self._proxy.asked_of(head),
-            request_id=head.request_id,
-            is_safe=head.is_safe,
-            arrived_s=head.arrived_s,
-            deadline_s=deadline_s,
-        )
+        self._tries = self._make_tries(deadline_s)
         self._tries.start(now_s)
 
     def on_client_gone(self) -> None:
@@ -129,6 +122,7 @@ class Exchange:
         if head.expects_continue and not self.body.is_complete:
             head.expects_continue = False
             self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._has_sent = True
         self.body.attach(conn)
 
     def on_all_failed(self, endpoint: str, failure: Failure | None) -> None:
@@ -140,11 +134,15 @@ class Exchange:
         elif failure is Failure.NO_ROOM:
             self.refuse(self._proxy.no_room())
         else:
-            self.refuse(self._proxy.no_backend())
+            self.refuse(self._proxy.no_backend(started=self._has_sent))
 
-    def on_deadline(self, *, started: bool) -> None:
-        """Time has run out; ``started``: a backend was tried."""
-        self.refuse(self._too_late(started=started), what="deadline")
+    def on_deadline(self) -> None:
+        """Time has run out."""
+        self.refuse(self._too_late(started=self._has_sent), what="deadline")
+
+    def can_resend(self) -> bool:
+        """Whether the whole request could be sent to another backend."""
+        return self.body.can_resend
 
     # From the backends' connections
 
@@ -159,7 +157,8 @@ class Exchange:
         """An answer begins: this attempt is the one, unless another is made instead."""
         assert self._tries is not None
         now_s = time.monotonic()
-        if self._tries.try_instead(conn, status, now_s):
+        if self._tries.try_instead(conn, status, headers, now_s):
+            self.body.retire(conn)
             return
         head = self.head
         self._winner = self._tries.choose(conn, now_s)
@@ -222,6 +221,7 @@ class Exchange:
         """A connection broke before its answer was complete."""
         assert self._tries is not None
         if self._answer is None:
+            self.body.retire(conn)
             self._tries.on_lost(conn, failure, time.monotonic())
             return
         self._flush()
@@ -233,6 +233,24 @@ class Exchange:
         self.body.on_room(has_room)
 
     # Private
+
+    def _make_tries(self, deadline_s: float | None) -> Tries:
+        head, settings = self.head, self._proxy.settings
+        is_safe = (
+            head.method in settings.retry_methods
+            and head.target.startswith(settings.retry_paths)
+            and not head.upgrades
+        )
+        return Tries(
+            self._proxy,
+            self,
+            asked=self._proxy.asked_of(head),
+            request_id=head.request_id,
+            is_safe=is_safe,
+            may_hedge=is_safe and not head.has_body,
+            arrived_s=head.arrived_s,
+            deadline_s=deadline_s,
+        )
 
     def _with_affinity(self, headers: Headers) -> Headers:
         affinity = self._proxy.affinity

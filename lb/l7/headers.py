@@ -5,6 +5,11 @@ import re
 from enum import IntEnum
 from typing import NamedTuple
 
+from resilience.wire import NOT_STARTED, RETRY_AFTER_HEADER, STARTED_HEADER
+
+_STARTED, _NOT_STARTED = STARTED_HEADER.encode(), NOT_STARTED.encode()
+_RETRY_AFTER = RETRY_AFTER_HEADER.encode()
+
 Header = tuple[bytes, bytes]
 Headers = list[Header]
 
@@ -138,3 +143,14 @@ class Ids:
         """Return 16, 32 and 16 hex digits, the latter two never all zero (W3C 3.2.2.3, 3.2.2.4)."""
         digits = f"{self._bits(256) | _NEVER_ZERO:064x}"
         return Fresh(digits[:16], digits[16:48], digits[48:])
+
+
+def says_not_started(headers: Headers) -> bool:
+    """Whether an answer says that nothing was begun, and doesn't push back: others may be asked."""
+    is_not_started = False
+    for name, value in headers:
+        key = name.lower()
+        if key == _RETRY_AFTER:
+            return False
+        is_not_started |= key == _STARTED and value == _NOT_STARTED
+    return is_not_started

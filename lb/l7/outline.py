@@ -29,7 +29,6 @@ from lb.l7.headers import (
 )
 from lb.l7.settings import MAX_HEADERS
 from lb.l7.tunnel import WebSocketOptions
-from lb.policy.attempts import SAFE_METHODS
 from resilience.wire import TraceParent, parse_deadline, parse_traceparent
 
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
@@ -57,7 +56,6 @@ class Outline:
         "is_chunked",
         "is_head",
         "is_http11",
-        "is_safe",
         "keep_alive",
         "length",
         "lines",
@@ -85,7 +83,6 @@ class Outline:
         self.is_chunked = False
         self.has_body = False
         self.length = 0  # of its body, where the head says it
-        self.is_safe = False
         self.upgrades = False
         self.expects_continue = False
         self.request_id: str | None = None
@@ -151,7 +148,6 @@ def read_outline(
         _read_upgrade(found, special, parts, websocket)
     expected = special.get(Kind.EXPECT, b"").lower()
     found.expects_continue = expected == b"100-continue" and found.is_http11
-    found.is_safe = method in SAFE_METHODS and not (found.has_body or found.upgrades)
     _read_ids(found, special)
     try:
         found.timeout_s = _read_timeout(special)

@@ -257,9 +257,10 @@ class Proxy:
         """Return this hop's entry as a header line."""
         return self._timing_line % (duration_s * 1000)
 
-    def no_backend(self) -> Problem:
+    def no_backend(self, *, started: bool) -> Problem:
         """Say that nobody can be reached, and how many there are."""
-        return no_backend(self.service, len(self.balancer.candidates), len(self._pools))
+        usable, known = len(self.balancer.candidates), len(self._pools)
+        return no_backend(self.service, usable, known, started=started)
 
     def begin(self) -> None:
         """Count a request in."""

@@ -27,7 +27,6 @@ class RequestHead:
         "is_chunked",
         "is_head",
         "is_http11",
-        "is_safe",
         "keep_alive",
         "method",
         "outline",
@@ -57,7 +56,6 @@ class RequestHead:
         self.expects_continue = outline.expects_continue
         self.keep_alive = outline.keep_alive
         self.is_head = outline.is_head
-        self.is_safe = outline.is_safe
         self.upgrades = outline.upgrades
 
 

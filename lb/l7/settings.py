@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lb.policy.attempts import MAX_ATTEMPTS
+from lb.policy.attempts import MAX_ATTEMPTS, SAFE_METHODS
 
 PORT = 8081
 BACKEND_SERVICE = "gateway"
@@ -37,11 +37,16 @@ class ProxySettings:
     Args:
         route_budget_s: Deadline of a request that brings none, and the most one may bring.
         max_attempts: Attempts per request, the first included, >= 1.
-        retry_answers: Whether a 5xx is tried again too; else only what got no answer is.
+        retry_answers: Whether a 5xx is tried again too; else only what got no answer, or one that
+            says that nothing was begun.
+        retry_methods: Those whose requests may be sent twice.
+        retry_paths: Beginnings of the paths where that holds.
         max_connections: From clients; beyond it a new one is closed at once, >= 1.
     """
 
     route_budget_s: float = ROUTE_BUDGET_S
     max_attempts: int = MAX_ATTEMPTS
     retry_answers: bool = False
+    retry_methods: frozenset[bytes] = SAFE_METHODS
+    retry_paths: tuple[bytes, ...] = (b"/",)
     max_connections: int = MAX_CONNECTIONS

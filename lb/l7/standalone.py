@@ -146,6 +146,8 @@ class Standalone:
             route_budget_s=requests.budget_ms / 1000,
             max_attempts=requests.attempts,
             retry_answers=requests.retry_answers,
+            retry_methods=frozenset(name.encode() for name in requests.retry_methods),
+            retry_paths=tuple(path.encode() for path in requests.retry_paths),
             max_connections=config.clients.connections,
         )
         self.proxy.timeouts = config.timeouts

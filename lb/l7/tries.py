@@ -8,6 +8,7 @@ import asyncio
 import time
 from typing import Protocol
 
+from lb.l7.headers import Headers, says_not_started
 from lb.l7.picks import PickLog, Seen, seen
 from lb.l7.pool import Pool
 from lb.l7.proxy import Proxy
@@ -41,8 +42,11 @@ class Sender(Protocol):
     def on_all_failed(self, endpoint: str, failure: Failure | None) -> None:
         """No try is left; ``failure`` is the last one's, None when nothing could be tried."""
 
-    def on_deadline(self, *, started: bool) -> None:
-        """Time has run out; ``started``: a backend was tried."""
+    def on_deadline(self) -> None:
+        """Time has run out."""
+
+    def can_resend(self) -> bool:
+        """Whether the whole request could be sent to another backend."""
 
 
 class Attempt:
@@ -65,7 +69,8 @@ class Tries:
         sender: Who writes the request and answers the client.
         asked: What the balancer may know of the request.
         request_id: Under which its picks are kept, where they are.
-        is_safe: Sending twice does no harm (GET or HEAD without a body).
+        is_safe: Sending twice does no harm.
+        may_hedge: It may also be under way twice at once, which takes a request without a body.
         arrived_s: When the request arrived; notes count from here.
         deadline_s: Absolute; None means no limit, and no second try beside a slow one.
 
@@ -80,6 +85,7 @@ class Tries:
         asked: Request,
         request_id: str,
         is_safe: bool,
+        may_hedge: bool,
         arrived_s: float,
         deadline_s: float | None,
     ) -> None:
@@ -89,6 +95,7 @@ class Tries:
         self._settings: ProxySettings = proxy.settings
         self._sender = sender
         self._is_safe = is_safe
+        self._may_hedge = may_hedge
         self._arrived_s = arrived_s
         self._deadline_s = _NEVER_S if deadline_s is None else deadline_s
         self._slow_at_s = _NEVER_S
@@ -132,15 +139,23 @@ class Tries:
         self._slow_at_s = _NEVER_S
         return winner
 
-    def try_instead(self, conn: UpstreamConnection, status: int, now_s: float) -> bool:
+    def try_instead(
+        self, conn: UpstreamConnection, status: int, headers: Headers, now_s: float
+    ) -> bool:
         """Whether another attempt is under way in place of the one that got this answer.
 
-        Any backend may be asked again, the same one too: an answer is no reason to leave it.
+        An answer is no reason to leave a backend, so after an error the same one may be asked
+        again; one that says it has begun nothing sends us elsewhere.
         """
-        if not (self._settings.retry_answers and is_error(status)):
+        if not is_error(status):
             return False
-        self._tried.clear()
-        if not self._try_again(Failure.ERROR_ANSWER, now_s):
+        failure = Failure.NOT_STARTED
+        if not says_not_started(headers):
+            failure = Failure.ERROR_ANSWER
+            if not self._settings.retry_answers:
+                return False
+            self._tried.clear()
+        if not self._try_again(failure, now_s):
             return False
         self._end(self._on(conn), str(status), outcome_of_status(status), now_s)
         return True
@@ -259,6 +274,8 @@ class Tries:
         limit = self._settings.max_attempts
         if not may_try_again(failure, attempts=self._count, is_safe=self._is_safe, limit=limit):
             return False
+        if not self._sender.can_resend():
+            return False
         mode = self._proxy.mode("retry")
         if mode is not Mode.ON:
             self._proxy.shadow_retries += mode is Mode.SHADOW
@@ -303,7 +320,7 @@ class Tries:
         if self._deadline_s == _NEVER_S:
             return
         next_s = self._deadline_s
-        if self._is_safe and self._count < self._settings.max_attempts:
+        if self._may_hedge and self._count < self._settings.max_attempts:
             self._slow_at_s = now_s + per_try_timeout_s(self._deadline_s - now_s)
             next_s = self._slow_at_s
         self._set_timer(next_s, now_s)
@@ -320,7 +337,7 @@ class Tries:
         now_s = time.monotonic()
         self._timer = None
         if now_s + _TIMER_SLACK_S >= self._deadline_s:
-            self._sender.on_deadline(started=self._count > 0)
+            self._sender.on_deadline()
             return
         if now_s + _TIMER_SLACK_S >= self._slow_at_s:
             self._slow_at_s = _NEVER_S

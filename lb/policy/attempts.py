@@ -8,7 +8,8 @@ Source: Envoy's router: ``connect-failure,reset``, ``hedge_on_per_try_timeout``,
 An answer is passed on, a 5xx too: whoever gave it is the hop that retries what failed below it, and
 three tiers of three tries make twenty-seven (SRE Book ch. 22, "Retries"). Envoy's `retry_on: 5xx`
 and nginx' `proxy_next_upstream http_500` are for backends that don't (``retry_answers``).
-Not handled: answers that say "not started"; routes that allow POST (issue 5).
+An answer that says nothing was begun is another matter: whoever gave it has tried nothing, and
+somebody else may. With push-back (``Retry-After``) it says more: not now, and that goes up.
 """
 
 from enum import Enum
@@ -20,6 +21,7 @@ PER_TRY_SHARE = 0.5  # of the remaining budget: what is left still suffices for 
 SAFE_METHODS = frozenset(
     {b"GET", b"HEAD"}
 )  # RFC 9110 9.2.1 has more; these are what browsers retry
+IDEMPOTENT_METHODS = SAFE_METHODS | {b"OPTIONS", b"PUT", b"DELETE"}  # RFC 9110 9.2.2, but TRACE
 
 _NEUTRAL_STATUSES = frozenset({429, 503, 504})  # overload and lateness say nothing of *this* one
 _FIRST_FAILURE_STATUS = 500
@@ -32,6 +34,7 @@ class Failure(Enum):
     STALE = "stale connection"  # kept alive by us, closed by them as we wrote
     RESET = "reset"
     BAD_ANSWER = "bad answer"
+    NOT_STARTED = "not started"  # it said so: it was asked, and has begun nothing
     ERROR_ANSWER = "error answer"  # 5xx; tried again only when told to
     NO_ROOM = "no room"  # nothing was sent: all are full, and so is the line
     TOO_SLOW = "too slow"  # still running: it has only used up its share of the budget
@@ -43,13 +46,13 @@ def may_try_again(failure: Failure, *, attempts: int, is_safe: bool, limit: int)
     Args:
         failure: How the last attempt went.
         attempts: Attempts made so far, >= 1.
-        is_safe: GET or HEAD without a body: sending it twice does no harm.
+        is_safe: Sending it twice does no harm.
         limit: Attempts in all, >= 1.
     """
     if attempts >= limit:
         return False
-    if failure is Failure.NOT_CONNECTED:
-        return True  # nothing was sent, so nothing was started
+    if failure in (Failure.NOT_CONNECTED, Failure.NOT_STARTED):
+        return True  # nothing was sent, or begun
     return is_safe and failure is not Failure.BAD_ANSWER
 
 

@@ -6,9 +6,9 @@ from http import HTTPStatus
 
 from resilience.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from resilience.context import REQUEST_ID_HEADER, current
-from resilience.errors import Code, ServiceError
+from resilience.errors import Code, ServiceError, UpstreamError
 from resilience.refusal import DECISION_HEADER, DECISION_KEY
-from resilience.wire import RETRY_AFTER_HEADER, format_retry_after
+from resilience.wire import NOT_STARTED, RETRY_AFTER_HEADER, STARTED_HEADER, format_retry_after
 
 MEDIA_TYPE = b"application/problem+json"
 CLIENT_CLOSED_TITLE = "Client Closed Request"  # 499 is nginx's, and no title is registered
@@ -39,6 +39,9 @@ def problem(error: ServiceError) -> tuple[int, Headers, bytes]:
     if error.retry_after_s is not None and error.retry_after_s >= 0:  # below: "don't come back"
         text = format_retry_after(error.retry_after_s)
         headers.append((RETRY_AFTER_HEADER.encode(), text.encode()))
+    # Of what a call below said nothing: the hop above would try again what was tried here already.
+    if not error.started and not isinstance(error, UpstreamError):
+        headers.append((STARTED_HEADER.encode(), NOT_STARTED.encode()))
     if DECISION_KEY in error.metadata:
         headers.append((DECISION_HEADER.encode(), _header_value(error.metadata[DECISION_KEY])))
     return status, headers, content

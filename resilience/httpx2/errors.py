@@ -23,7 +23,7 @@ from email.utils import parsedate_to_datetime
 import httpx2
 
 from resilience.errors import Code, UpstreamReset, UpstreamStatus, UpstreamTimeout
-from resilience.wire import RETRY_AFTER_HEADER, parse_retry_after
+from resilience.wire import NOT_STARTED, RETRY_AFTER_HEADER, STARTED_HEADER, parse_retry_after
 
 PROBLEM_TYPE = "application/problem+json"
 UNREADABLE_RETRY_AFTER_S = 1.0  # the smallest that HTTP's Retry-After can say
@@ -52,6 +52,7 @@ def from_response(response: httpx2.Response) -> AnsweredError:
         _text(problem, "detail") or f"the service answered {status}",
         metadata={str(key): str(value) for key, value in shown.items()},
         retry_after_s=retry_after_s(response.headers),
+        started=response.headers.get(STARTED_HEADER) != NOT_STARTED,
     )
     error.response = response
     return error

@@ -16,8 +16,10 @@ def test_bounds_are_those_of_the_documents() -> None:
 
 
 def test_every_failure_of_an_attempt_has_a_kind() -> None:
-    """But for two that are no end of an attempt: an answer is counted as one, slowness goes on."""
-    ends = {one.value for one in Failure} - {"error answer", "too slow"}
+    """But for those that end none: answers are counted as such, slowness goes on, no room is
+    before it."""
+    ends = {one.value for one in Failure}
+    ends -= {"error answer", "not started", "too slow", "no room"}
     assert ends | {"deadline"} == set(FAILURES)
     assert KINDS == ("not_connected", "stale_connection", "reset", "bad_answer", "deadline", "5xx")
 

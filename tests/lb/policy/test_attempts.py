@@ -16,15 +16,17 @@ pytestmark = pytest.mark.unit
 
 
 def test_defaults_are_the_documented_ones() -> None:
-    """Three attempts, half of what remains for each, GET and HEAD."""
+    """Three attempts, half of what remains for each, GET and HEAD; RFC 9110's, but TRACE."""
     assert (attempts.MAX_ATTEMPTS, attempts.PER_TRY_SHARE) == (3, 0.5)
     assert {b"GET", b"HEAD"} == attempts.SAFE_METHODS
+    assert {b"OPTIONS", b"PUT", b"DELETE"} == attempts.IDEMPOTENT_METHODS - attempts.SAFE_METHODS
 
 
 @pytest.mark.parametrize(
     ("failure", "safe", "unsafe"),
     [
         (Failure.NOT_CONNECTED, True, True),
+        (Failure.NOT_STARTED, True, True),
         (Failure.STALE, True, False),
         (Failure.RESET, True, False),
         (Failure.TOO_SLOW, True, False),
@@ -34,7 +36,7 @@ def test_defaults_are_the_documented_ones() -> None:
 def test_what_was_not_sent_goes_elsewhere_and_what_was_only_if_safe(
     failure: Failure, safe: bool, unsafe: bool
 ) -> None:
-    """Only a failure to connect allows another try of what may not be done twice."""
+    """Only what was not begun allows another try of what may not be done twice."""
     assert may_try_again(failure, attempts=1, is_safe=True, limit=3) is safe
     assert may_try_again(failure, attempts=1, is_safe=False, limit=3) is unsafe
 
@@ -52,6 +54,7 @@ def test_limit_counts_the_first_attempt(made: int, allowed: bool) -> None:
         (Failure.STALE, False, True),
         (Failure.RESET, True, True),
         (Failure.RESET, False, False),
+        (Failure.NOT_STARTED, True, False),
         (Failure.ERROR_ANSWER, True, False),
         (Failure.TOO_SLOW, True, False),
         (Failure.BAD_ANSWER, True, False),

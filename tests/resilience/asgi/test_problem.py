@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from resilience.asgi.problem import ProblemMiddleware, problem, send_problem
-from resilience.errors import Code, ServiceError
+from resilience.errors import Code, LimitExceeded, ServiceError, UpstreamStatus
 from tests.resilience.asgi.client import Client, ok
 
 
@@ -59,6 +59,15 @@ def test_a_decision_from_below_cannot_split_the_header() -> None:
     error = ServiceError(Code.UNAVAILABLE, "X", "x", metadata={"decision": "a\r\nset-cookie: é"})
 
     assert dict(problem(error)[1])[b"x-squall-decision"] == b"a??set-cookie: ?"
+
+
+def test_what_was_refused_here_says_that_nothing_was_begun_and_what_was_below_does_not() -> None:
+    """The hop above may try elsewhere; what failed further down was tried again there already."""
+    here = LimitExceeded(Code.UNAVAILABLE, "FULL", "full")
+    below = UpstreamStatus(Code.UNAVAILABLE, "FULL", "full", started=False)
+    begun = ServiceError(Code.INTERNAL, "BROKEN", "broken")
+    said = [dict(problem(error)[1]).get(b"x-squall-started") for error in (here, below, begun)]
+    assert said == [b"false", None, None]
 
 
 async def test_a_client_who_left_is_not_told_and_others_must_be() -> None:

@@ -38,6 +38,13 @@ def test_a_status_has_its_code_or_that_of_its_class(status: int, code: Code) -> 
     assert (error.metadata, error.retry_after_s, error.started) == ({}, None, True)
 
 
+@pytest.mark.parametrize(("said", "started"), [("false", False), ("true", True), ("", True)])
+def test_an_answer_may_say_that_nothing_was_begun(said: str, started: bool) -> None:
+    """Then another try elsewhere is safe, whatever the method."""
+    error = from_response(httpx2.Response(503, headers={"x-squall-started": said}))
+    assert error.started is started
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"not json", b"[1]", b'{"reason": 5, "detail": null, "metadata": [1]}']
 )
