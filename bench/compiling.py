@@ -32,6 +32,7 @@ HOT_MODULES = (
     "lb.l7.exchange",
     "lb.l7.framing",
     "lb.l7.headers",
+    "lb.l7.line",
     "lb.l7.outbound",
     "lb.l7.outline",
     "lb.l7.parser",

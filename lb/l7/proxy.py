@@ -5,7 +5,6 @@ it gets no new request, and finishes what it has. A service of one's own gets a 
 and budget of its own, the same settings, drain and switches (``lb.l7.routes``).
 """
 
-import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from lb.l7.errors import Problem, no_backend, no_room
 from lb.l7.forwarded import Forwarding
 from lb.l7.headers import Headers, Ids
 from lb.l7.http2.options import Http2
+from lb.l7.line import Line
 from lb.l7.picks import PickLog
 from lb.l7.pool import Pool
 from lb.l7.request import HeadReader, RequestHead
@@ -27,7 +27,6 @@ from lb.l7.settings import BACKEND_SERVICE, ProxySettings
 from lb.l7.timeouts import SlowClients, TimeoutOptions
 from lb.policy.balancer import Balancer
 from lb.policy.outlier import small_fleet
-from lb.policy.rooms import Rooms
 from lb.tallies import Tallies
 from resilience.policy.budget import RetryBudget, SwitchedBudget
 from resilience.policy.contract import Mode, Outcome, Request, Snapshot
@@ -44,13 +43,6 @@ class Tally(Protocol):
 
     def end_request(self) -> None:
         """Count a request out."""
-
-
-class Waiter(Protocol):
-    """Who stands in line for a backend."""
-
-    def on_room(self, now_s: float) -> None:
-        """Try: there may be room, or nobody left to wait for."""
 
 
 @dataclass(slots=True)
@@ -112,8 +104,7 @@ class Proxy:
         self.shadow_retries = 0
         self.free_retries = 0  # that the budget didn't count: of requests nobody had begun
         self.tallies = Tallies()
-        self.rooms: Rooms[Waiter] | None = None  # limits of backends; set before anything is served
-        self._is_calling_soon = False
+        self.line = Line(lambda: self.balancer.candidates)
         self.picks: PickLog | None = None  # where picks are remembered; None: nowhere
         self._is_held_out: Callable[[str], bool] = lambda name: False
         self._pools: dict[str, Pool] = {}
@@ -204,54 +195,21 @@ class Proxy:
 
     def pick(self, asked: Request, exclude: Sequence[str], now_s: float) -> tuple[str, Pool] | None:
         """Choose a backend and count a request in; None when there is none left to try."""
-        rooms = self.rooms
-        if rooms is not None and rooms.full:
-            exclude = (*exclude, *rooms.full)
+        line = self.line
+        if line.full:
+            exclude = (*exclude, *line.full)
         name = self.balancer.pick(asked, exclude, now_s)
         if name is None:
             return None
         self.balancer.on_start(name, now_s)
-        if rooms is not None:
-            rooms.on_start(name)
+        line.on_start(name)
         return name, self._pools[name]
 
     def settle(self, name: str, outcome: Outcome, now_s: float) -> None:
         """Count a request out of a backend; whoever waits for one is called."""
         self.balancer.on_finish(name, outcome, now_s)
-        if self.rooms is not None:
-            self.rooms.on_finish(name)
-            self.call_waiters()
-
-    @property
-    def has_line(self) -> bool:
-        """Whether somebody waits for a backend with room."""
-        return self.rooms is not None and self.rooms.waiting > 0
-
-    def wait(self, waiter: Waiter) -> bool:
-        """Stand in line for a backend; False when the line is full."""
-        assert self.rooms is not None
-        is_in_line = self.rooms.wait(waiter)
-        self.call_waiters()
-        return is_in_line
-
-    def leave_line(self, waiter: Waiter) -> None:
-        """Wait no more."""
-        assert self.rooms is not None
-        self.rooms.leave(waiter)
-
-    def is_room_awaited(self, exclude: Sequence[str]) -> bool:
-        """Whether a backend would be picked, other than these, if only it had room."""
-        rooms = self.rooms
-        if rooms is None or not rooms.full:
-            return False
-        full = rooms.full.intersection(self.balancer.candidates)
-        return not full.issubset(exclude)
-
-    def call_waiters(self) -> None:
-        """Look at the end of this turn whether there is room for those in line."""
-        if self.rooms is not None and self.rooms.waiting and not self._is_calling_soon:
-            self._is_calling_soon = True
-            asyncio.get_running_loop().call_soon(self._call_waiters)
+        self.line.on_finish(name)
+        self.line.call()
 
     def server_timing(self, duration_s: float) -> bytes:
         """Return this hop's entry as a header line."""
@@ -293,22 +251,13 @@ class Proxy:
             **pools,
             "shadow_retries": self.shadow_retries,
             "free_retries": self.free_retries,
-            **(self.rooms.snapshot() if self.rooms is not None else {}),
+            **self.line.snapshot(),
             **self._tunnel_counts(),
         }
 
     def no_room(self) -> Problem:
         """Say that every backend is at its limit, and how many wait."""
-        return no_room(self.service, self.rooms.waiting if self.rooms is not None else 0)
-
-    def _call_waiters(self) -> None:
-        self._is_calling_soon = False
-        rooms, now_s = self.rooms, time.monotonic()
-        assert rooms is not None
-        for _ in range(rooms.waiting):  # once each: who can't be served stands in line again
-            if not rooms.waiting or not rooms.is_any_free(self.balancer.candidates):
-                break
-            rooms.take_first().on_room(now_s)
+        return no_room(self.service, self.line.waiting)
 
     def _hold_out(self) -> None:
         names = [name for name in self._pools if self._is_held_out(name)]
@@ -342,7 +291,7 @@ class Proxy:
         """Close backend connections that have been idle too long."""
         for pool in self._pools.values():
             pool.close_idle(now_s)
-        self.call_waiters()  # backends may have left, or come, without a request that ended
+        self.line.call()  # backends may have left, or come, without a request that ended
         for sibling in self._siblings:
             sibling.sweep(now_s)
 

@@ -41,7 +41,6 @@ from lb.l7.proxy import Proxy
 from lb.l7.server import L7Server
 from lb.l7.settings import ProxySettings
 from lb.l7.tls import Certificates
-from lb.policy.rooms import Rooms
 from resilience.policy.contract import Mode
 
 AT_START = ("listen", "tls", "proxy_protocol", "websocket")  # what only a new start changes
@@ -84,7 +83,6 @@ class Standalone:
             self._switches, self.recorder.add, self.lifecycle, instance="l7", service="backend"
         )
         self.proxy.heads.tunnels.options = self.config.websocket
-        self._rooms = self.proxy.rooms = Rooms()
         self.checks = Checks(self.proxy.balancer, self._switches.mode)
         self.server = L7Server(self.proxy)
 
@@ -165,8 +163,8 @@ class Standalone:
         self.proxy.hold_out(
             frozenset(one.instance for one in config.backends if one.drain).__contains__
         )
-        self._rooms.use(limits_of(config.limits, backends), config.limits.backend_pending)
-        self.proxy.call_waiters()
+        self.proxy.line.use(limits_of(config.limits, backends), config.limits.backend_pending)
+        self.proxy.line.call()
         self.checks.use(config.checks)
         self.checks.set_endpoints(backends)
 

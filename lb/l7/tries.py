@@ -189,14 +189,14 @@ class Tries:
         is_called: bool = False,
     ) -> bool:
         proxy = self._proxy
-        if proxy.has_line and not is_called:  # who came first goes first
+        if proxy.line.waiting and not is_called:  # who came first goes first
             return self._stand_in_line(now_s, after, is_paid)
         picked = proxy.pick(self._asked, self._tried, now_s)
         log = proxy.picks
         if log is not None and (after or picked is None or log.takes()):
             self._remember(log, picked[0] if picked else None, now_s, after)
         if picked is None:
-            is_awaited = proxy.is_room_awaited(self._tried)
+            is_awaited = proxy.line.would_help(self._tried)
             return is_awaited and self._stand_in_line(now_s, after, is_paid)
         endpoint, pool = picked
         proxy.tallies.on_pick(endpoint)
@@ -216,7 +216,7 @@ class Tries:
         """Wait for room; a try beside a slow one doesn't."""
         if self._live:
             return False
-        if not self._proxy.wait(self):
+        if not self._proxy.line.stand(self):
             self._is_turned_away = True
             return False
         self._awaits = after, is_paid
@@ -227,7 +227,7 @@ class Tries:
     def _leave_line(self) -> None:
         if self._awaits is None:
             return
-        self._proxy.leave_line(self)
+        self._proxy.line.leave(self)
         if self._awaits[1]:
             self._proxy.budget.on_retry_end()
         self._awaits = None

@@ -10,7 +10,6 @@ import pytest
 from kit.errors import ConfigError
 from lb.l7.config import parse_config
 from lb.l7.standalone import Standalone
-from lb.policy.rooms import Rooms
 from tests.lb.l7.rig import Answer, Backend, Handler, RawClient, Rig, ok, rig, until
 from tests.lb.l7.test_standalone import connected, rewrite
 from tests.ports import free_port
@@ -48,21 +47,18 @@ class Gate:
 async def limited(limit: int, pending: int, *handlers: Handler) -> AsyncIterator[Rig]:
     """Run a proxy whose backends may hold so many each."""
     async with rig(*handlers, route_budget_s=30.0) as lab:
-        lab.proxy.rooms = Rooms()
         use(lab, limit, pending)
         yield lab
 
 
 def use(lab: Rig, limit: int, pending: int) -> None:
     """Change the limits."""
-    assert lab.proxy.rooms is not None
-    lab.proxy.rooms.use({one.name: limit for one in lab.backends}, pending)
+    lab.proxy.line.use({one.name: limit for one in lab.backends}, pending)
 
 
 def waiting(lab: Rig) -> int:
     """Return how many stand in line."""
-    assert lab.proxy.rooms is not None
-    return lab.proxy.rooms.waiting
+    return lab.proxy.line.waiting
 
 
 async def ask(lab: Rig, count: int, method: str = "GET") -> list[RawClient]:
@@ -238,7 +234,7 @@ async def test_when_all_have_left_nobody_waits_in_vain() -> None:
         (client,) = await ask(lab, 1)
         await until(lambda: waiting(lab) == 1)
         lab.proxy.set_endpoints([])
-        lab.proxy.call_waiters()
+        lab.proxy.line.call()
         answer = await client.answer()
         assert answer.status == 503
         assert b"NO_BACKEND" in answer.body
@@ -263,7 +259,7 @@ async def test_a_limit_by_file_changes_while_requests_wait(tmp_path: Path) -> No
     for _ in range(4):
         clients.append(await connected(port))
         clients[-1].get()
-    await until(lambda: gate.held == 2 and alone.proxy.has_line)
+    await until(lambda: gate.held == 2 and alone.proxy.line.waiting == 2)
     write(4)
     alone.look()
     await until(lambda: gate.held == 4)
