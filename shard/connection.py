@@ -15,8 +15,13 @@ write for some 40 commands. No task, timer or lock per command: a slotted object
   on them. Beyond: ``Failure.FULL`` at once.
 
 A command always gets an answer: a reply, a ``ReplyError`` or a ``Failure``. Nothing is raised.
+- *Pushes* (RESP3) belong to no command: they go to ``on_push``, in order with the replies.
+- *What can't be trusted* (not RESP, a reply nobody asked for, a reply without end) closes the
+  connection: nothing behind it can be matched.
+
 Source: hiredis for parsing; group by loop turn as in h2 and uvicorn's httptools path (call_soon).
-Not handled: TLS, AUTH, RESP3 pushes; commands that subscribe or block (they need their own).
+Not handled: RESP3 attributes, which no server sends unasked; commands that subscribe or block
+(``shard.subscription``, ``shard.session``); who greets (HELLO, AUTH) is ``shard.link``.
 """
 
 import asyncio
@@ -35,8 +40,17 @@ SWEEP_INTERVAL_S = 0.010
 DEFAULT_CONNECT_TIMEOUT_S = 0.3  # the lab's checks: a backend gets 300 ms
 DEFAULT_REPLY_TIMEOUT_S = 1.0  # the node timeout: a node silent so long is failed over anyway
 DEFAULT_MAX_IN_FLIGHT = 1024  # Envoy: 1,024 requests per upstream cluster
+# A value may have 512 MiB (valkey: proto-max-bulk-len); a client that lets one node's word take as
+# much has no bound of its own. In memory a reply of tiny elements takes some 20 times its bytes.
+DEFAULT_MAX_REPLY_BYTES = 64 * 1024 * 1024
 
 _NOT_ENOUGH = object()
+_NOT_TO_BE_TRUSTED = (
+    hiredis.ProtocolError,  # not RESP
+    IndexError,  # a reply nobody asked for
+    TypeError,  # a map or set whose keys no dict takes
+    MemoryError,  # an array header of billions
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +61,14 @@ class Limits:
         connect_timeout_s: For the TCP handshake and the first reply, seconds, > 0.
         reply_timeout_s: Oldest reply outstanding before the connection is closed, seconds, > 0.
         max_in_flight: Commands queued or unanswered, > 0.
+        max_reply_bytes: One reply on the wire, give or take one read; a longer one closes the
+            connection. > 0.
     """
 
     connect_timeout_s: float = DEFAULT_CONNECT_TIMEOUT_S
     reply_timeout_s: float = DEFAULT_REPLY_TIMEOUT_S
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+    max_reply_bytes: int = DEFAULT_MAX_REPLY_BYTES
 
 
 class Command:
@@ -114,6 +131,8 @@ class Connection(asyncio.Protocol):
     Args:
         limits: See ``Limits``; the connect timeout is the caller's to keep.
         on_lost: Called once when the connection is gone, whoever ended it.
+        on_push: Called with each push frame, such as ``[b"invalidate", [b"key"]]``, by the loop:
+            after whoever waited for a reply before it has been told. Without it pushes are dropped.
         clock: Monotonic seconds.
     """
 
@@ -122,10 +141,12 @@ class Connection(asyncio.Protocol):
         limits: Limits,
         *,
         on_lost: Callable[[], None] = lambda: None,
+        on_push: Callable[[list[object]], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits
         self._on_lost = on_lost
+        self._on_push = on_push
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_NOT_ENOUGH)
@@ -138,6 +159,8 @@ class Connection(asyncio.Protocol):
         self._is_held = False
         self._is_leaving = False
         self._sweep_timer: asyncio.TimerHandle | None = None
+        self._partial_bytes = 0  # of a reply that has begun and not ended
+        self.push_count = 0
         self.write_count = 0
         self.command_count = 0
         self.dropped_count = 0
@@ -253,14 +276,29 @@ class Connection(asyncio.Protocol):
         """Match replies to commands in order."""
         unanswered = self._unanswered
         next_reply = self._reader.gets
+        before = len(unanswered), self.push_count
         try:
             self._reader.feed(data)
             while (reply := next_reply()) is not _NOT_ENOUGH:
-                if not unanswered.popleft().answer(reply):
+                if reply.__class__ is hiredis.PushNotification:
+                    self._push(reply)
+                elif not unanswered.popleft().answer(reply):
                     self.dropped_count += 1
-        except (hiredis.ProtocolError, IndexError):
-            self.close()  # not RESP, or a reply nobody asked for: what follows can't be trusted
-        self._leave_if_done()
+        except _NOT_TO_BE_TRUSTED:
+            self.close()
+        if before == (len(unanswered), self.push_count):
+            self._partial_bytes += len(data)
+            if self._partial_bytes > self._limits.max_reply_bytes:
+                self.close()
+        else:
+            self._partial_bytes = 0
+        if self._is_leaving:
+            self._leave_if_done()
+
+    def _push(self, frame: list[object]) -> None:
+        self.push_count += 1
+        if self._on_push is not None:
+            self._loop.call_soon(self._on_push, frame)
 
     def _flush_soon(self) -> None:
         if not self._flush_is_due:

@@ -4,9 +4,9 @@ Two connections per node: one for reads and LOCAL writes, one for REPLICATED wri
 would hold the others up. Each is opened by the first command that needs it; callers that come
 meanwhile share the attempt, and it survives the caller who began it. Between attempts a backoff
 holds, during which commands fail at once instead of queueing up before a dead node.
-A connection counts as open after its first reply (PING): the kernel of a paused process still
-accepts. The commit connection's first reply is a WAIT, so that a node without a replica is known
-before a write is spent on it.
+A connection counts as open when its greeting is answered (PING at least; HELLO, AUTH by choice):
+the kernel of a paused process still accepts. The commit connection is asked for a WAIT besides, so
+that a node without a replica is known before a write is spent on it.
 Where a connection is made to may differ from the node's address, and change (``redial``): then the
 old connection finishes what is on it while new commands take the new one. Each group of REPLICATED
 writes stays with its WAIT on one connection, so nothing is acknowledged across the two.
@@ -17,19 +17,18 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import TypeAlias
 
 from shard.commit import DEFAULT_WAIT_TIMEOUT_S, GroupCommit
 from shard.connection import Connection, Limits
+from shard.greeting import PLAINLY, Greeting
 from shard.policy.attempt import Failure
 from shard.policy.backoff import Backoff
 from shard.policy.durability import DEFAULT_PROBE_INTERVAL_S, ReplicaWatch
 from shard.policy.topology import Address
-from shard.resp import is_plain, pack
-
-PING = pack(("PING",))
+from shard.resp import Answer, ReplyError, is_plain
 
 _NOBODY_THERE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH})
 _NO_SUCH_NAME = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
@@ -50,6 +49,8 @@ class Link:
         limits: Of the connection.
         rng: Jitter of the backoff.
         dial: Says where to connect for the address; see ``redial``.
+        greeting: Said on each connection before anything else.
+        on_push: Told each RESP3 push; see ``Connection``.
         on_event: Told ``connected``, ``failed`` or ``lost``.
         clock: Monotonic seconds.
     """
@@ -61,12 +62,17 @@ class Link:
         rng: Random,
         *,
         dial: Dial = directly,
+        greeting: Greeting = PLAINLY,
+        on_push: Callable[[list[object]], None] | None = None,
         on_event: Callable[[Address, str], None] = lambda address, event: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = address
         self.connection: Connection | None = None
+        self.rebuff: str | None = None  # the error by which the node answered the last greeting
         self._limits = limits
+        self._greeting = greeting
+        self._on_push = on_push
         self._on_event = on_event
         self._clock = clock
         self.was_refused = False  # the last attempt: nobody listens there, or no such host is left
@@ -162,13 +168,24 @@ class Link:
     async def _dial(self) -> Connection:
         host, port = self._dialled = self._way(self.address)
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(self._limits, on_lost=self._lost, clock=self._clock), host, port
+            self._protocol, host, port, ssl=self._greeting.tls
         )
         return connection
 
+    def _protocol(self) -> Connection:
+        return Connection(
+            self._limits, on_lost=self._lost, on_push=self._on_push, clock=self._clock
+        )
+
     async def _greet(self, connection: Connection) -> bool:
-        """Whether the node answers; -LOADING is no answer yet."""
-        return is_plain(await connection.send(PING))
+        """Whether the node takes the greeting; -LOADING is no answer yet."""
+        answers = [connection.send(each) for each in self._greeting.commands()]
+        return self._heard([await answer for answer in answers])
+
+    def _heard(self, answers: Sequence[Answer]) -> bool:
+        errors = [str(each) for each in answers if isinstance(each, ReplyError)]
+        self.rebuff = errors[0] if errors else None
+        return all(map(is_plain, answers))
 
     def _lost(self) -> None:
         if self.connection is not None and not self.connection.is_open:  # not one that is leaving
@@ -197,12 +214,15 @@ class CommitLink(Link):
         rng: Random,
         *,
         dial: Dial = directly,
+        greeting: Greeting = PLAINLY,
         on_event: Callable[[Address, str], None] = lambda address, event: None,
         clock: Callable[[], float] = time.monotonic,
         wait_timeout_s: float = DEFAULT_WAIT_TIMEOUT_S,
         probe_interval_s: float = DEFAULT_PROBE_INTERVAL_S,
     ) -> None:
-        super().__init__(address, limits, rng, dial=dial, on_event=on_event, clock=clock)
+        super().__init__(
+            address, limits, rng, dial=dial, greeting=greeting, on_event=on_event, clock=clock
+        )
         self.group: GroupCommit | None = None
         self._wait_timeout_s = wait_timeout_s
         self._watch = ReplicaWatch(probe_interval_s)  # outlives connections: it is of the node

@@ -7,6 +7,7 @@ from random import Random
 
 from shard.commit import DEFAULT_WAIT_TIMEOUT_S
 from shard.connection import Limits
+from shard.greeting import PLAINLY, Greeting
 from shard.link import CommitLink, Dial, Link, directly
 from shard.observer import SILENT, StoreObserver
 from shard.policy.topology import Address
@@ -23,6 +24,7 @@ class Nodes:
         wait_timeout_s: How long a group's WAIT may block, seconds; below the reply timeout.
         clock: Monotonic seconds.
         dial: Says where to connect for an address; see ``redial``.
+        greeting: Said on each connection first.
     """
 
     limits: Limits
@@ -31,6 +33,7 @@ class Nodes:
     wait_timeout_s: float = DEFAULT_WAIT_TIMEOUT_S
     clock: Callable[[], float] = time.monotonic
     dial: Dial = directly
+    greeting: Greeting = PLAINLY
     _plain: dict[Address, Link] = field(default_factory=dict)
     _commit: dict[Address, CommitLink] = field(default_factory=dict)
 
@@ -46,6 +49,7 @@ class Nodes:
                 self.limits,
                 self.rng,
                 dial=self.dial,
+                greeting=self.greeting,
                 on_event=self.observer.on_connection,
                 clock=self.clock,
             )
@@ -60,6 +64,7 @@ class Nodes:
                 self.limits,
                 self.rng,
                 dial=self.dial,
+                greeting=self.greeting,
                 on_event=self.observer.on_connection,
                 clock=self.clock,
                 wait_timeout_s=self.wait_timeout_s,

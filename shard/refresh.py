@@ -9,11 +9,20 @@ Not handled: weighing different answers against each other; the next trouble ask
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 
 from shard.nodes import Nodes
 from shard.observer import SILENT, StoreObserver
-from shard.policy.topology import NOWHERE, Address, Topology, parse_shards, parse_slots
+from shard.policy.topology import (
+    NOWHERE,
+    PLAIN_PORT,
+    TLS_PORT,
+    Address,
+    Topology,
+    parse_shards,
+    parse_slots,
+)
 from shard.resp import ReplyError, is_plain, pack
 
 MIN_INTERVAL_S = 0.1  # a failover takes 1 to 2 s: ten looks a second find its end soon enough
@@ -44,6 +53,7 @@ class TopologyKeeper:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.topology = NOWHERE
+        self.rebuff: str | None = None  # the error by which the node asked last sent us away
         self.refresh_count = 0
         self.moved_count = 0
         self._seeds = tuple(seeds)
@@ -101,15 +111,20 @@ class TopologyKeeper:
         return sorted(known, key=lambda address: address not in connected)
 
     async def _ask(self, address: Address) -> Topology | None:
-        connection = await self._nodes.plain(address).open()
+        link = self._nodes.plain(address)
+        connection = await link.open()
+        self.rebuff = None if link.rebuff is None else f"{address}: {link.rebuff}"
         if connection is None:
             return None
         deadline_s = self._clock() + ASK_TIMEOUT_S
         answer = await connection.send(_SHARDS, deadline_s)
-        parse = parse_shards
+        port = PLAIN_PORT if self._nodes.greeting.tls is None else TLS_PORT
+        parse = partial(parse_shards, port=port)
         if isinstance(answer, ReplyError) and answer.kind == "ERR":  # a server before 7
             answer = await connection.send(_SLOTS, deadline_s)
-            parse = parse_slots
+            parse = partial(parse_slots)
+        if isinstance(answer, ReplyError):
+            self.rebuff = f"{address}: {answer}"
         try:
             return parse(answer, address) if is_plain(answer) else None
         except ValueError:

@@ -18,6 +18,7 @@ from resilience import context
 from shard.commit import DEFAULT_WAIT_TIMEOUT_S
 from shard.connection import Limits
 from shard.executor import Executor
+from shard.greeting import PLAINLY, Greeting
 from shard.link import Dial, directly
 from shard.nodes import Nodes
 from shard.observer import SILENT, StoreFaults, StoreObserver
@@ -42,6 +43,7 @@ __all__ = [
 DEFAULT_OPERATION_TIMEOUT_S = 1.0  # kratos: server timeout 1 s; the default of every route here
 DEFAULT_MAX_OPERATIONS = 4096  # commands under way at once, those waiting for a failover included
 CONNECT_PAUSE_S = 0.05
+_NO_ENTRY = ("WRONGPASS", "NOAUTH", "NOPERM")
 
 
 class StoreClient:
@@ -57,6 +59,7 @@ class StoreClient:
         observer: Hears of operations, connections and topologies.
         faults: Asked before each command when given.
         dial: Says where to connect for a node's address; see ``redial``.
+        greeting: User, password, RESP version and TLS of every connection.
         rng: Jitter; seed it for tests.
         clock: Monotonic seconds.
     """
@@ -72,6 +75,7 @@ class StoreClient:
         observer: StoreObserver = SILENT,
         faults: StoreFaults | None = None,
         dial: Dial = directly,
+        greeting: Greeting = PLAINLY,
         rng: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,7 +86,9 @@ class StoreClient:
         self._observer = observer
         self._operation_timeout_s = operation_timeout_s
         self._max_operations = max_operations
-        self._nodes = Nodes(limits or Limits(), self._rng, observer, wait_timeout_s, clock, dial)
+        self._nodes = Nodes(
+            limits or Limits(), self._rng, observer, wait_timeout_s, clock, dial, greeting
+        )
         self._keeper = TopologyKeeper(
             [Address(*seed) for seed in seeds],
             self._nodes,
@@ -103,10 +109,16 @@ class StoreClient:
         return self._keeper.topology
 
     async def connect(self) -> None:
-        """Learn the topology; tries until the cluster answers, so bound it with a timeout."""
+        """Learn the topology; tries until the cluster answers, so bound it with a timeout.
+
+        Raises:
+            PermissionError: A node refuses the user or the password.
+            ValueError: A node isn't part of any cluster. Waiting mends neither.
+        """
         while not self.topology.primaries:
             await self._keeper.refresh(self._operation_timeout_s)
             if not self.topology.primaries:
+                _require_entry(self._keeper.rebuff)
                 await asyncio.sleep(CONNECT_PAUSE_S)
 
     async def close(self) -> None:
@@ -241,3 +253,13 @@ class StoreClient:
         if result.reason is not None:
             self._executor.note(result.status.value, reason=result.reason)
         return result
+
+
+def _require_entry(rebuff: str | None) -> None:
+    """Raise when waiting wouldn't mend what a node answered."""
+    if rebuff is None:
+        return
+    if any(word in rebuff for word in _NO_ENTRY):
+        raise PermissionError(f"store node {rebuff}: give the client a Greeting(user=, password=)")
+    if "cluster support disabled" in rebuff:
+        raise ValueError(f"store node {rebuff}: start it with --cluster-enabled yes")

@@ -5,7 +5,7 @@ from servers before 7), and single slots are corrected by MOVED. It is a belief:
 behind, and only the node that executes a command knows better.
 Source: Redis Cluster specification, "Clients first connection and handling of redirections";
 valkey: CLUSTER SHARDS, whose maps are flat lists in RESP2.
-Not handled: hostnames preferred over addresses, TLS ports, availability zones.
+Not handled: hostnames preferred over addresses, availability zones.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,15 +61,17 @@ class Topology:
         return Topology(owners, self.replicas)
 
 
+PLAIN_PORT, TLS_PORT = b"port", b"tls-port"  # a node may listen on both
 NOWHERE = Topology((None,) * SLOT_COUNT, {})
 
 
-def parse_shards(reply: object, asked: Address) -> Topology:
+def parse_shards(reply: object, asked: Address, port: bytes = PLAIN_PORT) -> Topology:
     """Read the reply of CLUSTER SHARDS.
 
     Args:
         reply: As it came, bytes and lists (RESP2) or maps (RESP3).
         asked: The node that answered; it stands in where a node says no address.
+        port: Which of a node's ports: ``PLAIN_PORT`` or ``TLS_PORT``.
 
     Raises:
         ValueError: When the reply has another shape.
@@ -78,7 +80,7 @@ def parse_shards(reply: object, asked: Address) -> Topology:
     replicas: dict[Address, tuple[Address, ...]] = {}
     for shard in _list(reply):
         fields = _map(shard)
-        primary, followers = _roles(fields.get(b"nodes"), asked)
+        primary, followers = _roles(fields.get(b"nodes"), asked, port)
         if primary is None:
             continue
         replicas[primary] = followers
@@ -107,7 +109,9 @@ def _own(owners: list[Address | None], first: int, last: int, owner: Address) ->
     owners[first : last + 1] = [owner] * (last + 1 - first)
 
 
-def _roles(nodes: object, asked: Address) -> tuple[Address | None, tuple[Address, ...]]:
+def _roles(
+    nodes: object, asked: Address, port: bytes
+) -> tuple[Address | None, tuple[Address, ...]]:
     """Tell a shard's primary from its replicas.
 
     After a failover both the old primary and the new one may say "master"; the one online is it.
@@ -115,7 +119,7 @@ def _roles(nodes: object, asked: Address) -> tuple[Address | None, tuple[Address
     primaries: list[Address] = []
     followers: list[Address] = []
     for fields in _online_first(nodes):
-        where = _address(fields.get(b"endpoint") or fields.get(b"ip"), fields.get(b"port"), asked)
+        where = _address(fields.get(b"endpoint") or fields.get(b"ip"), fields.get(port), asked)
         (primaries if fields.get(b"role") == b"master" else followers).append(where)
     if not primaries:
         return None, ()

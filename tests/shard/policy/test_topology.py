@@ -3,7 +3,7 @@
 import pytest
 
 from hashing.slots import SLOT_COUNT
-from shard.policy.topology import NOWHERE, Address, parse_shards, parse_slots
+from shard.policy.topology import NOWHERE, TLS_PORT, Address, parse_shards, parse_slots
 
 ASKED = Address("10.0.0.9", 7009)
 ONE, TWO = Address("10.0.0.1", 7001), Address("10.0.0.2", 7002)
@@ -86,3 +86,11 @@ def test_moved_corrects_one_slot_and_leaves_the_old_belief_alone() -> None:
     assert corrected.unowned == SLOT_COUNT - 1
     assert NOWHERE.owners[7] is None
     assert corrected.with_moved(7, ONE) is corrected
+
+
+def test_who_speaks_tls_takes_the_tls_port() -> None:
+    """A node may listen on both."""
+    both = [*node(ONE, b"master"), b"tls-port", 7101]
+    topology = parse_shards([[b"slots", [0, 9], b"nodes", [both]]], ASKED, TLS_PORT)
+
+    assert topology.primaries == (Address(ONE.host, 7101),)
