@@ -8,6 +8,7 @@ operation's deadline. What happened on the way is noted in the request's Context
 import asyncio
 from collections.abc import Callable
 from random import Random
+from typing import NamedTuple
 
 from resilience import context
 from shard.commit import Committed
@@ -28,6 +29,18 @@ RESERVE_S = 0.05
 
 _ASKING = pack(("ASKING",))
 _NOTHING_TRIED = Committed(Failure.DOWN, None)
+
+
+class Sent(NamedTuple):
+    """A command on its way.
+
+    Args:
+        to: The node.
+        answer: Gets its answer.
+    """
+
+    to: Address
+    answer: asyncio.Future[Answer]
 
 
 class Executor:
@@ -56,15 +69,22 @@ class Executor:
         self._rng = rng
         self._clock = clock
 
-    async def execute(self, operation: Operation) -> WriteResult:
-        """Send until there is a result; each turn of the loop is one attempt."""
+    async def execute(self, operation: Operation, sent: Sent | None = None) -> WriteResult:
+        """Send until there is a result; each turn of the loop is one attempt.
+
+        Args:
+            operation: What to do.
+            sent: The first attempt, when ``send_now`` has begun it.
+        """
         attempt = 0
         redirect: Redirect | None = None
         trouble: str | None = None  # why it had to be tried again, which outlasted the deadline
         while True:
             owner = self._owner(operation) if redirect is None else redirect.address
             tried = _NOTHING_TRIED
-            if self._clock() >= operation.deadline_s:
+            if sent is not None:
+                owner, tried, sent = sent.to, Committed(await sent.answer, None), None
+            elif self._clock() >= operation.deadline_s:
                 tried = Committed(Failure.EXPIRED, None)
             elif owner is not None:
                 tried = await self._send(operation, owner, redirect is not None and redirect.asking)
@@ -85,15 +105,15 @@ class Executor:
                     return WriteResult(WriteStatus.REFUSED, None, STORE_UNAVAILABLE, trouble)
             await self._follow(step, operation, owner)
 
-    def send_now(self, operation: Operation) -> "asyncio.Future[Answer] | None":
-        """Send without waiting for anything; None when that isn't possible."""
+    def send_now(self, operation: Operation) -> Sent | None:
+        """Send a read or LOCAL write without waiting; None when that isn't possible."""
         owner = self._owner(operation)
         if owner is None or self._faults is not None:
             return None
         connection = self._nodes.plain(owner).connection
         if connection is None:
             return None
-        return connection.send(operation.payload, operation.deadline_s)
+        return Sent(owner, connection.send(operation.payload, operation.deadline_s))
 
     def note(self, what: str, **detail: str) -> None:
         """Note a decision in the Context of the request being served, if any."""

@@ -4,37 +4,41 @@ A read ends with its reply or a ServiceError; a write ends with a WriteResult th
 known of it, and never raises for what happens on the wire. Everything happens within the deadline:
 the caller's, else that of the current Context, else one second.
 Source: design: two durabilities, three results; the promise and its limits are in docs/shard.md.
-Not handled: commands over several slots (split them), transactions, reads from replicas, AUTH.
+Commands of several keys go to the slots of all (``shard.multi_key``).
+Not handled: reads from replicas, which may lie behind.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from random import Random
 
 from hashing.slots import slot_of
-from resilience import context
 from shard.commit import DEFAULT_WAIT_TIMEOUT_S
 from shard.connection import Limits
 from shard.executor import Executor
 from shard.greeting import PLAINLY, Greeting
 from shard.link import Dial, directly
+from shard.many_keys import ManyKeys
+from shard.multi_key import SplitResult, run_split
 from shard.nodes import Nodes
 from shard.observer import SILENT, StoreFaults, StoreObserver
 from shard.operation import Operation
-from shard.policy.attempt import Failure, Work
-from shard.policy.durability import STORE_OVERLOADED, Durability, WriteStatus
+from shard.policy.attempt import Work
+from shard.policy.durability import Durability, WriteStatus
 from shard.policy.topology import Address, Topology
 from shard.refresh import TopologyKeeper
-from shard.resp import Answer, Argument, Reply, is_plain, pack
+from shard.resp import Argument, Reply, pack
 from shard.result import WriteResult
+from shard.routing import SIMPLE, key_of
+from shard.runner import Runner
 from shard.script import Script
 
 __all__ = [
     "Durability",
     "Reply",
     "Script",
+    "SplitResult",
     "StoreClient",
     "WriteResult",
     "WriteStatus",
@@ -46,7 +50,7 @@ CONNECT_PAUSE_S = 0.05
 _NO_ENTRY = ("WRONGPASS", "NOAUTH", "NOPERM")
 
 
-class StoreClient:
+class StoreClient(ManyKeys):
     """A client of one cluster; ``connect`` first, ``close`` last, from one event loop.
 
     Args:
@@ -82,10 +86,7 @@ class StoreClient:
         if not seeds:
             raise ValueError("no seeds: give the address of at least one store node")
         self._rng = rng or Random()
-        self._clock = clock
-        self._observer = observer
         self._operation_timeout_s = operation_timeout_s
-        self._max_operations = max_operations
         self._nodes = Nodes(
             limits or Limits(), self._rng, observer, wait_timeout_s, clock, dial, greeting
         )
@@ -97,7 +98,7 @@ class StoreClient:
             clock=clock,
         )
         self._executor = Executor(self._nodes, self._keeper, faults, self._rng, clock)
-        self._under_way = 0
+        self._runner = Runner(self._executor, observer, operation_timeout_s, max_operations, clock)
 
     def __repr__(self) -> str:
         primaries = ", ".join(map(str, self.topology.primaries))
@@ -134,39 +135,31 @@ class StoreClient:
         self._nodes.redial()
 
     async def read(self, *command: Argument, deadline_s: float | None = None) -> Reply:
-        """Send one reading command to the primary of its key, the second element.
+        """Send one reading command to the primary of its keys.
 
         Args:
-            command: Such as ``"GET", "video:1"``.
+            command: Such as ``"GET", "video:1"``; MGET, EXISTS and TOUCH over any keys.
             deadline_s: Absolute monotonic seconds; None means the Context's, else one second.
 
         Raises:
             ServiceError: STORE_UNAVAILABLE, STORE_OVERLOADED (503), STORE_TIMEOUT (504) or
                 STORE_ERROR (500, the command itself is wrong).
+            ValueError: No key, keys of several slots (named), or a command that would hold the
+                connection.
         """
-        operation = self._operation(Work.READ, command, deadline_s)
-        return (await self._run(operation)).raise_for_status()
+        done = await self._carry_out(Work.READ, command, Durability.LOCAL, deadline_s)
+        return done.raise_for_status()
 
     async def read_many(
         self, commands: Sequence[Sequence[Argument]], deadline_s: float | None = None
     ) -> list[Reply]:
-        """Send reading commands at once, each to its own key's primary; replies in their order.
+        """Send reading commands of one key at once, each to its primary; replies in their order.
 
         Raises:
             ServiceError: As ``read``, when any of them fails.
         """
-        began_s = self._clock()
         operations = [self._operation(Work.READ, tuple(each), deadline_s) for each in commands]
-        futures = [self._executor.send_now(each) for each in operations]
-        replies: list[Reply] = []
-        for operation, future in zip(operations, futures, strict=True):
-            answer: Answer = Failure.DOWN if future is None else await future
-            if is_plain(answer):
-                self._observer.on_operation(operation.name, "ok", self._clock() - began_s)
-            else:
-                answer = (await self._run(operation)).raise_for_status()
-            replies.append(answer)
-        return replies
+        return [each.raise_for_status() for each in await self._runner.run_all(operations)]
 
     async def write(
         self,
@@ -174,9 +167,12 @@ class StoreClient:
         durability: Durability = Durability.LOCAL,
         deadline_s: float | None = None,
     ) -> WriteResult:
-        """Send one writing command to the primary of its key, the second element."""
-        operation = self._operation(Work.WRITE, command, deadline_s)
-        return await self._run(replace(operation, durability=durability))
+        """Send one writing command to the primary of its keys; MSET, DEL and UNLINK over any keys.
+
+        Raises:
+            ValueError: As ``read``.
+        """
+        return await self._carry_out(Work.WRITE, command, durability, deadline_s)
 
     async def eval(
         self,
@@ -200,59 +196,45 @@ class StoreClient:
             Work.SCRIPT,
             slots.pop(),
             pack(("EVALSHA", script.sha, *tail)),
-            self._deadline(deadline_s),
+            self._runner.deadline(deadline_s),
             durability,
             on_unknown_script=pack(("EVAL", script.source, *tail)),
         )
-        return await self._run(operation)
+        return await self._runner.run(operation)
 
     def snapshot(self) -> dict[str, int]:
         """Return counts for a page or a metric."""
         return {
             "primaries": len(self.topology.primaries),
             "slots_unowned": self.topology.unowned,
-            "under_way": self._under_way,
+            "under_way": self._runner.under_way,
             "retries": self._executor.retry_count,
             "topology_refreshes": self._keeper.refresh_count,
             "moved": self._keeper.moved_count,
             **self._nodes.snapshot(),
         }
 
+    async def _carry_out(
+        self,
+        work: Work,
+        command: tuple[Argument, ...],
+        durability: Durability,
+        deadline_s: float | None,
+    ) -> WriteResult:
+        if command and command[0] in SIMPLE:
+            operation = self._operation(work, command, deadline_s, durability)
+            return await self._runner.run(operation)
+        return (await run_split(self._runner, work, command, durability, deadline_s)).whole
+
     def _operation(
-        self, work: Work, command: tuple[Argument, ...], deadline_s: float | None
+        self,
+        work: Work,
+        command: tuple[Argument, ...],
+        deadline_s: float | None,
+        durability: Durability = Durability.LOCAL,
     ) -> Operation:
-        if len(command) < 2:
-            raise ValueError(f"no key in {command!r}: the key is a command's second element")
-        key = command[1]
-        raw = key if isinstance(key, bytes) else str(key).encode()
-        return Operation(work, slot_of(raw), pack(command), self._deadline(deadline_s))
-
-    def _deadline(self, deadline_s: float | None) -> float:
-        if deadline_s is not None:
-            return deadline_s
-        current = context.current()
-        if current is not None and current.deadline_s is not None:
-            return current.deadline_s
-        return self._clock() + self._operation_timeout_s
-
-    async def _run(self, operation: Operation) -> WriteResult:
-        """Bound, execute and report one operation."""
-        began_s = self._clock()
-        if self._under_way >= self._max_operations:
-            result = WriteResult(
-                WriteStatus.REFUSED, None, STORE_OVERLOADED, "too many commands under way"
-            )
-        else:
-            self._under_way += 1
-            try:
-                result = await self._executor.execute(operation)
-            finally:
-                self._under_way -= 1
-        ended_s = self._clock()
-        self._observer.on_operation(operation.name, operation.judge(result), ended_s - began_s)
-        if result.reason is not None:
-            self._executor.note(result.status.value, reason=result.reason)
-        return result
+        until_s = self._runner.deadline(deadline_s)
+        return Operation(work, slot_of(key_of(command)), pack(command), until_s, durability)
 
 
 def _require_entry(rebuff: str | None) -> None:

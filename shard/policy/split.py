@@ -28,11 +28,13 @@ class Part(NamedTuple):
         slot: 0..16383.
         words: A whole command.
         order: Which of the original keys these are, counted from 0.
+        keys: The keys among the words.
     """
 
     slot: int
     words: Sequence[bytes]
     order: Sequence[int]
+    keys: Sequence[bytes]
 
 
 def split(command: Command, words: Sequence[bytes]) -> list[Part]:
@@ -49,15 +51,17 @@ def split(command: Command, words: Sequence[bytes]) -> list[Part]:
     places = key_positions(command, words)
     if not places:
         raise ValueError(f"{command.name.decode()}: no key, so no slot to send it to")
+    keys = [words[place] for place in places]
     by_slot: dict[int, list[int]] = {}
-    for number, place in enumerate(places):
-        by_slot.setdefault(slot_of(words[place]), []).append(number)
+    for number, key in enumerate(keys):
+        by_slot.setdefault(slot_of(key), []).append(number)
     if len(by_slot) == 1:
-        return [Part(next(iter(by_slot)), words, range(len(places)))]
+        return [Part(next(iter(by_slot)), words, range(len(keys)), keys)]
     if command.join is None:
-        raise CrossSlotError(cross_slot(command.name, [words[place] for place in places]))
+        raise CrossSlotError(cross_slot(command.name, keys))
     return [
-        Part(slot, _part(command, words, places, order), order) for slot, order in by_slot.items()
+        Part(slot, _part(command, words, places, order), order, [keys[each] for each in order])
+        for slot, order in by_slot.items()
     ]
 
 
