@@ -48,9 +48,11 @@ class Rooms(Generic[WaiterT]):
             limits: By backend, requests in flight, >= 0; ``NO_LIMIT`` is none.
             pending: Requests in line for each backend, >= 0.
         """
-        self._limits = limits
+        self._limits = {name: limit for name, limit in limits.items() if limit != NO_LIMIT}
         self._pending = pending * len(limits)
-        self._full = frozenset(name for name in limits if self._is_full(name))
+        self._full = frozenset(
+            name for name, limit in self._limits.items() if self._active.get(name, 0) >= limit
+        )
 
     @property
     def full(self) -> frozenset[str]:
@@ -64,8 +66,8 @@ class Rooms(Generic[WaiterT]):
 
     def on_start(self, name: str) -> None:
         """Count one more in flight there."""
-        self._active[name] = self._active.get(name, 0) + 1
-        if self._is_full(name):
+        active = self._active[name] = self._active.get(name, 0) + 1
+        if active == self._limits.get(name):  # beyond it ``use`` has said so
             self._full |= {name}
 
     def on_finish(self, name: str) -> None:
@@ -75,7 +77,7 @@ class Rooms(Generic[WaiterT]):
             self._active[name] = left
         else:
             del self._active[name]  # so that who left the fleet is forgotten
-        if name in self._full and not self._is_full(name):
+        if self._full and name in self._full and left < self._limits[name]:
             self._full -= {name}
 
     def is_any_free(self, candidates: Collection[str]) -> bool:
@@ -109,7 +111,3 @@ class Rooms(Generic[WaiterT]):
             "rooms.overflows": self.overflows,
             "rooms.full": len(self._full),
         }
-
-    def _is_full(self, name: str) -> bool:
-        limit = self._limits.get(name, NO_LIMIT)
-        return limit != NO_LIMIT and self._active.get(name, 0) >= limit
