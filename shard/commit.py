@@ -12,7 +12,7 @@ Not handled: holding a group open on purpose for it to grow.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from shard.connection import Command, Connection
@@ -60,17 +60,17 @@ class GroupCommit:
         self._is_waiting = False
 
     async def write(
-        self, payload: bytes, deadline_s: float | None, prefix: bytes | None = None
+        self, payload: bytes, deadline_s: float | None, leaders: Sequence[Command] = ()
     ) -> Committed:
         """Send a write, then say how many replicas had it when its group's WAIT ended.
 
         Args:
             payload: The packed command.
             deadline_s: For the write and its proof together.
-            prefix: A command that must directly precede it (ASKING); its reply is dropped.
+            leaders: Commands that must directly precede it; see ``Command``.
         """
         group = self._join()  # first: the group must end before the connection's own flush
-        written = self.connection.send(payload, deadline_s, prefix)
+        written = self.connection.send(payload, deadline_s, leaders)
         proven: asyncio.Future[Answer] = self._loop.create_future()
         group.follow(proven, deadline_s)
         answer = await written

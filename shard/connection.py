@@ -21,13 +21,13 @@ A command always gets an answer: a reply, a ``ReplyError`` or a ``Failure``. Not
 
 Source: hiredis for parsing; group by loop turn as in h2 and uvicorn's httptools path (call_soon).
 Not handled: RESP3 attributes, which no server sends unasked; commands that subscribe or block
-(``shard.subscription``, ``shard.session``); who greets (HELLO, AUTH) is ``shard.link``.
+(``shard.subscription``, ``shard.own``); who greets (HELLO, AUTH) is ``shard.link``.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -78,23 +78,23 @@ class Command:
         payload: RESP bytes, as ``shard.resp.pack`` makes them.
         future: Resolved with the answer; a done future means nobody waits any more.
         deadline_s: Absolute monotonic seconds, or None.
-        prefix: A packed command that leaves directly before it, or not at all (ASKING, which would
-            otherwise let the next command through); its reply is dropped.
+        leaders: Commands that leave directly before it, in one write with it, or not at all:
+            ASKING, or MULTI and what is queued behind it. Each has its own answer.
     """
 
-    __slots__ = ("deadline_s", "followers", "future", "payload", "prefix", "sent_s")
+    __slots__ = ("deadline_s", "followers", "future", "leaders", "payload", "sent_s")
 
     def __init__(
         self,
         payload: bytes,
         future: asyncio.Future[Answer],
         deadline_s: float | None,
-        prefix: bytes | None = None,
+        leaders: "Sequence[Command]" = (),
     ) -> None:
         self.payload = payload
         self.future = future
         self.deadline_s = deadline_s
-        self.prefix = prefix
+        self.leaders = leaders
         self.sent_s: float | None = None
         self.followers: list[Command] | None = None
 
@@ -186,19 +186,26 @@ class Connection(asyncio.Protocol):
         return len(self._queued) + len(self._held) + len(self._unanswered)
 
     def send(
-        self, payload: bytes, deadline_s: float | None = None, prefix: bytes | None = None
+        self,
+        payload: bytes,
+        deadline_s: float | None = None,
+        leaders: Sequence[Command] = (),
     ) -> asyncio.Future[Answer]:
         """Queue a command; it leaves with all others of this turn of the loop.
 
-        Arguments as ``Command``. The future always gets a result (see ``Answer``); cancelling it
-        abandons the command.
+        Arguments as ``Command``; ``leader`` makes a leader. The future always gets a result (see
+        ``Answer``); cancelling it abandons the command.
         """
         future: asyncio.Future[Answer] = self._loop.create_future()
         if self.in_flight >= self._limits.max_in_flight:
             future.set_result(Failure.FULL)
         else:
-            self.enqueue(Command(payload, future, deadline_s, prefix))
+            self.enqueue(Command(payload, future, deadline_s, leaders))
         return future
+
+    def leader(self, payload: bytes) -> Command:
+        """Make a command for another one's ``leaders``."""
+        return Command(payload, self._loop.create_future(), None)
 
     def enqueue(self, command: Command) -> None:
         """Queue a command made by the caller, in flight or not: the bound isn't checked."""
@@ -314,11 +321,10 @@ class Connection(asyncio.Protocol):
         for command in self._queued:
             if command.future.done():  # cancelled or expired before the write
                 continue
-            if command.prefix is not None:
-                prefix = Command(command.prefix, self._loop.create_future(), None)
-                prefix.sent_s = now_s
-                payloads.append(prefix.payload)
-                self._unanswered.append(prefix)
+            for leader in command.leaders:
+                leader.sent_s = now_s
+                payloads.append(leader.payload)
+                self._unanswered.append(leader)
             command.sent_s = now_s
             payloads.append(command.payload)
             self._unanswered.append(command)

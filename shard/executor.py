@@ -6,12 +6,13 @@ operation's deadline. What happened on the way is noted in the request's Context
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
 from resilience import context
 from shard.commit import Committed
+from shard.connection import Command, Connection
 from shard.nodes import Nodes
 from shard.observer import StoreFaults
 from shard.operation import Operation
@@ -22,6 +23,7 @@ from shard.policy.topology import Address
 from shard.refresh import TopologyKeeper
 from shard.resp import Answer, ReplyError, is_plain, pack
 from shard.result import WriteResult
+from shard.transaction import outcome
 
 # An operation in trouble stops this long before its deadline, so that its caller gets the reason
 # and not a timeout; what a hop keeps for its own answer (design.md: remaining - 50 ms).
@@ -89,7 +91,7 @@ class Executor:
             elif owner is not None:
                 tried = await self._send(operation, owner, redirect is not None and redirect.asking)
             if is_plain(tried.answer):
-                return _result(operation, tried)
+                return result_of(operation.durability, tried)
             if operation.learn_script(tried.answer):
                 continue
             if tried.answer is Failure.EXPIRED and trouble is not None:
@@ -163,13 +165,21 @@ class Executor:
                 return Committed(ReplyError(error), None)
         if operation.durability is Durability.REPLICATED:
             return await self._send_replicated(operation, address, asking)
-        link = self._nodes.plain(address)
-        connection = link.connection or await link.open(operation.deadline_s - self._clock())
+        connection = await self._connection(operation, address)
         if connection is None:
             return _NOTHING_TRIED
-        prefix = _ASKING if asking else None
-        answer = await connection.send(operation.payload, operation.deadline_s, prefix)
-        return Committed(answer, None)
+        if not asking and not operation.leaders:
+            return Committed(await connection.send(operation.payload, operation.deadline_s), None)
+        leaders = _leaders(connection, operation, asking)
+        answer = await connection.send(operation.payload, operation.deadline_s, leaders)
+        return Committed(_settled(operation, leaders, answer), None)
+
+    async def _connection(self, operation: Operation, address: Address) -> Connection | None:
+        left_s = operation.deadline_s - self._clock()
+        if operation.own is not None:
+            return await operation.own.at(address, left_s)
+        link = self._nodes.plain(address)
+        return link.connection or await link.open(left_s)
 
     async def _send_replicated(
         self, operation: Operation, address: Address, asking: bool
@@ -183,13 +193,27 @@ class Executor:
             if group.probe_count > probes:  # perhaps it is cut off, and another has taken over
                 self._keeper.refresh_soon()
             return Committed(Failure.UNREPLICATED, None)
-        prefix = _ASKING if asking else None
-        return await group.write(operation.payload, operation.deadline_s, prefix)
+        leaders = _leaders(group.connection, operation, asking)
+        done = await group.write(operation.payload, operation.deadline_s, leaders)
+        return Committed(_settled(operation, leaders, done.answer), done.replicas)
 
 
-def _result(operation: Operation, done: Committed) -> WriteResult:
+def _leaders(connection: Connection, operation: Operation, asking: bool) -> list[Command]:
+    payloads = (_ASKING, *operation.leaders) if asking else operation.leaders
+    return [connection.leader(each) for each in payloads]
+
+
+def _settled(operation: Operation, leaders: Sequence[Command], answer: Answer) -> Answer:
+    """Return the answer, of a transaction what it comes to."""
+    if not operation.leaders:
+        return answer
+    own = leaders[len(leaders) - len(operation.leaders) :]
+    return outcome([each.future.result() for each in own if each.future.done()], answer)
+
+
+def result_of(durability: Durability, done: Committed) -> WriteResult:
     """Judge an executed command by its durability."""
-    if operation.durability is Durability.LOCAL:
+    if durability is Durability.LOCAL:
         return WriteResult(WriteStatus.ACKNOWLEDGED, done.answer)
     unproven = after_proof(done.replicas)
     if unproven is None:

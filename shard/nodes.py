@@ -1,8 +1,10 @@
 """The links to every node that a client talks to, made on first use, dropped when out of use."""
 
+import asyncio
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from random import Random
 
 from shard.commit import DEFAULT_WAIT_TIMEOUT_S
@@ -12,10 +14,12 @@ from shard.link import CommitLink, Dial, Link, directly
 from shard.observer import SILENT, StoreObserver
 from shard.policy.topology import Address
 
+MAX_IDLE = 4  # connections kept per node for the next who needs one of his own
+
 
 @dataclass(slots=True)
 class Nodes:
-    """Two links per address: one plain, one for REPLICATED writes.
+    """Two links per address, one plain, one for REPLICATED writes; others are lent out.
 
     Args:
         limits: Of each connection.
@@ -36,6 +40,8 @@ class Nodes:
     greeting: Greeting = PLAINLY
     _plain: dict[Address, Link] = field(default_factory=dict)
     _commit: dict[Address, CommitLink] = field(default_factory=dict)
+    _idle: dict[Address, list[Link]] = field(default_factory=dict)
+    _lent: set[Link] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         assert self.wait_timeout_s < self.limits.reply_timeout_s, "a WAIT would look overdue"
@@ -71,6 +77,47 @@ class Nodes:
             )
         return link
 
+    async def lend(self, address: Address, timeout_s: float) -> Link | None:
+        """Lend an open link to one caller alone; None when the node can't be reached now.
+
+        The plain link is opened first: its backoff keeps a dead node from being asked in vain.
+        Its reply timeout is off, since a command that blocks is silent on purpose.
+        """
+        wait_s = min(timeout_s, self.limits.connect_timeout_s)
+        if await self.plain(address).open(wait_s) is None:
+            return None
+        idle = self._idle.get(address)
+        link = idle.pop() if idle else self._spare(address)
+        self._lent.add(link)
+        try:
+            opened = await link.open(wait_s)
+        except asyncio.CancelledError:
+            await self.give_back(link)
+            raise
+        if opened is None:
+            await self.give_back(link)
+        return link if opened else None
+
+    async def give_back(self, link: Link) -> None:
+        """Take a lent link back; one with something still on it is closed."""
+        self._lent.discard(link)
+        idle = self._idle.setdefault(link.address, [])
+        if link.connection is None or link.in_flight or len(idle) >= MAX_IDLE:
+            await link.close()
+        else:
+            idle.append(link)
+
+    def _spare(self, address: Address) -> Link:
+        return Link(
+            address,
+            replace(self.limits, reply_timeout_s=inf),
+            self.rng,
+            dial=self.dial,
+            greeting=self.greeting,
+            on_event=self.observer.on_connection,
+            clock=self.clock,
+        )
+
     def connected(self) -> list[Address]:
         """Return the addresses whose plain link is open."""
         return [each for each, link in self._plain.items() if link.connection is not None]
@@ -88,6 +135,9 @@ class Nodes:
                 if address not in wanted and not link.in_flight:
                     del links[address]
                     await link.close()
+        for address in set(self._idle) - set(wanted):
+            for link in self._idle.pop(address):
+                await link.close()
 
     async def close(self) -> None:
         """End every connection."""
@@ -95,6 +145,10 @@ class Nodes:
             for link in list(links.values()):
                 await link.close()
             links.clear()
+        for link in (*self._lent, *(each for idle in self._idle.values() for each in idle)):
+            await link.close()
+        self._lent.clear()
+        self._idle.clear()
 
     def snapshot(self) -> dict[str, int]:
         """Return sums over all connections that are open now."""

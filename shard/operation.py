@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from shard.own import OwnConnection
 from shard.policy.attempt import Work
 from shard.policy.durability import Durability, WriteStatus
 from shard.resp import Answer, ReplyError
@@ -19,6 +20,8 @@ class Operation:
         deadline_s: Absolute monotonic seconds.
         durability: What it takes to acknowledge it.
         on_unknown_script: Sent instead when the node doesn't know the script's digest.
+        leaders: Packed commands that leave directly before it: a transaction's, whose EXEC it is.
+        own: The connection it has to itself; None: it shares one.
     """
 
     work: Work
@@ -27,6 +30,8 @@ class Operation:
     deadline_s: float
     durability: Durability = Durability.LOCAL
     on_unknown_script: bytes | None = None
+    leaders: tuple[bytes, ...] = ()
+    own: OwnConnection | None = None
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ from resilience.errors import (
 from shard.policy.durability import (
     DEFAULT_PROBE_INTERVAL_S,
     NOT_REPLICATED,
+    STORE_CONFLICT,
     STORE_FULL,
     STORE_OVERLOADED,
     STORE_TIMEOUT,
@@ -47,7 +48,8 @@ class WriteResult(NamedTuple):
 
         Raises:
             ServiceError: When it wasn't acknowledged: NOT_REPLICATED, STORE_UNAVAILABLE,
-                STORE_OVERLOADED, STORE_FULL (503), STORE_TIMEOUT (504), STORE_ERROR (500).
+                STORE_OVERLOADED, STORE_FULL, STORE_CONFLICT (503), STORE_TIMEOUT (504),
+                STORE_ERROR (500).
                 ``started`` is False exactly when the write is REFUSED.
         """
         if self.status is WriteStatus.ACKNOWLEDGED:
@@ -78,6 +80,7 @@ _EDGE: Mapping[str, tuple[Code, float | None]] = {
     STORE_UNAVAILABLE: (Code.UNAVAILABLE, UNAVAILABLE_RETRY_AFTER_S),
     STORE_OVERLOADED: (Code.UNAVAILABLE, UNAVAILABLE_RETRY_AFTER_S),
     STORE_FULL: (Code.UNAVAILABLE, None),
+    STORE_CONFLICT: (Code.UNAVAILABLE, None),
     STORE_TIMEOUT: (Code.DEADLINE_EXCEEDED, None),
 }
 _STARTED: Mapping[str, Callable[..., ServiceError]] = {

@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeAlias
 
 from shard.policy.durability import (
     NOT_REPLICATED,
+    STORE_CONFLICT,
     STORE_ERROR,
     STORE_FULL,
     STORE_OVERLOADED,
@@ -57,6 +58,7 @@ class Work(Enum):
     READ = "read"
     WRITE = "write"
     SCRIPT = "script"
+    BLOCK = "block"  # a write that waits for something to take
 
 
 class Again(NamedTuple):
@@ -86,7 +88,20 @@ _NEVER_EXECUTED = {
     "NOAUTH": STORE_ERROR,
     "CROSSSLOT": STORE_ERROR,
     "NOSCRIPT": STORE_ERROR,
+    "EXECABORT": STORE_ERROR,
+    "CONFLICT": STORE_CONFLICT,  # ours: EXEC found a watched key changed
 }  # of a script too: checked before it runs, or before its first write
+
+
+def is_refusal(error: str) -> bool:
+    """Whether an error says by its kind that nothing was executed, of a script too."""
+    kind = error.partition(" ")[0]
+    return (
+        kind in ("MOVED", "ASK")
+        or kind in _REFRESH_AFTER
+        or kind in _PAUSE_AFTER
+        or kind in _NEVER_EXECUTED
+    )
 
 
 def after_error(error: str, asked: Address, work: Work, attempt: int, rng: Random) -> Step:
@@ -105,9 +120,11 @@ def after_error(error: str, asked: Address, work: Work, attempt: int, rng: Rando
     redirect = parse_redirect(error, asked)
     if redirect is not None:
         return redirect
+    if kind == "UNBLOCKED" and work is Work.BLOCK:  # it waited, and took nothing
+        return Again(pause_s(attempt, rng), True, kind)
     if kind in _REFRESH_AFTER or kind in _PAUSE_AFTER:
         return Again(pause_s(attempt, rng), kind in _REFRESH_AFTER, kind)
-    if kind == "UNBLOCKED":  # a WAIT or blocking command ended since the node was demoted
+    if kind == "UNBLOCKED":  # a WAIT ended since the node was demoted
         return Stop(WriteStatus.UNKNOWN, STORE_UNAVAILABLE, error)
     if kind in _NEVER_EXECUTED:
         return Stop(WriteStatus.REFUSED, _NEVER_EXECUTED[kind], error)

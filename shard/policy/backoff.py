@@ -36,6 +36,10 @@ class Backoff:
         """Whether the pause is over."""
         return now_s >= self._retry_at_s
 
+    def wait_s(self, now_s: float) -> float:
+        """Return how long the pause still lasts, seconds, >= 0."""
+        return max(0.0, self._retry_at_s - now_s)
+
     def on_failure(self, now_s: float) -> None:
         """Note a failed attempt, which doubles the pause."""
         longest = min(self.cap_s, self.base_s * 2.0 ** min(self._failures, 16))

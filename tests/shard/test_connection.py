@@ -46,13 +46,13 @@ def test_documented_defaults() -> None:
     assert SWEEP_INTERVAL_S == 0.010
 
 
-async def test_prefix_leaves_with_its_command_or_not_at_all() -> None:
+async def test_a_leader_leaves_with_its_command_or_not_at_all() -> None:
     """ASKING goes directly before its command; that of a command given up reaches nobody."""
     asking = pack(("ASKING",))
     async with fake_node() as node, connected(node) as connection:
-        given_up = connection.send(pack(("GET", "a")), None, asking)
+        given_up = connection.send(pack(("GET", "a")), None, [connection.leader(asking)])
         other = connection.send(pack(("GET", "b")))
-        asked = connection.send(pack(("GET", "c")), None, asking)
+        asked = connection.send(pack(("GET", "c")), None, [connection.leader(asking)])
         given_up.cancel()
         assert [await other, await asked] == [b"b", b"c"]
         assert node.commands == [[b"GET", b"b"], [b"ASKING"], [b"GET", b"c"]]

@@ -17,6 +17,7 @@ from shard.policy.attempt import (
     after_error,
     after_failure,
     after_proof,
+    is_refusal,
     pause_s,
 )
 from shard.policy.durability import WriteStatus
@@ -146,3 +147,22 @@ def test_pauses_grow_and_stay_bounded(attempt: int, seed: int) -> None:
     longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(attempt, 10))
 
     assert longest / 2 <= pause_s(attempt, Random(seed)) <= longest
+
+
+def test_what_waited_in_vain_is_asked_again() -> None:
+    """UNBLOCKED took nothing of a command that blocks; of a WAIT behind a write it proves nothing."""
+    error = "UNBLOCKED force unblock from blocking operation"
+    again = after_error(error, ASKED, Work.BLOCK, 0, Random(1))
+    stop = after_error(error, ASKED, Work.WRITE, 0, Random(1))
+
+    assert isinstance(again, Again)
+    assert again.refresh
+    assert isinstance(stop, Stop)
+    assert stop.status is WriteStatus.UNKNOWN
+
+
+@pytest.mark.parametrize("kind", ["MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "OOM", "EXECABORT"])
+def test_a_refusal_says_so_by_its_kind(kind: str) -> None:
+    """Nothing was executed; any other error may have come midway."""
+    assert is_refusal(f"{kind} whatever")
+    assert not is_refusal(f"ERR {kind}")

@@ -2,6 +2,8 @@
 
 from random import Random
 
+import pytest
+
 from shard.policy.backoff import DEFAULT_BASE_S, DEFAULT_CAP_S, Backoff
 
 
@@ -40,3 +42,14 @@ def test_two_clients_do_not_come_back_together() -> None:
     other.on_failure(10.0)
 
     assert one._retry_at_s != other._retry_at_s
+
+
+def test_the_wait_is_what_is_left_of_the_pause() -> None:
+    """Nothing before a failure, at most the base after one, nothing once it is over."""
+    backoff = Backoff(Random(1), base_s=0.1)
+    assert backoff.wait_s(5.0) == 0.0
+    backoff.on_failure(5.0)
+    left_s = backoff.wait_s(5.0)
+    assert 0.05 <= left_s <= 0.1
+    assert backoff.wait_s(5.0 + left_s) == pytest.approx(0.0)
+    assert backoff.wait_s(6.0) == 0.0
