@@ -1,8 +1,13 @@
 """Run the L7 proxy: ``python -m lb.l7`` in the lab, ``python -m lb.l7 FILE`` by itself."""
 
 import asyncio
+import os
+import random
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
 
 import kit.compiled_first  # noqa: F401  # acts when it is imported
 from kit.directory import Endpoint
@@ -12,36 +17,38 @@ from kit.open_files import SPARE_FILES, allow_open_files
 from kit.run import run
 from kit.state import LabState
 from lb.l7.checks import Checks
+from lb.l7.config import L7Config
+from lb.l7.lab_file import VARIABLE, LabFile, check_lab_file
 from lb.l7.operator import obey
 from lb.l7.proxy import Proxy
 from lb.l7.routes import Routes
+from lb.l7.sections import Sections
 from lb.l7.server import L7Server
 from lb.l7.settings import (
     BACKEND_SERVICE,
-    CLIENT_HEAD_S,
-    MAX_CONNECTIONS,
     PORT,
     ROUTE_BUDGET_S,
     ProxySettings,
 )
 from lb.l7.standalone import run_file
-from lb.l7.timeouts import TimeoutOptions
 from lb.policy.algorithms import DEFAULT_ALGORITHM
 from lb.policy.attempts import MAX_ATTEMPTS
 
 
 async def main(node: Node) -> None:
     """Serve until told to stop."""
-    allow_open_files(MAX_CONNECTIONS + SPARE_FILES)
     proxy = Proxy(
         node,
         node.recorder.add,
         node.lifecycle,
         instance=node.instance,
-        choice=lambda: node.choice("balance", DEFAULT_ALGORITHM),
+        choice=lambda: "" if file.balances else node.choice("balance", DEFAULT_ALGORITHM),
     )
     checks = Checks(proxy.balancer, node.mode)
     server = L7Server(proxy)
+    file = LabFile(_file_path(), Sections(proxy, checks, random.Random()))
+    proxy.heads.tunnels.options = file.config.websocket
+    allow_open_files(file.config.clients.connections + SPARE_FILES)
     routes = Routes(
         proxy,
         node.directory.dial,
@@ -52,12 +59,14 @@ async def main(node: Node) -> None:
         """Use and check who is there now."""
         proxy.set_endpoints(endpoints)
         checks.set_endpoints(endpoints)
+        file.set_endpoints(endpoints)
 
     def follow_settings(_: LabState) -> None:
         """Read the numbers anew; the switches are asked per request."""
-        proxy.settings = read_settings(node)
-        header_s = max(1.0, node.setting("header_timeout_ms", CLIENT_HEAD_S * 1000)) / 1000
-        proxy.timeouts = TimeoutOptions(header_s=header_s)
+        proxy.settings = read_settings(node, file.config)
+        timeouts = file.config.timeouts
+        header_s = max(1.0, node.setting("header_timeout_ms", timeouts.header_s * 1000)) / 1000
+        proxy.timeouts = msgspec.structs.replace(timeouts, header_s=header_s)
 
     async def close(limit_s: float) -> None:
         """Drain; what is left is cut off below."""
@@ -70,15 +79,18 @@ async def main(node: Node) -> None:
     node.lifecycle.on_ready_change(lambda is_ready: None if is_ready else server.begin_drain())
     node.register_gate("balancer", proxy)
     node.register_gate("clients", server)
+    if file.file is not None:
+        node.register_gate("file", file)
     obey(node, proxy)
-    follow_settings(node.state)
     routes.follow(node.state)
     looking_up = asyncio.create_task(routes.run(), name="routes")
     try:
-        await server.start(bind(node.settings.bind_host, PORT))
+        file.follow(lambda: follow_settings(node.state))
+        await server.start(bind(node.settings.bind_host, PORT), file.config.proxy_protocol)
         node.port = PORT
         await node.lifecycle.serve(close)
     finally:
+        file.close()
         looking_up.cancel()
         await asyncio.gather(looking_up, return_exceptions=True)
         server.close()
@@ -86,21 +98,30 @@ async def main(node: Node) -> None:
         await checks.close()
 
 
-def read_settings(node: Node) -> ProxySettings:
+def read_settings(node: Node, config: L7Config) -> ProxySettings:
     """Take what control says: ``budget_ms`` (the gateway reads the same name) and ``attempts``.
 
     Both are 1 at least, and so is ``max_connections``. ``retry_answers`` above 0 tries a 5xx again
-    too.
+    too. What may be sent twice the file says.
     """
+    requests, connections = config.requests, config.clients.connections
     return ProxySettings(
         route_budget_s=max(1.0, node.setting("budget_ms", ROUTE_BUDGET_S * 1000)) / 1000,
         max_attempts=max(1, int(node.setting("attempts", MAX_ATTEMPTS))),
         retry_answers=node.setting("retry_answers", 0.0) > 0,
-        max_connections=max(1, int(node.setting("max_connections", MAX_CONNECTIONS))),
+        retry_methods=requests.repeatable_methods,
+        retry_paths=requests.repeatable_paths,
+        max_connections=max(1, int(node.setting("max_connections", connections))),
     )
+
+
+def _file_path() -> Path | None:
+    name = os.environ.get(VARIABLE, "")
+    return Path(name) if name else None
 
 
 if __name__ == "__main__":
     if sys.argv[1:]:
         sys.exit(run_file(sys.argv[1:]))
+    check_lab_file(_file_path())
     run(main, "l7")

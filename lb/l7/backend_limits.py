@@ -4,8 +4,7 @@ Not handled: WebSockets (their limit is ``websocket: {max_tunnels}``), checks, w
 back, and the lab's own services, whose servers have limiters of their own.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Iterator, Mapping
 
 from kit.source import DataPath
 from kit.source_types import Part
@@ -24,18 +23,6 @@ class LimitOptions(Part, frozen=True):
     backend_pending: int = DEFAULT_PENDING
 
 
-class LimitedBackend(Protocol):
-    """What is read of a backend."""
-
-    @property
-    def instance(self) -> str:
-        """Its name."""
-
-    @property
-    def max_connections(self) -> int:
-        """Its own limit; 0: as for all."""
-
-
 def limit_mistakes(options: LimitOptions, at: DataPath) -> Iterator[tuple[DataPath, str]]:
     """Name what is out of range."""
     for key in ("backend_connections", "backend_pending"):
@@ -44,6 +31,6 @@ def limit_mistakes(options: LimitOptions, at: DataPath) -> Iterator[tuple[DataPa
             yield (*at, key), f"{key} is {value}; give 0 at least"
 
 
-def limits_of(options: LimitOptions, backends: Iterable[LimitedBackend]) -> Mapping[str, int]:
-    """Return each backend's limit, by name."""
-    return {one.instance: one.max_connections or options.backend_connections for one in backends}
+def limits_of(options: LimitOptions, own: Mapping[str, int]) -> Mapping[str, int]:
+    """Return each backend's limit by its name, from its own; 0 there: as for all."""
+    return {name: limit or options.backend_connections for name, limit in own.items()}

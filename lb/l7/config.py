@@ -97,6 +97,16 @@ class RequestOptions(Part, frozen=True):
     retry_methods: tuple[str, ...] = _SAFE
     retry_paths: tuple[str, ...] = ("/",)
 
+    @property
+    def repeatable_methods(self) -> frozenset[bytes]:
+        """``retry_methods`` as requests have them."""
+        return frozenset(name.encode() for name in self.retry_methods)
+
+    @property
+    def repeatable_paths(self) -> tuple[bytes, ...]:
+        """``retry_paths`` as requests have them."""
+        return tuple(path.encode() for path in self.retry_paths)
+
 
 class L7Config(Part, frozen=True):
     """The whole file.
@@ -151,15 +161,16 @@ class L7Config(Part, frozen=True):
 
 def load_config(path: Path) -> L7Config:
     """Read a file; raises SourceError with the place of the first mistake."""
-    return _check(read_source(path))
+    return check_source(read_source(path))
 
 
 def parse_config(text: str, name: str = "l7.yaml") -> L7Config:
     """Read a text; raises SourceError with the place of the first mistake."""
-    return _check(parse_source(text, name))
+    return check_source(parse_source(text, name))
 
 
-def _check(source: Source) -> L7Config:
+def check_source(source: Source) -> L7Config:
+    """Check what was read; raises SourceError with the place of the first mistake."""
     config = convert_source(source, L7Config)
     for path, message in _mistakes(config):
         raise source.error(path, message)

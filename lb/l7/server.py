@@ -111,12 +111,14 @@ class L7Server:
 
     def snapshot(self) -> Snapshot:
         """Clients connected now, those refused and those sent away, and what became of arrivals."""
+        log = self._proxy.access_log
         return {
             "connections": len(self._clients),
             "refused_connections": self.refused_connections,
             **self._proxy.heads.limits.snapshot(),
             **self._proxy.slow_clients.snapshot(),
             **self._proxy.http2.snapshot(),
+            **(log.snapshot() if log is not None else {}),
             **self.arrivals(),
         }
 

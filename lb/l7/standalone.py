@@ -14,7 +14,6 @@ import logging
 import random
 import signal
 import sys
-import time
 from pathlib import Path
 
 import uvloop
@@ -29,15 +28,12 @@ from kit.recorder import Recorder
 from kit.reload import FollowedFile
 from kit.settings import DEFAULT_LOG_LEVEL
 from kit.state import default_mode
-from lb.l7.access_log import prove_writable, replaced
-from lb.l7.affinity import Affinity, key_reader
-from lb.l7.backend_limits import limits_of
-from lb.l7.balancing import build_algorithm, used_backends
+from lb.l7.access_log import prove_writable
+from lb.l7.balancing import used_backends
 from lb.l7.checks import Checks
 from lb.l7.config import L7Config, load_config
-from lb.l7.ejection import EjectionOptions, build_ejection
-from lb.l7.forwarded import Forwarding
 from lb.l7.proxy import Proxy
+from lb.l7.sections import Sections
 from lb.l7.server import L7Server
 from lb.l7.settings import ProxySettings
 from lb.l7.tls import Certificates
@@ -73,9 +69,6 @@ class Standalone:
     def __init__(self, path: Path) -> None:
         self.file = FollowedFile(path, _load, AT_START)
         self._certificates: Certificates | None = None
-        self._balanced: object = None  # what the algorithm in use was built from
-        self._ejection: EjectionOptions | None = None  # the rules in use
-        self._rng = random.Random()
         self.lifecycle = Lifecycle(_nobody_to_tell)
         self.recorder = Recorder()
         self._switches = FileSwitches()
@@ -85,6 +78,7 @@ class Standalone:
         self.proxy.heads.tunnels.options = self.config.websocket
         self.checks = Checks(self.proxy.balancer, self._switches.mode)
         self.server = L7Server(self.proxy)
+        self._sections = Sections(self.proxy, self.checks, random.Random())
 
     @property
     def config(self) -> L7Config:
@@ -120,8 +114,7 @@ class Standalone:
                 certificates.close()
             self.server.close()
             await self.checks.close()
-            if self.proxy.access_log is not None:
-                self.proxy.access_log.close()
+            self._sections.close()
             loop.remove_signal_handler(signal.SIGHUP)
             self.lifecycle.remove_signals()
 
@@ -132,55 +125,30 @@ class Standalone:
     def _on_hangup(self) -> None:
         """Look at the file, and go on in a log that has been moved away."""
         self.look()
-        if self.proxy.access_log is not None:
-            self.proxy.access_log.reopen()
+        self._sections.reopen_log()
 
     def _apply(self, config: L7Config) -> None:
         """Take everything that may change while requests are under way."""
-        self.proxy.access_log = replaced(self.proxy.access_log, config.access_log)
         self._switches.config = config
         requests = config.requests
         self.proxy.settings = ProxySettings(
             route_budget_s=requests.budget_ms / 1000,
             max_attempts=requests.attempts,
             retry_answers=requests.retry_answers,
-            retry_methods=frozenset(name.encode() for name in requests.retry_methods),
-            retry_paths=tuple(path.encode() for path in requests.retry_paths),
+            retry_methods=requests.repeatable_methods,
+            retry_paths=requests.repeatable_paths,
             max_connections=config.clients.connections,
         )
-        self.proxy.timeouts = config.timeouts
-        self.proxy.heads.limits.use(config.clients, config.forwarded.trust)
-        self.proxy.http2.options = config.http2
+        self._sections.use(config)
         if self._certificates is not None:
             self._certificates.offer(config.alpn)
-        self.proxy.forwarding = Forwarding(config.forwarded)
-        self._balance(config)
-        if config.ejection != self._ejection:
-            self._ejection = config.ejection
-            self.proxy.balancer.eject_by(build_ejection(config.ejection), time.monotonic())
         backends = used_backends(config.balance.subset, config.backends)
         self.proxy.set_endpoints(backends, {one.instance: one.weight for one in backends})
         self.proxy.hold_out(
             frozenset(one.instance for one in config.backends if one.drain).__contains__
         )
-        self.proxy.line.use(limits_of(config.limits, backends), config.limits.backend_pending)
-        self.proxy.line.call()
-        self.checks.use(config.checks)
+        self._sections.limit(config, {one.instance: one.max_connections for one in backends})
         self.checks.set_endpoints(backends)
-
-    def _balance(self, config: L7Config) -> None:
-        """Pick by another algorithm where the file wants another; the old one's picks end alone."""
-        roles = [(one.instance, one.zone, one.priority, one.canary) for one in config.backends]
-        wanted = (config.balance, sorted(roles))
-        if wanted == self._balanced:
-            return
-        self._balanced = wanted
-        sticky = config.balance.sticky
-        self.proxy.affinity = Affinity(sticky) if sticky.cookie else None
-        affinity = self.proxy.affinity
-        self.proxy.key_of = affinity.key_of if affinity else key_reader(config.balance.key)
-        algorithm = build_algorithm(config.balance, config.backends, self._rng)
-        self.proxy.balancer.use(algorithm, time.monotonic())
 
     async def _drain(self, limit_s: float) -> None:
         await self.server.drain(limit_s)

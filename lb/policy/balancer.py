@@ -114,6 +114,7 @@ class Balancer:
         It begins without knowing what is in flight, and isn't told of its end.
         """
         self._take(algorithm)
+        self._chosen = ""  # a choice that is made holds again as soon as there is one
         self._refresh(now_s)
 
     def check_by(self, health: CheckedHealth, now_s: float) -> None:
