@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -23,13 +24,16 @@ L7, L4 = f"{NET}.1", f"{NET}.2"
 
 
 @contextmanager
-def process(module: str, host: str, control_port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run one of the proxies."""
+def process(
+    module: str, host: str, control_port: int, **more: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one of the proxies, with more variables where they are given."""
     environment = {
         **os.environ,
         "SQUALL_CONTROL": f"127.0.0.1:{control_port}",
         "SQUALL_HOST": host,
         "SQUALL_REPLICA": "1",
+        **more,
     }
     started = subprocess.Popen([sys.executable, "-m", module], env=environment)
     try:
@@ -95,3 +99,24 @@ async def test_a_request_crosses_both_and_they_end_in_order() -> None:
                 one.send_signal(signal.SIGTERM)
                 await until(lambda one=one: one.poll() is not None)  # type: ignore[misc]
                 assert one.returncode == 0
+
+
+async def test_l7_takes_a_file_beside_control_and_follows_it(tmp_path: Path) -> None:
+    """What the file logs is logged; a new file is taken without a word to control."""
+    path, first, second = tmp_path / "l7.yaml", tmp_path / "a.log", tmp_path / "b.log"
+    path.write_text(f"access_log: {{path: {first}}}\n")
+    with (
+        start_valkey() as control,
+        process("lb.l7", L7, control.port, SQUALL_L7_CONFIG=str(path)) as l7,
+    ):
+        async with registered(control.port), asyncio.timeout(3 * WAIT_S):
+            while await get(L7, 8081) != 200:  # noqa: ASYNC110  processes start in any order
+                await asyncio.sleep(0.05)
+            await until(lambda: '"request_id":"through-both"' in first.read_text())
+            path.write_text(f"access_log: {{path: {second}}}\n")
+            await until(second.exists)
+            assert await get(L7, 8081) == 200
+            await until(lambda: '"status":200' in second.read_text())
+            l7.send_signal(signal.SIGTERM)
+            await until(lambda: l7.poll() is not None)
+            assert l7.returncode == 0
