@@ -16,8 +16,18 @@ from shard.connection import Command, Connection
 from shard.nodes import Nodes
 from shard.observer import StoreFaults
 from shard.operation import Operation
-from shard.policy.attempt import Again, Failure, Step, Stop, after_error, after_failure, after_proof
-from shard.policy.durability import STORE_UNAVAILABLE, Durability, WriteStatus
+from shard.policy.attempt import (
+    Again,
+    Failure,
+    Reads,
+    Step,
+    Stop,
+    after_error,
+    after_failure,
+    after_proof,
+    is_refusal,
+)
+from shard.policy.durability import STORE_ERROR, STORE_UNAVAILABLE, Durability, WriteStatus
 from shard.policy.redirect import Redirect
 from shard.policy.topology import Address
 from shard.refresh import TopologyKeeper
@@ -65,6 +75,7 @@ class Executor:
         clock: Callable[[], float],
     ) -> None:
         self.retry_count = 0
+        self.fallback_count = 0  # reads that no replica answered
         self._nodes = nodes
         self._keeper = keeper
         self._faults = faults
@@ -78,6 +89,10 @@ class Executor:
             operation: What to do.
             sent: The first attempt, when ``send_now`` has begun it.
         """
+        if operation.reads is not Reads.PRIMARY:
+            done = await self._read_replica(operation)
+            if done is not None:
+                return done
         attempt = 0
         redirect: Redirect | None = None
         trouble: str | None = None  # why it had to be tried again, which outlasted the deadline
@@ -110,7 +125,7 @@ class Executor:
     def send_now(self, operation: Operation) -> Sent | None:
         """Send a read or LOCAL write without waiting; None when that isn't possible."""
         owner = self._owner(operation)
-        if owner is None or self._faults is not None:
+        if owner is None or self._faults is not None or operation.reads is not Reads.PRIMARY:
             return None
         connection = self._nodes.plain(owner).connection
         if connection is None:
@@ -157,6 +172,47 @@ class Executor:
     def _left_s(self, operation: Operation) -> float:
         """Return how long it makes sense to wait before another attempt, >= 0."""
         return max(0.0, operation.deadline_s - RESERVE_S - self._clock())
+
+    async def _read_replica(self, operation: Operation) -> WriteResult | None:
+        """Ask one replica once; None when the primary has to be asked.
+
+        It may take half of the time left, so that a replica that hangs leaves enough for the
+        primary.
+        """
+        address = self._replica(operation)
+        if address is None:
+            return None
+        left_s = (operation.deadline_s - self._clock()) / 2
+        answer = await self._ask_replica(operation, address, left_s)
+        if is_plain(answer):
+            return WriteResult(WriteStatus.ACKNOWLEDGED, answer)
+        if isinstance(answer, ReplyError) and not is_refusal(str(answer)):
+            return WriteResult(WriteStatus.REFUSED, None, STORE_ERROR, str(answer))
+        self.fallback_count += 1
+        self.note("fallback", of=str(address))
+        return None
+
+    async def _ask_replica(self, operation: Operation, address: Address, left_s: float) -> Answer:
+        error = None if self._faults is None else await self._faults.before_send(address)
+        if error is not None:
+            return ReplyError(error)
+        until_s = self._clock() + left_s
+        link = self._nodes.reader(address)
+        connection = link.connection or await link.open(max(0.0, left_s))
+        if connection is None:
+            return Failure.DOWN
+        return await connection.send(operation.payload, until_s)
+
+    def _replica(self, operation: Operation) -> Address | None:
+        """Choose a node other than the primary by chance; None: it is the primary's turn."""
+        owner = self._owner(operation)
+        replicas = () if owner is None else self._keeper.topology.replicas.get(owner, ())
+        if not replicas:
+            return None
+        if operation.reads is Reads.REPLICA:
+            return self._rng.choice(replicas)
+        chosen = self._rng.randrange(len(replicas) + 1)
+        return replicas[chosen] if chosen < len(replicas) else None
 
     async def _send(self, operation: Operation, address: Address, asking: bool) -> Committed:
         if self._faults is not None:

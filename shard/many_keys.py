@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from shard.multi_key import SplitResult, run_split
-from shard.policy.attempt import Work
+from shard.policy.attempt import Reads, Work
 from shard.policy.durability import Durability
 from shard.resp import Argument, Reply
 from shard.runner import Runner
@@ -14,14 +14,16 @@ class ManyKeys:
 
     _runner: Runner
 
-    async def mget(self, *keys: str | bytes, deadline_s: float | None = None) -> list[Reply]:
+    async def mget(
+        self, *keys: str | bytes, reads: Reads = Reads.PRIMARY, deadline_s: float | None = None
+    ) -> list[Reply]:
         """Read the values of keys anywhere, in their order; None where there is none.
 
-        Not one moment: each slot answers for itself. Raises as ``read``.
+        Not one moment: each slot answers for itself. Arguments and errors as ``read``.
         """
         if not keys:
             return []
-        values = await self._read(("MGET", *keys), deadline_s)
+        values = await self._read(("MGET", *keys), deadline_s, reads)
         assert isinstance(values, list)
         return values
 
@@ -75,6 +77,13 @@ class ManyKeys:
         assert isinstance(found, int)
         return found
 
-    async def _read(self, command: tuple[Argument, ...], deadline_s: float | None) -> Reply:
-        done = await run_split(self._runner, Work.READ, command, Durability.LOCAL, deadline_s)
+    async def _read(
+        self,
+        command: tuple[Argument, ...],
+        deadline_s: float | None,
+        reads: Reads = Reads.PRIMARY,
+    ) -> Reply:
+        done = await run_split(
+            self._runner, Work.READ, command, Durability.LOCAL, deadline_s, reads
+        )
         return done.raise_for_status()

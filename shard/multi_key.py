@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from shard.operation import Operation
-from shard.policy.attempt import Work
+from shard.policy.attempt import Reads, Work
 from shard.policy.durability import STORE_ERROR, Durability, WriteStatus
 from shard.policy.split import join
 from shard.resp import Argument, Reply, pack
@@ -70,6 +70,7 @@ async def run_split(
     command: Sequence[Argument],
     durability: Durability,
     deadline_s: float | None,
+    reads: Reads = Reads.PRIMARY,
 ) -> SplitResult:
     """Carry out a command of any number of keys and slots.
 
@@ -79,7 +80,7 @@ async def run_split(
     """
     found, until_s = route(command), runner.deadline(deadline_s)
     operations = [
-        Operation(work, part.slot, pack(tuple(part.words)), until_s, durability)
+        Operation(work, part.slot, pack(tuple(part.words)), until_s, durability, reads=reads)
         for part in found.parts
     ]
     results = await runner.run_all(operations)

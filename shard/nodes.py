@@ -40,6 +40,7 @@ class Nodes:
     greeting: Greeting = PLAINLY
     _plain: dict[Address, Link] = field(default_factory=dict)
     _commit: dict[Address, CommitLink] = field(default_factory=dict)
+    _reader: dict[Address, Link] = field(default_factory=dict)
     _idle: dict[Address, list[Link]] = field(default_factory=dict)
     _lent: set[Link] = field(default_factory=set)
 
@@ -50,15 +51,15 @@ class Nodes:
         """Return the link for reads and LOCAL writes."""
         link = self._plain.get(address)
         if link is None:
-            link = self._plain[address] = Link(
-                address,
-                self.limits,
-                self.rng,
-                dial=self.dial,
-                greeting=self.greeting,
-                on_event=self.observer.on_connection,
-                clock=self.clock,
-            )
+            link = self._plain[address] = self._link(address, self.limits, self.greeting)
+        return link
+
+    def reader(self, address: Address) -> Link:
+        """Return the link for reads from a replica."""
+        link = self._reader.get(address)
+        if link is None:
+            greeting = replace(self.greeting, is_reader=True)
+            link = self._reader[address] = self._link(address, self.limits, greeting)
         return link
 
     def commit(self, address: Address) -> CommitLink:
@@ -87,7 +88,8 @@ class Nodes:
         if await self.plain(address).open(wait_s) is None:
             return None
         idle = self._idle.get(address)
-        link = idle.pop() if idle else self._spare(address)
+        patient = replace(self.limits, reply_timeout_s=inf)
+        link = idle.pop() if idle else self._link(address, patient, self.greeting)
         self._lent.add(link)
         try:
             opened = await link.open(wait_s)
@@ -107,13 +109,13 @@ class Nodes:
         else:
             idle.append(link)
 
-    def _spare(self, address: Address) -> Link:
+    def _link(self, address: Address, limits: Limits, greeting: Greeting) -> Link:
         return Link(
             address,
-            replace(self.limits, reply_timeout_s=inf),
+            limits,
             self.rng,
             dial=self.dial,
-            greeting=self.greeting,
+            greeting=greeting,
             on_event=self.observer.on_connection,
             clock=self.clock,
         )
@@ -124,13 +126,13 @@ class Nodes:
 
     def redial(self) -> None:
         """Let every link whose way has changed take the new one (``Link.redial``)."""
-        for links in (self._plain, self._commit):
+        for links in (self._plain, self._commit, self._reader):
             for link in links.values():
                 link.redial()
 
     async def retain(self, wanted: Collection[Address]) -> None:
         """Drop the links to all other addresses, once nothing is in flight on them."""
-        for links in (self._plain, self._commit):
+        for links in (self._plain, self._commit, self._reader):
             for address, link in list(links.items()):
                 if address not in wanted and not link.in_flight:
                     del links[address]
@@ -141,7 +143,7 @@ class Nodes:
 
     async def close(self) -> None:
         """End every connection."""
-        for links in (self._plain, self._commit):
+        for links in (self._plain, self._commit, self._reader):
             for link in list(links.values()):
                 await link.close()
             links.clear()
@@ -152,7 +154,7 @@ class Nodes:
 
     def snapshot(self) -> dict[str, int]:
         """Return sums over all connections that are open now."""
-        links = (*self._plain.values(), *self._commit.values())
+        links = (*self._plain.values(), *self._commit.values(), *self._reader.values())
         connections = [link.connection for link in links if link.connection is not None]
         groups = [link.group for link in self._commit.values() if link.group is not None]
         return {

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from shard.own import OwnConnection
-from shard.policy.attempt import Work
+from shard.policy.attempt import Reads, Work
 from shard.policy.durability import Durability, WriteStatus
 from shard.resp import Answer, ReplyError
 from shard.result import WriteResult
@@ -21,6 +21,7 @@ class Operation:
         durability: What it takes to acknowledge it.
         on_unknown_script: Sent instead when the node doesn't know the script's digest.
         leaders: Packed commands that leave directly before it: a transaction's, whose EXEC it is.
+        reads: Which nodes may answer it, of a read.
         own: The connection it has to itself; None: it shares one.
     """
 
@@ -31,6 +32,7 @@ class Operation:
     durability: Durability = Durability.LOCAL
     on_unknown_script: bytes | None = None
     leaders: tuple[bytes, ...] = ()
+    reads: Reads = Reads.PRIMARY
     own: OwnConnection | None = None
 
     @property

@@ -5,7 +5,7 @@ known of it, and never raises for what happens on the wire. Everything happens w
 the caller's, else that of the current Context, else one second.
 Source: design: two durabilities, three results; the promise and its limits are in docs/shard.md.
 Commands of several keys go to the slots of all (``shard.multi_key``).
-Not handled: reads from replicas, which may lie behind.
+Not handled: weighing replicas by their lag or their distance.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from shard.nodes import Nodes
 from shard.observer import SILENT, StoreFaults, StoreObserver
 from shard.operation import Operation
 from shard.own import OwnConnection
-from shard.policy.attempt import Work
+from shard.policy.attempt import Reads, Work
 from shard.policy.durability import Durability, WriteStatus
 from shard.policy.topology import Address, Topology
 from shard.refresh import TopologyKeeper
@@ -44,6 +44,7 @@ __all__ = [
     "Durability",
     "Gap",
     "Message",
+    "Reads",
     "Reply",
     "Script",
     "SplitResult",
@@ -145,11 +146,17 @@ class StoreClient(ManyKeys):
         """
         self._nodes.redial()
 
-    async def read(self, *command: Argument, deadline_s: float | None = None) -> Reply:
-        """Send one reading command to the primary of its keys.
+    async def read(
+        self,
+        *command: Argument,
+        reads: Reads = Reads.PRIMARY,
+        deadline_s: float | None = None,
+    ) -> Reply:
+        """Send one reading command to the primary of its keys, or by choice to a replica.
 
         Args:
             command: Such as ``"GET", "video:1"``; MGET, EXISTS and TOUCH over any keys.
+            reads: REPLICA and ANY may answer what was true a while ago; see docs/shard/client.md.
             deadline_s: Absolute monotonic seconds; None means the Context's, else one second.
 
         Raises:
@@ -158,7 +165,7 @@ class StoreClient(ManyKeys):
             ValueError: No key, keys of several slots (named), or a command that would hold the
                 connection.
         """
-        done = await self._carry_out(Work.READ, command, Durability.LOCAL, deadline_s)
+        done = await self._carry_out(Work.READ, command, Durability.LOCAL, deadline_s, reads)
         return done.raise_for_status()
 
     async def read_many(
@@ -309,6 +316,7 @@ class StoreClient(ManyKeys):
             "slots_unowned": self.topology.unowned,
             "under_way": self._runner.under_way,
             "retries": self._executor.retry_count,
+            "replica_fallbacks": self._executor.fallback_count,
             "topology_refreshes": self._keeper.refresh_count,
             "moved": self._keeper.moved_count,
             **self._nodes.snapshot(),
@@ -320,11 +328,13 @@ class StoreClient(ManyKeys):
         command: tuple[Argument, ...],
         durability: Durability,
         deadline_s: float | None,
+        reads: Reads = Reads.PRIMARY,
     ) -> WriteResult:
         if command and command[0] in SIMPLE:
-            operation = self._operation(work, command, deadline_s, durability)
+            operation = self._operation(work, command, deadline_s, durability, reads)
             return await self._runner.run(operation)
-        return (await run_split(self._runner, work, command, durability, deadline_s)).whole
+        done = await run_split(self._runner, work, command, durability, deadline_s, reads)
+        return done.whole
 
     def _operation(
         self,
@@ -332,9 +342,10 @@ class StoreClient(ManyKeys):
         command: tuple[Argument, ...],
         deadline_s: float | None,
         durability: Durability = Durability.LOCAL,
+        reads: Reads = Reads.PRIMARY,
     ) -> Operation:
-        until_s = self._runner.deadline(deadline_s)
-        return Operation(work, slot_of(key_of(command)), pack(command), until_s, durability)
+        slot, until_s = slot_of(key_of(command)), self._runner.deadline(deadline_s)
+        return Operation(work, slot, pack(command), until_s, durability, reads=reads)
 
 
 def _require_entry(rebuff: str | None) -> None:

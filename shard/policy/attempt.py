@@ -61,6 +61,14 @@ class Work(Enum):
     BLOCK = "block"  # a write that waits for something to take
 
 
+class Reads(Enum):
+    """Which of a shard's nodes may answer a read."""
+
+    PRIMARY = "primary"
+    REPLICA = "replica"  # a replica when one can, else the primary
+    ANY = "any"  # any of them, by chance: the load is spread over all
+
+
 class Again(NamedTuple):
     """Send it again after a pause; ask for the topology first when ``refresh``."""
 

@@ -150,7 +150,7 @@ def test_pauses_grow_and_stay_bounded(attempt: int, seed: int) -> None:
 
 
 def test_what_waited_in_vain_is_asked_again() -> None:
-    """UNBLOCKED took nothing of a command that blocks; of a WAIT behind a write it proves nothing."""
+    """UNBLOCKED took nothing where a command blocks; behind a write it proves nothing."""
     error = "UNBLOCKED force unblock from blocking operation"
     again = after_error(error, ASKED, Work.BLOCK, 0, Random(1))
     stop = after_error(error, ASKED, Work.WRITE, 0, Random(1))
