@@ -45,6 +45,7 @@ DEFAULT_MAX_IN_FLIGHT = 1024  # Envoy: 1,024 requests per upstream cluster
 DEFAULT_MAX_REPLY_BYTES = 64 * 1024 * 1024
 
 _NOT_ENOUGH = object()
+_Push = hiredis.PushNotification
 _NOT_TO_BE_TRUSTED = (
     hiredis.ProtocolError,  # not RESP
     IndexError,  # a reply nobody asked for
@@ -197,7 +198,9 @@ class Connection(asyncio.Protocol):
         ``Answer``); cancelling it abandons the command.
         """
         future: asyncio.Future[Answer] = self._loop.create_future()
-        if self.in_flight >= self._limits.max_in_flight:
+        # ``in_flight`` written out: this is the hottest line of the client.
+        flying = len(self._unanswered) + len(self._queued) + len(self._held)
+        if flying >= self._limits.max_in_flight:
             future.set_result(Failure.FULL)
         else:
             self.enqueue(Command(payload, future, deadline_s, leaders))
@@ -216,7 +219,8 @@ class Connection(asyncio.Protocol):
             self._held.append(command)
         else:
             self._queued.append(command)
-            self._flush_soon()
+            if not self._flush_is_due:
+                self._flush_soon()
         if self._sweep_timer is None:
             self._sweep_timer = self._loop.call_later(SWEEP_INTERVAL_S, self._sweep)
 
@@ -287,9 +291,13 @@ class Connection(asyncio.Protocol):
         try:
             self._reader.feed(data)
             while (reply := next_reply()) is not _NOT_ENOUGH:
-                if reply.__class__ is hiredis.PushNotification:
+                if reply.__class__ is _Push:
                     self._push(reply)
-                elif not unanswered.popleft().answer(reply):
+                    continue
+                command = unanswered.popleft()
+                if command.followers is None and not command.future.done():
+                    command.future.set_result(reply)
+                elif not command.answer(reply):
                     self.dropped_count += 1
         except _NOT_TO_BE_TRUSTED:
             self.close()
@@ -321,10 +329,11 @@ class Connection(asyncio.Protocol):
         for command in self._queued:
             if command.future.done():  # cancelled or expired before the write
                 continue
-            for leader in command.leaders:
-                leader.sent_s = now_s
-                payloads.append(leader.payload)
-                self._unanswered.append(leader)
+            if command.leaders:
+                for leader in command.leaders:
+                    leader.sent_s = now_s
+                    payloads.append(leader.payload)
+                    self._unanswered.append(leader)
             command.sent_s = now_s
             payloads.append(command.payload)
             self._unanswered.append(command)

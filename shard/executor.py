@@ -97,7 +97,7 @@ class Executor:
         redirect: Redirect | None = None
         trouble: str | None = None  # why it had to be tried again, which outlasted the deadline
         while True:
-            owner = self._owner(operation) if redirect is None else redirect.address
+            owner = self.owner(operation.slot) if redirect is None else redirect.address
             tried = _NOTHING_TRIED
             if sent is not None:
                 owner, tried, sent = sent.to, Committed(await sent.answer, None), None
@@ -124,22 +124,25 @@ class Executor:
 
     def send_now(self, operation: Operation) -> Sent | None:
         """Send a read or LOCAL write without waiting; None when that isn't possible."""
-        owner = self._owner(operation)
-        if owner is None or self._faults is not None or operation.reads is not Reads.PRIMARY:
-            return None
-        connection = self._nodes.plain(owner).connection
-        if connection is None:
+        owner = self.owner(operation.slot)
+        connection = None if owner is None else self.open_connection(owner)
+        if owner is None or connection is None or operation.reads is not Reads.PRIMARY:
             return None
         return Sent(owner, connection.send(operation.payload, operation.deadline_s))
+
+    def owner(self, slot: int) -> Address | None:
+        """Return who is believed to own a slot."""
+        return self._keeper.topology.owners[slot]
+
+    def open_connection(self, address: Address) -> Connection | None:
+        """Return the shared connection to a node, if it is open and no faults are laid."""
+        return None if self._faults is not None else self._nodes.plain(address).connection
 
     def note(self, what: str, **detail: str) -> None:
         """Note a decision in the Context of the request being served, if any."""
         current = context.current()
         if current is not None:
             current.note("store", what, self._clock(), **detail)
-
-    def _owner(self, operation: Operation) -> Address | None:
-        return self._keeper.topology.owners[operation.slot]
 
     def _decide(
         self, operation: Operation, answer: Answer, owner: Address | None, attempt: int
@@ -165,7 +168,7 @@ class Executor:
         self.note("retry", why=step.why)
         if step.refresh:
             await self._keeper.refresh(self._left_s(operation))
-            if self._owner(operation) != owner:
+            if self.owner(operation.slot) != owner:
                 return  # somebody else serves it now: no need to pause
         await asyncio.sleep(min(step.pause_s, self._left_s(operation)))
 
@@ -205,7 +208,7 @@ class Executor:
 
     def _replica(self, operation: Operation) -> Address | None:
         """Choose a node other than the primary by chance; None: it is the primary's turn."""
-        owner = self._owner(operation)
+        owner = self.owner(operation.slot)
         replicas = () if owner is None else self._keeper.topology.replicas.get(owner, ())
         if not replicas:
             return None

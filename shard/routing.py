@@ -51,7 +51,7 @@ def key_of(command: Sequence[Argument]) -> bytes:
     if len(command) < 2:
         raise ValueError(f"no key in {command!r:.80}: the key is a command's second element")
     key = command[1]
-    return key if isinstance(key, bytes) else as_bytes(key)
+    return key.encode() if key.__class__ is str else as_bytes(key)
 
 
 def route(command: Sequence[Argument]) -> Route:

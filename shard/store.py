@@ -58,6 +58,9 @@ __all__ = [
 DEFAULT_OPERATION_TIMEOUT_S = 1.0  # kratos: server timeout 1 s; the default of every route here
 DEFAULT_MAX_OPERATIONS = 4096  # commands under way at once, those waiting for a failover included
 CONNECT_PAUSE_S = 0.05
+# Members of enumerations, which cost a descriptor each time they are looked up in their class.
+_READ, _WRITE, _PRIMARY, _LOCAL = Work.READ, Work.WRITE, Reads.PRIMARY, Durability.LOCAL
+_DONE = WriteStatus.ACKNOWLEDGED
 _NO_ENTRY = ("WRONGPASS", "NOAUTH", "NOPERM")
 
 
@@ -149,7 +152,7 @@ class StoreClient(ManyKeys):
     async def read(
         self,
         *command: Argument,
-        reads: Reads = Reads.PRIMARY,
+        reads: Reads = _PRIMARY,
         deadline_s: float | None = None,
     ) -> Reply:
         """Send one reading command to the primary of its keys, or by choice to a replica.
@@ -165,6 +168,9 @@ class StoreClient(ManyKeys):
             ValueError: No key, keys of several slots (named), or a command that would hold the
                 connection.
         """
+        if reads is _PRIMARY and command and command[0] in SIMPLE:
+            reply = await self._runner.quick(_READ, command, deadline_s)
+            return reply.raise_for_status() if isinstance(reply, WriteResult) else reply
         done = await self._carry_out(Work.READ, command, Durability.LOCAL, deadline_s, reads)
         return done.raise_for_status()
 
@@ -190,6 +196,9 @@ class StoreClient(ManyKeys):
         Raises:
             ValueError: As ``read``.
         """
+        if durability is _LOCAL and command and command[0] in SIMPLE:
+            reply = await self._runner.quick(_WRITE, command, deadline_s)
+            return reply if isinstance(reply, WriteResult) else WriteResult(_DONE, reply)
         return await self._carry_out(Work.WRITE, command, durability, deadline_s)
 
     async def eval(
