@@ -2,7 +2,8 @@
 
 Why: every server of the lab fails the same way when its port is taken, with the port in the
 message, and a restarted process must get its port back while old connections linger (SO_REUSEADDR).
-SO_REUSEPORT stays off: two processes on one port would each get half of the requests, silently.
+SO_REUSEPORT stays off unless it is asked for: two processes on one port would each get half of the
+requests, silently.
 """
 
 import errno
@@ -14,8 +15,13 @@ from kit.errors import LabEnvironmentError
 BACKLOG = 1_024  # the kernel cuts it to net.core.somaxconn
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """Return a socket bound to an address; the server that gets it listens.
+
+    Args:
+        host: An address of this machine.
+        port: 1..65535.
+        shared: Whether other processes of this user may listen there too (SO_REUSEPORT).
 
     Raises:
         LabEnvironmentError: When the address can't be bound; names it and what to do.
@@ -23,6 +29,8 @@ def bind(host: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setblocking(False)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:

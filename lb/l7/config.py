@@ -33,6 +33,7 @@ Mistake = tuple[DataPath, str]
 """Where in the file, and what is wrong there."""
 
 MAX_WEIGHT = 1000.0
+MAX_WORKERS = 64
 _SAFE = tuple(sorted(method.decode() for method in SAFE_METHODS))
 _IDEMPOTENT = tuple(sorted(method.decode() for method in IDEMPOTENT_METHODS))
 L7_POLICIES = (
@@ -113,6 +114,7 @@ class L7Config(Part, frozen=True):
 
     Args:
         listen: ``host:port`` to accept on.
+        workers: How many processes serve, 1..``MAX_WORKERS``.
         backends: Who answers; empty means the registry's gateways.
         policies: How each switch stands (``on``, ``shadow``, ``off``), else as in the lab.
         requests: Deadline and tries.
@@ -131,6 +133,7 @@ class L7Config(Part, frozen=True):
     """
 
     listen: str = f"0.0.0.0:{PORT}"
+    workers: int = 1
     backends: tuple[Backend, ...] = ()
     policies: Mapping[str, Mode] = {}
     requests: RequestOptions = RequestOptions()
@@ -180,6 +183,8 @@ def check_source(source: Source) -> L7Config:
 def _mistakes(config: L7Config) -> Iterator[Mistake]:
     if not _is_address(config.listen):
         yield ("listen",), f"listen is {config.listen!r}; give host:port"
+    if not 1 <= config.workers <= MAX_WORKERS:
+        yield ("workers",), f"workers is {config.workers}; give 1 to {MAX_WORKERS}"
     names: set[str] = set()
     for index, backend in enumerate(config.backends):
         at: DataPath = ("backends", index)

@@ -32,6 +32,7 @@ AT_START = ("proxy_protocol", "websocket")
 _SETTING = "in a lab it is a setting; take it out, and see squall setting list"
 REFUSED: Mapping[DataPath, str] = {
     ("listen",): "in a lab docker-compose.yml says where l7 listens; take it out",
+    ("workers",): "in a lab l7 is one process; take it out",
     ("backends",): "in a lab the registry says who they are; take it out, and see squall lb --help",
     ("policies",): "in a lab switches are told with squall policy set; take it out",
     ("tls",): "in a lab TLS ends in front of l7, e.g. in python -m lb.l7 FILE; take it out",

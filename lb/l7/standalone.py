@@ -37,9 +37,17 @@ from lb.l7.sections import Sections
 from lb.l7.server import L7Server
 from lb.l7.settings import ProxySettings
 from lb.l7.tls import Certificates
+from lb.l7.worker_share import share_of
+from lb.l7.workers import OPTION, Workers, follow_parent, read_place
 from resilience.policy.contract import Mode
 
-AT_START = ("listen", "tls", "proxy_protocol", "websocket")  # what only a new start changes
+AT_START = (
+    "listen",
+    "workers",
+    "tls",
+    "proxy_protocol",
+    "websocket",
+)  # what only a new start changes
 
 log = logging.getLogger(__name__)
 
@@ -61,24 +69,31 @@ class Standalone:
 
     Args:
         path: The file.
+        place: Of a worker: its number, and how many there are.
 
     Raises:
         ConfigError: It can't be read, or is wrong, or names no backend.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.file = FollowedFile(path, _load, AT_START)
+    def __init__(self, path: Path, place: tuple[int, int] = (1, 1)) -> None:
+        index, self._workers = place
+        self.file = FollowedFile(path, self._load, AT_START)
         self._certificates: Certificates | None = None
         self.lifecycle = Lifecycle(_nobody_to_tell)
         self.recorder = Recorder()
         self._switches = FileSwitches()
         self.proxy = Proxy(
-            self._switches, self.recorder.add, self.lifecycle, instance="l7", service="backend"
+            self._switches,
+            self.recorder.add,
+            self.lifecycle,
+            instance=f"l7.{index}" if self._workers > 1 else "l7",
+            service="backend",
         )
         self.proxy.heads.tunnels.options = self.config.websocket
         self.checks = Checks(self.proxy.balancer, self._switches.mode)
         self.server = L7Server(self.proxy)
         self._sections = Sections(self.proxy, self.checks, random.Random())
+        self.lifecycle.on_ready_change(self._on_ready_change)
 
     @property
     def config(self) -> L7Config:
@@ -100,10 +115,12 @@ class Standalone:
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
             self._apply(self.config)
-            await self.server.start(bind(*self.config.address), self.config.proxy_protocol)
+            shared = self._workers > 1
+            listener = bind(*self.config.address, shared=shared)
+            await self.server.start(listener, self.config.proxy_protocol)
             if certificates is not None:
                 certificates.start()
-                listener = bind(*self.config.tls.address)
+                listener = bind(*self.config.tls.address, shared=shared)
                 self.server.start_tls(listener, certificates, self.config.proxy_protocol)
             compiled.tell_in_use()
             log.info("serving", extra={"listen": self.config.listen})
@@ -150,6 +167,14 @@ class Standalone:
         self._sections.limit(config, {one.instance: one.max_connections for one in backends})
         self.checks.set_endpoints(backends)
 
+    def _load(self, path: Path) -> L7Config:
+        return share_of(load(path), self._workers)
+
+    def _on_ready_change(self, is_ready: bool) -> None:
+        """Let each answer end its connection before those that are idle are closed."""
+        if not is_ready:
+            self.server.begin_drain()
+
     async def _drain(self, limit_s: float) -> None:
         await self.server.drain(limit_s)
 
@@ -158,28 +183,37 @@ def run_file(arguments: list[str]) -> int:
     """Run a proxy from its file until it is told to stop; returns the exit code.
 
     Args:
-        arguments: Of the command line: the file.
+        arguments: Of the command line: the file; of a worker also which one it is.
     """
+    place = read_place(arguments.pop(1)) if arguments[:1] == [OPTION] else None
+    arguments = arguments[1:] if place else arguments
     if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.stderr.write("usage: python -m lb.l7 FILE (or, in the lab, without a file)\n")
         return ConfigError.exit_code
-
-    async def main() -> None:
-        alone = Standalone(Path(arguments[0]))
-        allow_open_files(alone.config.clients.connections + SPARE_FILES)
-        collector.settle()
-        await alone.run()
-
-    set_up_log("l7", DEFAULT_LOG_LEVEL)
+    set_up_log(f"l7.{place[0]}" if place else "l7", DEFAULT_LOG_LEVEL)
     try:
-        uvloop.run(main())
+        return uvloop.run(_serve(Path(arguments[0]), place))
     except LabError as error:
         sys.stderr.write(f"l7: {error}\n")
         return error.exit_code
+
+
+async def _serve(path: Path, place: tuple[int, int] | None) -> int:
+    if place is None:
+        config = load(path)
+        if config.workers > 1:
+            return await Workers(path, config, config.workers).run()
+    alone = Standalone(path, place or (1, 1))
+    allow_open_files(alone.config.clients.connections + SPARE_FILES)
+    collector.settle()
+    if place is not None:
+        follow_parent(alone.lifecycle.request_stop)
+    await alone.run()
     return 0
 
 
-def _load(path: Path) -> L7Config:
+def load(path: Path) -> L7Config:
+    """Read a file; raises ConfigError where it is wrong, or names no backend."""
     config = load_config(path)
     if not config.backends:
         raise ConfigError(f"{path}: no backend; write backends: [{{address: 'host:port'}}]")

@@ -59,6 +59,7 @@ def path(tmp_path: Path) -> Path:
 
 SAID_ELSEWHERE = {
     "listen: '127.0.0.1:1'": "docker-compose.yml says where l7 listens",
+    "workers: 2": "l7 is one process",
     "backends: [{address: 'a:1'}]": "the registry says who they are",
     "policies: {retry: off}": "squall policy set",
     "tls: {listen: '127.0.0.1:1'}": "TLS ends in front of l7",
