@@ -193,6 +193,35 @@ def l4(
     _proxies("l4", only or [], rounds, seconds, idle, port, as_json=as_json)
 
 
+@app.command("hold")
+def hold(
+    idle: Annotated[
+        int, typer.Option(help="Connections that asked once and stay.", min=1, max=20_000)
+    ] = 10_000,
+    slow: Annotated[
+        int, typer.Option(help="Heads that come a byte a second.", min=1, max=10_000)
+    ] = 1_000,
+    rate: Annotated[float, typer.Option(help="Honest requests a second.", min=1, max=5_000)] = 500,
+    windows: Annotated[int, typer.Option(help="Of 4 s, in each phase.", min=1, max=50)] = 5,
+    as_json: JsonFlag = False,
+) -> None:
+    """Hold idle connections and slow heads at our L7 proxy: do honest clients notice?"""
+    _require_bench()
+    from bench.proxies.hold import measure, require_files
+    from bench.proxies.hold_report import HEAD, SCHEMA, facts, rows
+    from bench.proxies.run import tools
+
+    require_files(idle, slow)
+    found = tools()
+    held = asyncio.run(
+        measure(found, idle, slow, rate, windows, lambda text: say(f"squall: {text}"))
+    )
+    wrong = held.failures(idle, slow)
+    verdict = "; ".join(wrong) or f"held: p99 is {held.ratio:.2f} times what it was"
+    emit(SCHEMA, facts(held, wrong), as_json=as_json, text=table(HEAD, rows(held)) + "\n" + verdict)
+    raise typer.Exit(1 if wrong else 0)
+
+
 def _proxies(
     layer: str,
     only: list[str],
