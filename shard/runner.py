@@ -8,8 +8,8 @@ of each is then carried to its end in order.
 import asyncio
 from collections.abc import Callable, Sequence
 
-from resilience import context
 from hashing.slots import slot_of
+from resilience import context
 from shard.executor import Executor, Sent
 from shard.observer import StoreObserver
 from shard.operation import Operation

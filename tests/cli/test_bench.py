@@ -1,13 +1,19 @@
 """``squall bench``: one command, one table or one object, the house's exit codes."""
 
+import socket
+
 import pytest
 
 from bench import catalogue
+from bench.clients.contenders import CONTENDERS as CLIENTS
+from bench.clients.contenders import OURS
+from bench.clients.contenders import Contender as StoreContender
 from bench.limiters.contenders import Contender
 from bench.limiters.run import Run, Runner
 from kit.errors import LabEnvironmentError
 from tests.bench.limiters.made import run
 from tests.cli.conftest import Squall
+from tests.valkey import start_valkey
 
 pytestmark = pytest.mark.unit
 
@@ -47,12 +53,65 @@ def test_the_exit_code_is_the_verdict_s(squall: Squall, monkeypatch: pytest.Monk
 
 def test_lookups_are_a_section_of_the_shard_s(squall: Squall) -> None:
     """The exit code is the aims': missed, unknown without the peer, or all held."""
-    done = squall("bench", "shard", "--rounds", "1", "--json")
+    done = squall("bench", "shard", "--part", "lookups", "--rounds", "1", "--json")
 
     verdicts = {each["verdict"] for each in done.json["lookups"]["algorithms"]}
     assert done.json["schema"] == "squall.bench-shard/1"
     assert done.code == (1 if "missed" in verdicts else 4 if "unknown" in verdicts else 0)
-    assert squall("bench", "shard", "--rounds", "1").out.startswith("algorithm")
+    shown = squall("bench", "shard", "--part", "lookups", "--rounds", "1")
+    assert shown.out.startswith("algorithm")
+    assert "clients" not in done.json
+
+
+@pytest.mark.integration
+def test_clients_are_measured_on_a_cluster_of_their_own(
+    squall: Squall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every client that is installed, at every level, and nothing is left running."""
+    absent = StoreContender("absent", "no-such-package", CLIENTS[OURS].open)
+    chosen = {"ours": CLIENTS[OURS], "redis-py": CLIENTS["redis-py"], "absent": absent}
+    monkeypatch.setattr("bench.clients.run.CONTENDERS", chosen)
+    quick = ("--part", "clients", "--rounds", "1", "--seconds", "0.1", "--port", "18400")
+    done = squall("bench", "shard", *quick, "--json")
+
+    section = done.json["clients"]
+    measured = {(each["name"], each["callers"]) for each in section["figures"]}
+    assert measured == {(name, callers) for name in section["versions"] for callers in (1, 64, 512)}
+    assert set(section["versions"]) == {"ours", "redis-py"}
+    assert section["absent"] == {"absent": "not installed: pip install no-such-package"}
+    assert all(each["cpu_us"] > 0 for each in section["figures"])
+    assert done.code in (1, 4), "an aim's peer is missing"
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", 18400)) != 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("--part", "client"), 2, "did you mean clients"),
+        (("--part", "clients", "--cluster", "nowhere"), 2, "'nowhere' is not host:port"),
+        (("--part", "clients", "--rounds", "0"), 2, "rounds"),
+    ],
+)
+def test_what_a_bench_cannot_take_is_told(
+    squall: Squall, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    """Before anything is measured."""
+    done = squall("bench", "shard", *arguments)
+    assert done.code == code
+    assert told in done.err
+
+
+@pytest.mark.integration
+def test_a_server_that_is_no_cluster_is_told(squall: Squall) -> None:
+    """3: it can't be measured now, and what to do."""
+    with start_valkey() as server:
+        where = f"{server.host}:{server.port}"
+        done = squall("bench", "shard", "--part", "clients", "--cluster", where)
+        taken = squall("bench", "shard", "--part", "clients", "--port", str(server.port))
+    assert (done.code, taken.code) == (3, 3)
+    assert "--cluster-enabled yes" in done.err
+    assert f"port {server.port} is taken" in taken.err
 
 
 def test_an_unknown_policy_is_a_usage_error(squall: Squall) -> None:

@@ -128,28 +128,45 @@ def limiters(
 
 @app.command("shard")
 def shard(
-    rounds: Annotated[
-        int, typer.Option(help="Samples of each contender; the best counts.", min=1)
-    ] = DEFAULT_ROUNDS,
+    part: Annotated[
+        list[str] | None,
+        typer.Option("--part", help="Only this part: lookups or clients; may be repeated."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Samples of each contender.", min=1)] = DEFAULT_ROUNDS,
+    seconds: Annotated[float, typer.Option(help="Of load in each sample.", min=0.1, max=60)] = 1.0,
+    cluster: Annotated[
+        str, typer.Option(help="Nodes of a cluster to use, host:port,host:port; else one is begun.")
+    ] = "",
+    port: Annotated[
+        int | None, typer.Option(help="First of the ports to use.", min=1024, max=50000)
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what finding a key's node costs, by each algorithm and by uhashring."""
+    """Show what finding a key's node costs, and an operation of ours and of others' clients."""
     _require_bench()
-    from bench import lookups
     from bench.machine import machine, versions
-    from bench.timing import Stopwatch
+    from bench.shard_parts import PARTS, Options
+    from kit.errors import ConfigError
+    from shard.form import read_nodes
 
-    with Stopwatch() as watch:
-        found = lookups.measure_lookups(watch, rounds)
+    for name in part or []:
+        if name not in PARTS:
+            raise ConfigError(f"no part {name!r}; {nearest(name, list(PARTS))}")
+    try:
+        nodes = read_nodes(cluster)
+    except ValueError as error:
+        raise ConfigError(f"--cluster: {error}") from error
+    options = Options(rounds, seconds, nodes, port, table, lambda line: say(f"squall: {line}"))
+    done = {name: PARTS[name](options) for name in PARTS if name in (part or PARTS)}
     data = {
         "machine": machine(),
         "versions": versions(),
         "rounds": rounds,
-        "lookups": lookups.as_json(found),
+        **{name: each.data for name, each in done.items()},
     }
-    text = f"{table(lookups.HEAD, lookups.rows(found))}\n\n{lookups.LEGEND}"
+    text = "\n\n".join(each.text for each in done.values())
     emit("squall.bench-shard/1", data, as_json=as_json, text=text)
-    verdicts = {each.verdict for each in found}
+    verdicts = {verdict for each in done.values() for verdict in each.verdicts}
     raise typer.Exit(1 if "missed" in verdicts else 4 if "unknown" in verdicts else 0)
 
 
