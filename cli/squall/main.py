@@ -29,6 +29,7 @@ from squall.commands import (
     restart,
     seed,
     setting,
+    shard,
     status,
     up,
 )
@@ -68,6 +69,7 @@ app.command("load")(load.load)
 app.add_typer(bench.app, name="bench")
 app.add_typer(hash.app, name="hash")
 app.add_typer(lb.app, name="lb")
+app.add_typer(shard.app, name="shard")
 app.command("explain")(explain.explain)
 app.command("events")(events.events)
 
