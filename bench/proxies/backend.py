@@ -16,11 +16,11 @@ UPLOAD_BYTES = 16 * 1024
 ENDLESS = 1_000_000_000  # requests on one connection; nginx closes after 1,000 by itself
 
 
-def write_backend(folder: Path, port: int) -> Path:
+def write_backend(folder: Path, port: int, host: str = HOST) -> Path:
     """Write its config and files; return the config's path."""
     (folder / "large").write_bytes(b"x" * LARGE_BYTES)
     path = folder / "backend.conf"
-    path.write_text(_CONFIG.format(port=port, folder=folder, top=nginx_top(folder)))
+    path.write_text(_CONFIG.format(host=host, port=port, folder=folder, top=nginx_top(folder)))
     return path
 
 
@@ -50,7 +50,7 @@ _CONFIG = (
     "{top}http {{\n  access_log off;\n  client_body_temp_path {folder}/body;\n"
     "  keepalive_requests " + str(ENDLESS) + ";\n"
     "  client_body_buffer_size 64k;\n  open_file_cache max=8 inactive=1h;\n"
-    "  server {{\n    listen " + HOST + ":{port} backlog=2048;\n"
+    "  server {{\n    listen {host}:{port} backlog=2048;\n"
     '    location = /small {{ return 200 "' + SMALL_BODY.decode() + '"; }}\n'
     "    location = /large {{ root {folder}; }}\n"
     "    location = /upload {{\n      proxy_pass http://unix:{folder}/inner.sock:/;\n"

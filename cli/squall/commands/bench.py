@@ -1,11 +1,14 @@
 """``squall bench``: what our policies cost and do, beside those that do the same."""
 
 import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from squall.output import JsonFlag, emit, nearest, say, table
+
+if TYPE_CHECKING:
+    from bench.proxies.run import Tools
 
 DEFAULT_ROUNDS = 7  # the best of seven: noise only ever adds
 
@@ -204,10 +207,11 @@ def l4(
     seconds: CellSeconds = 3,
     idle: IdleConnections = 2000,
     port: FirstPort = None,
+    kernel: Annotated[bool, typer.Option(help="Kernel mode too, where root and nft are.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
     """Show what a connection and a MiB cost our L4 proxy, and nginx and HAProxy."""
-    _proxies("l4", only or [], rounds, seconds, idle, port, as_json=as_json)
+    _proxies("l4", only or [], rounds, seconds, idle, port, as_json=as_json, kernel=kernel)
 
 
 @app.command("hold")
@@ -248,6 +252,7 @@ def _proxies(
     port: int | None,
     *,
     as_json: bool,
+    kernel: bool = False,
 ) -> None:
     """Measure the proxies of a layer and show them."""
     _require_bench()
@@ -301,7 +306,27 @@ def _proxies(
     text += [table(IDLE_HEAD, idle_rows(idles))] if idles else []
     text += [] if where.proxy is not None else [SHARED]
     data = report_json(layer, samples, cells, present, absent, idles, where, seconds)
+    if kernel:
+        text.append(_kernel(found, rounds, seconds, data))
     emit(SCHEMAS[layer], data, as_json=as_json, text="\n\n".join([*text, LEGEND]))
+
+
+def _kernel(found: "Tools", rounds: int, seconds: int, data: dict[str, Any]) -> str:
+    """Measure kernel mode, add it to the JSON and return its table, or why there is none."""
+    from bench.proxies.kernel import HEAD, as_json, measure, rows, summaries
+    from bench.proxies.session import Sample
+    from kit.errors import LabEnvironmentError
+
+    def told(number: int, one: Sample) -> None:
+        say(f"squall: kernel mode {number}: {one.contender} {one.cell}: {one.wrk.rps:,.0f}/s")
+
+    try:
+        cells = summaries(asyncio.run(measure(found, rounds, seconds, told)))
+    except LabEnvironmentError as error:
+        data["kernel"] = {"not_measured": str(error)}
+        return f"not measured: {error}"
+    data["kernel"] = as_json(cells)
+    return table(HEAD, rows(cells))
 
 
 def _require_bench() -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.lb.l4.kernel.network import BACKENDS, ROOT, VIP, Network, lacks, network
+from bench.proxies.netns import BACKENDS, VIP, Network, lacks, network
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
+ROOT = Path(__file__).parents[4]
 _ELEMENT = re.compile(r"(\d+) : ([\d.]+) \. 8000")
 LIMIT_S = 10.0
 

@@ -1,4 +1,8 @@
-"""Three network namespaces: a client, the balancer, the backends; gone at the end, always."""
+"""Three network namespaces: a client, the balancer, the backends; gone at the end, always.
+
+Client and backends reach each other in two ways that the balancer's rules have no part in: through
+its namespace as through any router, and over a link of their own.
+"""
 
 import ctypes
 import itertools
@@ -10,19 +14,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from lb.l4.kernel.config import parse_kernel_config
 from lb.l4.kernel.nft import render_install
 
 CLONE_NEWNET = 0x40000000
 VIP, BACKENDS = "10.91.0.1", ("10.92.0.11", "10.92.0.12", "10.92.0.13")
-ROOT = Path(__file__).parents[4]
+CLIENT, STRAIGHT = "10.93.0.1", "10.93.0.2"  # ends of the link of their own
 _numbers = itertools.count()
 
 
 def lacks() -> str:
-    """Why this machine can't run these tests; empty when it can."""
+    """Why this machine can't have them, with root's tools; empty when it can."""
     for program in ("ip", "nft", "conntrack"):
         if shutil.which(program) is None:
             return f"no {program}"
@@ -83,11 +86,19 @@ class Network:
                     _run("ip", *side, "addr", "add", f"{address}/24", "dev", device)
                 _run("ip", *side, "link", "set", device, "up")
         self.run("lb", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        self.run("client", "ip", "route", "add", "10.92.0.0/24", "via", VIP)
+        self.run("backends", "ip", "route", "add", "10.91.0.0/24", "via", "10.92.0.1")
+        peer = ("peer", "name", "own0", "netns", names["backends"])
+        _run("ip", "-n", names["client"], "link", "add", "own0", "type", "veth", *peer)
+        for role, address in (("client", CLIENT), ("backends", STRAIGHT)):
+            _run("ip", "-n", names[role], "addr", "add", f"{address}/24", "dev", "own0")
+            _run("ip", "-n", names[role], "link", "set", "own0", "up")
 
     def tear_down(self) -> None:
         """Delete the namespaces, and with them links and tables."""
         for name in self.names.values():
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+            command = ("ip", "netns", "del", name)
+            subprocess.run(command, capture_output=True, check=False)  # noqa: S603  our own names
 
 
 @contextmanager
@@ -102,5 +113,7 @@ def network() -> Iterator[Network]:
 
 
 def _run(*command: str, text: str = "") -> str:
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+    done = subprocess.run(  # noqa: S603  commands are this file's
+        command, input=text, capture_output=True, text=True, check=True
+    )
     return done.stdout
