@@ -1,0 +1,162 @@
+"""A node as an operator speaks to it: one command, one reply, an exception for all else."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from shard.connection import Connection, Limits
+from shard.policy.attempt import Failure
+from shard.policy.survey import NodeState, parse_node
+from shard.policy.topology import Address
+from shard.policy.view import parse_row
+from shard.resp import Argument, Reply, ReplyError, pack
+
+LIMITS = Limits(connect_timeout_s=0.5, reply_timeout_s=3.0)  # SETSLOT waits 2 s for its replicas
+
+
+class NodeTrouble(Exception):
+    """A node can't be reached, or refuses; the message names it and says why."""
+
+
+class NodeLink:
+    """Connects when first asked, and again after a loss."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._connection: Connection | None = None
+
+    async def ask(self, *command: Argument, asking: bool = False) -> Reply:
+        """Send one command.
+
+        Args:
+            asking: Whether the slot is one that the node only imports.
+
+        Raises:
+            NodeTrouble: There is no reply, or it is an error.
+        """
+        return (await self.ask_all([command], asking=asking))[0]
+
+    async def ask_all(
+        self, commands: Sequence[Sequence[Argument]], *, asking: bool = False
+    ) -> list[Reply]:
+        """Send commands in one write; replies in their order. Arguments as ``ask``."""
+        connection = await self._open()
+        deadline_s = time.monotonic() + LIMITS.reply_timeout_s
+        answers = await asyncio.gather(
+            *(
+                connection.send(
+                    pack(tuple(command)),
+                    deadline_s,
+                    [connection.leader(pack(("ASKING",)))] if asking else (),
+                )
+                for command in commands
+            )
+        )
+        for command, answer in zip(commands, answers, strict=True):
+            if isinstance(answer, ReplyError | Failure):
+                words = " ".join(map(str, command[:4]))
+                if isinstance(answer, Failure):
+                    self.close()
+                raise NodeTrouble(f"{self.address} to {words!r:.60}: {answer}")
+        return list(answers)
+
+    async def look(self) -> tuple[NodeState, str]:
+        """Return what the node says of itself, and its whole CLUSTER NODES.
+
+        Raises:
+            NodeTrouble: As ``ask``, and when it isn't a node of a cluster.
+        """
+        nodes, *parts = await self.ask_all(
+            [
+                ("CLUSTER", "NODES"),
+                *(("INFO", part) for part in ("replication", "memory", "keyspace")),
+            ]
+        )
+        text = _text(nodes)
+        own = [line for line in text.splitlines() if "myself" in line]
+        try:
+            return parse_node(own[0] if own else "", "\n".join(map(_text, parts))), text
+        except ValueError as error:
+            raise NodeTrouble(f"{self.address}: {error}") from error
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    async def _open(self) -> Connection:
+        if self._connection is None or not self._connection.is_open:
+            try:
+                async with asyncio.timeout(LIMITS.connect_timeout_s):
+                    _, self._connection = await asyncio.get_running_loop().create_connection(
+                        lambda: Connection(LIMITS), self.address.host, self.address.port
+                    )
+            except OSError as error:
+                why = str(error) or type(error).__name__
+                raise NodeTrouble(f"{self.address} does not answer ({why})") from error
+        return self._connection
+
+
+def _text(reply: Reply) -> str:
+    return reply.decode() if isinstance(reply, bytes) else ""
+
+
+class Cluster:
+    """All nodes of a cluster, found from any of them; ``close`` last.
+
+    Args:
+        seeds: Whom to ask first; nodes that the others name are asked, too.
+    """
+
+    def __init__(self, seeds: Sequence[Address]) -> None:
+        self._seeds = list(seeds)
+        self._links: dict[Address, NodeLink] = {}
+
+    def link(self, address: Address) -> NodeLink:
+        """Return the link to a node."""
+        return self._links.setdefault(address, NodeLink(address))
+
+    async def look(self) -> list[NodeState]:
+        """Ask every node.
+
+        Raises:
+            NodeTrouble: No seed answers.
+        """
+        text = await self._first_word()
+        rows = [row for row in map(parse_row, text.splitlines()) if row is not None]
+        known = [row for row in rows if row.address.host]
+        looks = await asyncio.gather(
+            *(self.link(row.address).look() for row in known), return_exceptions=True
+        )
+        states: list[NodeState] = []
+        for row, found in zip(known, looks, strict=True):
+            if isinstance(found, NodeTrouble):
+                states.append(NodeState(row, trouble=str(found)))
+            elif isinstance(found, BaseException):
+                raise found
+            else:
+                states.append(_at(found[0], row.address))
+        self._seeds = [each.address for each in states if not each.trouble] or self._seeds
+        return states
+
+    def close(self) -> None:
+        """End all connections."""
+        for link in self._links.values():
+            link.close()
+
+    async def _first_word(self) -> str:
+        troubles: list[str] = []
+        for seed in self._seeds:
+            try:
+                return (await self.link(seed).look())[1]
+            except NodeTrouble as error:
+                troubles.append(str(error))
+        raise NodeTrouble(f"no node answers: {'; '.join(troubles)}")
+
+
+def _at(state: NodeState, address: Address) -> NodeState:
+    """Put in the address that others know: a node may not know its own."""
+    from dataclasses import replace
+
+    return replace(state, row=replace(state.row, address=address))
