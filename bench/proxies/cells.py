@@ -22,6 +22,7 @@ class Cell(NamedTuple):
         unit: What its cost is counted per.
         is_upload: Whether it sends 16 KiB with each request.
         is_closing: Whether each request gets a connection of its own.
+        is_http2: Whether it is HTTP/2 in the clear.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Cell(NamedTuple):
     unit: str = REQUEST
     is_upload: bool = False
     is_closing: bool = False
+    is_http2: bool = False
 
     def units(self, requests: int) -> float:
         """Return how much work so many requests are."""
@@ -40,7 +42,8 @@ SMALL = Cell("small", "GET, 13 bytes", "/small")
 LARGE = Cell("large", "GET, 64 KiB", "/large")
 UPLOAD = Cell("upload", "POST, 16 KiB", "/upload", is_upload=True)
 CONNECT = Cell("connect", "GET, 13 bytes, a connection each", "/small", CONNECTION, is_closing=True)
+HTTP2 = Cell("http2", "GET, 13 bytes, 8 connections of 8 streams", "/small", is_http2=True)
 BULK = Cell("bulk", "64 KiB answers", "/large", MIB)
 
-L7_CELLS = (SMALL, LARGE, UPLOAD, CONNECT)
+L7_CELLS = (SMALL, LARGE, UPLOAD, CONNECT, HTTP2)
 L4_CELLS = (SMALL, BULK, CONNECT)

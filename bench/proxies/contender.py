@@ -40,6 +40,7 @@ class Contender(NamedTuple):
         how_to: How it is installed.
         find: Returns its program, None where it is not installed.
         start: Writes its config into the place; returns the command that runs it.
+        is_http2: Whether it speaks HTTP/2 in the clear too, on the same port.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Contender(NamedTuple):
     how_to: str
     find: Callable[[], Path | None]
     start: Callable[[Path, Place], list[str]]
+    is_http2: bool = False
 
 
 def program(name: str) -> Path | None:

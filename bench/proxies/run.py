@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from bench.limiters.processes import HOST, Process, free_port, last_words, running, wait_answering
-from bench.proxies import wrk
+from bench.proxies import h2load, wrk
 from bench.proxies.backend import nginx_command, write_backend
 from bench.proxies.cells import Cell
 from bench.proxies.contender import Contender, Place, program
@@ -35,10 +35,12 @@ class Tools(NamedTuple):
     Args:
         wrk: The load.
         nginx: The backend.
+        h2load: The load over HTTP/2; None where it is not installed.
     """
 
     wrk: Path
     nginx: Path
+    h2load: Path | None = None
 
 
 class Standing(NamedTuple):
@@ -61,7 +63,7 @@ def tools() -> Tools:
         raise LabEnvironmentError(
             "the backend is nginx, which is not installed: apt-get install nginx-light"
         )
-    return Tools(load, backend)
+    return Tools(load, backend, program("h2load"))
 
 
 class Session:
@@ -167,22 +169,33 @@ class Session:
         return Standing(port, process)
 
     async def _load(self, cell: Cell, port: int, duration_s: int) -> wrk.Wrk:
+        url = f"http://{HOST}:{port}{cell.path}"
+        if cell.is_http2:
+            return await self._load_http2(url, duration_s)
+        script = self._folder / "upload.lua" if cell.is_upload else None
         command = wrk.command(
-            self._tools.wrk,
-            f"http://{HOST}:{port}{cell.path}",
-            duration_s,
-            script=self._folder / "upload.lua" if cell.is_upload else None,
-            is_closing=cell.is_closing,
+            self._tools.wrk, url, duration_s, script=script, is_closing=cell.is_closing
         )
+        return wrk.parse(await self._run(command, duration_s))
+
+    async def _load_http2(self, url: str, duration_s: int) -> wrk.Wrk:
+        assert self._tools.h2load is not None
+        log = self._folder / "h2load.log"
+        log.write_text("")
+        said = await self._run(h2load.command(self._tools.h2load, url, duration_s, log), duration_s)
+        return h2load.parse(said, log.read_text())
+
+    async def _run(self, command: Sequence[str], duration_s: int) -> str:
+        """Run a load to its end; returns what it said."""
         async with running(pinned(self._cores.load, command)) as process:
             try:
                 async with asyncio.timeout(duration_s + WRK_GRACE_S):
                     out, _ = await process.communicate()
             except TimeoutError:
-                raise LabEnvironmentError("wrk did not end in time") from None
+                raise LabEnvironmentError("the load did not end in time") from None
             if process.returncode:
-                raise LabEnvironmentError(f"wrk failed: {await last_words(process)}")
-        return wrk.parse(out.decode(errors="replace"))
+                raise LabEnvironmentError(f"the load failed: {await last_words(process)}")
+        return out.decode(errors="replace")
 
 
 def _cpu_s(standing: Standing) -> float:

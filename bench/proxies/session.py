@@ -6,7 +6,7 @@ one that is idle costs nothing, one that is warm measures what it does for hours
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from bench.proxies.cells import Cell
@@ -64,14 +64,43 @@ def missing(contenders: Sequence[Contender]) -> dict[str, str]:
     return {each.name: f"not installed: {each.how_to}" for each in contenders if not each.find()}
 
 
+def unspoken(
+    contenders: Sequence[Contender], cells: Sequence[Cell], *, has_h2load: bool
+) -> set[tuple[str, str]]:
+    """Name contender and cell where one doesn't speak what the other asks in."""
+    return {
+        (each.name, cell.name)
+        for each in contenders
+        for cell in cells
+        if cell.is_http2 and not (each.is_http2 and has_h2load)
+    }
+
+
 def plan(
-    names: Sequence[str], cells: Sequence[Cell], rounds: int = ROUNDS, seed: int = SEED
+    names: Sequence[str],
+    cells: Sequence[Cell],
+    rounds: int = ROUNDS,
+    seed: int = SEED,
+    without: Collection[tuple[str, str]] = (),
 ) -> list[Planned]:
-    """Put the measurements in order: each round has all of them, shuffled."""
+    """Put the measurements in order: each round has all of them, shuffled.
+
+    Args:
+        names: Of contenders.
+        cells: What is asked of each.
+        rounds: How often.
+        seed: Settles the order.
+        without: Contender and cell that don't go together.
+    """
     rng = random.Random(seed)
     planned = []
     for number in range(rounds):
-        each = [Planned(number, name, cell) for cell in cells for name in names]
+        each = [
+            Planned(number, name, cell)
+            for cell in cells
+            for name in names
+            if (name, cell.name) not in without
+        ]
         rng.shuffle(each)
         planned += each
     return planned

@@ -272,7 +272,7 @@ def _proxies(
     )
     from bench.proxies.report import as_json as report_json
     from bench.proxies.run import FIRST_PORT, Session, tools
-    from bench.proxies.session import Sample, chosen, duration_of, missing, plan
+    from bench.proxies.session import Sample, chosen, duration_of, missing, plan, unspoken
     from bench.proxies.summary import summaries
     from kit.errors import ConfigError, LabEnvironmentError
 
@@ -290,7 +290,8 @@ def _proxies(
     if not present:
         raise LabEnvironmentError(f"nothing to measure: {'; '.join(absent.values())}")
     found, where = tools(), cores()
-    planned = plan([each.name for each in present], cells, rounds)
+    without = unspoken(present, cells, has_h2load=found.h2load is not None)
+    planned = plan([each.name for each in present], cells, rounds, without=without)
     say(f"squall: {len(planned)} cells, {duration_of(planned, seconds) / 60:.1f} min")
 
     async def measure() -> tuple[list[Sample], dict[str, Idle]]:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.proxies import l4_peers, l7_peers, wrk
+from bench.proxies import h2load, l4_peers, l7_peers, wrk
 from bench.proxies.backend import write_backend
 from bench.proxies.cells import BULK, L7_CELLS, SMALL
 from bench.proxies.contender import Place, program
 from bench.proxies.cores import Cores, cores, pinned
 from bench.proxies.idle import Idle
-from bench.proxies.session import DURATION_S, ROUNDS, Sample, chosen, plan
+from bench.proxies.session import DURATION_S, ROUNDS, Sample, chosen, plan, unspoken
 from bench.proxies.summary import ratio, summaries
 from kit.errors import LabEnvironmentError
 
@@ -90,8 +90,33 @@ def test_a_round_has_each_cell_once_and_the_seed_settles_the_order() -> None:
     assert (ROUNDS, DURATION_S) == (5, 3)
     assert planned == plan(["ours", "nginx"], L7_CELLS, 2, seed=1)
     assert planned != plan(["ours", "nginx"], L7_CELLS, 2, seed=2)
-    assert [one.round for one in planned] == [0] * 8 + [1] * 8
-    assert len(set(planned[:8])) == 8
+    assert [one.round for one in planned] == [0] * 10 + [1] * 10
+    assert len(set(planned[:10])) == 10
+
+
+def test_http2_is_asked_of_those_who_speak_it() -> None:
+    """Of nobody where there is no h2load."""
+    some = chosen(l7_peers.CONTENDERS, ["nginx", "ours"])
+    assert unspoken(some, L7_CELLS, has_h2load=True) == {("nginx", "http2")}
+    without = unspoken(some, L7_CELLS, has_h2load=False)
+    planned = plan(["ours", "nginx"], L7_CELLS, 1, without=without)
+    assert {one.cell.name for one in planned} == {"small", "large", "upload", "connect"}
+
+
+def test_h2load_s_report_is_read() -> None:
+    """Duration, answers, bytes; p99 from its log."""
+    text = (
+        "finished in 2.00s, 5.00 req/s, 1KB/s\n"
+        "requests: 12 total, 12 started, 11 done, 10 succeeded, 1 failed, 0 errored, 0 timeout\n"
+        "traffic: 1.2KB (1234) total, 100B (100) headers (space savings 90%), 1B (1) data\n"
+    )
+    log = "".join(f"1\t200\t{n * 1000}\n" for n in range(1, 101))
+    seen = h2load.parse(text, log)
+    assert (seen.requests, seen.duration_s, seen.read_bytes, seen.errors) == (10, 2.0, 1234.0, 1)
+    assert seen.p99_s == pytest.approx(0.099)
+    assert h2load.command(Path("h2load"), "http://x/", 3, Path("l"))[1:5] == ["-c", "8", "-m", "8"]
+    with pytest.raises(LabEnvironmentError, match="h2load said: no"):
+        h2load.parse("no", "")
 
 
 def test_who_is_asked_for_is_chosen() -> None:
