@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 
 from chaos.store import check
+from chaos.store.own import start_store
+from chaos.store.running import check_running
+from shard.check.ending import ask
 from shard.check.history import parse_history
 from tests.cli.conftest import Squall
+from tests.ports import free_port
 from tests.shard.check.histories import Model
 
 STEPS = 400
@@ -69,6 +73,7 @@ def test_a_torn_history_is_judged_as_far_as_it_goes(squall: Squall, tmp_path: Pa
         (("--faults", ""), "--faults ''"),
         (("--durability", "replicate"), "did you mean replicated"),
         (("--role", "prim"), "did you mean primary"),
+        (("--seeds", "store-1"), "--seeds: 'store-1' is not host:port"),
         (("--out", "/proc/no/history"), "can't be written"),
         (("--seconds", "0"), "--seconds"),
     ],
@@ -117,6 +122,33 @@ def test_a_run_writes_a_history_that_is_judged_alike_again(squall: Squall, tmp_p
     assert run.json == again.json
     (fault,) = run.json["faults"]
     assert (fault["kind"], fault["role"], fault["has_bit"]) == ("kill", "replica", True)
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(180)
+async def test_a_running_store_is_checked_and_left_as_it_was(tmp_path: Path) -> None:
+    """Nothing is broken, and no key stays."""
+    options = check.Options((), seconds=2.0)
+    async with start_store() as own:
+        checked = await check_running(own.addresses, options, tmp_path / "h.jsonl", print)
+        left = [await ask(address, ("DBSIZE",)) for address in own.addresses[:3]]
+
+    assert (checked.verdict.exit_code, list(checked.verdict.doubts)) == (0, [])
+    assert left == [[0], [0], [0]]
+
+
+@pytest.mark.unit
+def test_a_store_that_is_not_there_exits_3(
+    squall: Squall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a sentence."""
+    monkeypatch.setattr("chaos.store.running.CONNECT_LIMIT_S", 0.2)
+    where = f"127.0.0.1:{free_port()}"
+
+    done = squall("shard", "check", "--seeds", where, "--out", str(tmp_path / "h.jsonl"))
+
+    assert (done.code, done.out) == (3, "")
+    assert "the store can't be checked: no node answers" in done.err
 
 
 @pytest.mark.integration

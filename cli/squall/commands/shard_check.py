@@ -11,6 +11,7 @@ from squall.output import JsonFlag, emit, nearest, say
 
 if TYPE_CHECKING:
     from chaos.store.check import Checked, Options
+    from shard.policy.topology import Address
     from shard.store import Durability
 
 SCHEMA = "squall.shard-check/1"
@@ -38,6 +39,13 @@ def check(
     control: Annotated[
         bool, typer.Option("--control", help="Lose LOCAL writes on purpose: it must be found.")
     ] = False,
+    seeds: Annotated[
+        str,
+        typer.Option(
+            help="Check the store of these nodes, host:port,…; nothing is broken.",
+            show_default="a store of its own",
+        ),
+    ] = "",
     history: Annotated[
         Path | None, typer.Option(help="Judge this history again; nothing is started.")
     ] = None,
@@ -47,20 +55,23 @@ def check(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Check the store: six nodes of its own, clients, faults, a history, and its judge.
+    """Check a store: six nodes of its own, clients, faults, a history, and its judge.
 
     Exit 0 no violation, 1 a violation, 4 inconclusive: too little happened.
     """
     from chaos.store.check import check_store
+    from chaos.store.running import check_running
 
     if history is not None:
         _finish(_judge(history), history, as_json=as_json)
-    options = _options(faults, seconds, times, role, durability, seed)
+    nodes = _nodes(seeds)
+    options = _options("none" if nodes else faults, seconds, times, role, durability, seed)
     path = _place(out)
     if control:
         _control(seed, path, as_json=as_json)
     try:
-        checked = asyncio.run(check_store(options, path, say))
+        made = check_running(nodes, options, path, say) if nodes else None
+        checked = asyncio.run(made or check_store(options, path, say))
     except OSError as error:
         raise _unwritten(path, error) from error
     _finish(checked, path, as_json=as_json)
@@ -81,6 +92,16 @@ def _options(
     if role:
         _require("--role", role, (PRIMARY, REPLICA))
     return Options(tuple(kinds), seconds, times, role, known[durability], seed)
+
+
+def _nodes(seeds: str) -> "list[Address]":
+    from kit.errors import ConfigError
+    from shard.form import read_nodes
+
+    try:
+        return read_nodes(seeds)
+    except ValueError as error:
+        raise ConfigError(f"--seeds: {error}; give host:port,host:port") from None
 
 
 def _require(option: str, value: str, known: "Sequence[str] | dict[str, Durability]") -> None:
