@@ -33,6 +33,7 @@ from typing import cast
 
 import hiredis
 
+from shard.guard import Guard, TooMuchError
 from shard.policy.attempt import Failure
 from shard.resp import Answer, ReplyError
 
@@ -50,7 +51,7 @@ _NOT_TO_BE_TRUSTED = (
     hiredis.ProtocolError,  # not RESP
     IndexError,  # a reply nobody asked for
     TypeError,  # a map or set whose keys no dict takes
-    MemoryError,  # an array header of billions
+    TooMuchError,  # a list header that can't be true
 )
 
 
@@ -151,6 +152,7 @@ class Connection(asyncio.Protocol):
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_NOT_ENOUGH)
+        self._guard = Guard(self._reader, limits.max_reply_bytes)
         self._transport: asyncio.Transport | None = None
         self._queued: list[Command] = []
         self._held: list[Command] = []
@@ -289,16 +291,17 @@ class Connection(asyncio.Protocol):
         next_reply = self._reader.gets
         before = len(unanswered), self.push_count
         try:
-            self._reader.feed(data)
-            while (reply := next_reply()) is not _NOT_ENOUGH:
-                if reply.__class__ is _Push:
-                    self._push(reply)
-                    continue
-                command = unanswered.popleft()
-                if command.followers is None and not command.future.done():
-                    command.future.set_result(reply)
-                elif not command.answer(reply):
-                    self.dropped_count += 1
+            for piece in self._guard.pieces(data):
+                self._reader.feed(piece)
+                while (reply := next_reply()) is not _NOT_ENOUGH:
+                    if reply.__class__ is _Push:
+                        self._push(reply)
+                        continue
+                    command = unanswered.popleft()
+                    if command.followers is None and not command.future.done():
+                        command.future.set_result(reply)
+                    elif not command.answer(reply):
+                        self.dropped_count += 1
         except _NOT_TO_BE_TRUSTED:
             self.close()
         if before == (len(unanswered), self.push_count):
@@ -307,6 +310,7 @@ class Connection(asyncio.Protocol):
                 self.close()
         else:
             self._partial_bytes = 0
+            self._guard.on_reply()
         if self._is_leaving:
             self._leave_if_done()
 

@@ -12,6 +12,7 @@ from typing import cast
 
 import hiredis
 
+from shard.guard import Guard, TooMuchError
 from shard.resp import ReplyError
 
 MAX_WAITING = 1024  # frames; as many as a connection has commands in flight
@@ -32,6 +33,7 @@ class Feed(asyncio.Protocol):
         self._partial_bytes = 0
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_NOT_ENOUGH)
+        self._guard = Guard(self._reader, max_frame_bytes)
         self._frames: deque[object] = deque()
         self._transport: asyncio.Transport | None = None
         self._is_paused = False
@@ -81,12 +83,17 @@ class Feed(asyncio.Protocol):
         """Queue whole frames."""
         before = len(self._frames)
         try:
-            self._reader.feed(data)
-            while (frame := self._reader.gets()) is not _NOT_ENOUGH:
-                self._frames.append(frame)
-        except (hiredis.ProtocolError, TypeError, MemoryError):
+            for piece in self._guard.pieces(data):
+                self._reader.feed(piece)
+                while (frame := self._reader.gets()) is not _NOT_ENOUGH:
+                    self._frames.append(frame)
+        except (hiredis.ProtocolError, TypeError, TooMuchError):
             self.close()
-        self._partial_bytes = self._partial_bytes + len(data) if len(self._frames) == before else 0
+        if len(self._frames) > before:
+            self._partial_bytes = 0
+            self._guard.on_reply()
+        else:
+            self._partial_bytes += len(data)
         if self._partial_bytes > self._max_frame_bytes:
             self.close()
         if len(self._frames) > MAX_WAITING and self._transport is not None:

@@ -147,7 +147,8 @@ class Link:
                 connection = await self._dial()
                 if not await self._greet(connection):
                     raise ConnectionError("not ready")
-        except OSError as error:  # TimeoutError and ConnectionError are OSErrors too
+        # TimeoutError and ConnectionError are OSErrors too; a host that is no name, a ValueError.
+        except (OSError, ValueError) as error:
             if connection is not None:
                 connection.close()
             self.was_refused = _is_refusal(error)
@@ -193,10 +194,11 @@ class Link:
             self._on_event(self.address, "lost")
 
 
-def _is_refusal(error: OSError) -> bool:
-    if isinstance(error, socket.gaierror):
-        return error.errno in _NO_SUCH_NAME
-    return error.errno in _NOBODY_THERE
+def _is_refusal(error: OSError | ValueError) -> bool:
+    if isinstance(error, ValueError):
+        return True
+    known = _NO_SUCH_NAME if isinstance(error, socket.gaierror) else _NOBODY_THERE
+    return error.errno in known
 
 
 class CommitLink(Link):

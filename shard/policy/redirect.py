@@ -8,7 +8,7 @@ Source: Redis Cluster specification, "MOVED Redirection" and "ASK redirection".
 from typing import NamedTuple
 
 from hashing.slots import SLOT_COUNT
-from shard.policy.topology import Address
+from shard.policy.topology import LAST_PORT, Address
 
 
 class Redirect(NamedTuple):
@@ -40,7 +40,8 @@ def parse_redirect(error: str, asked: Address) -> Redirect | None:
         return None
     slot, _, endpoint = rest.strip().partition(" ")
     host, colon, port = endpoint.rpartition(":")  # from the right: IPv6 has colons of its own
-    if not (slot.isdigit() and colon and port.isdigit() and int(slot) < SLOT_COUNT):
+    numbers = slot.isdecimal() and port.isdecimal() and len(slot) <= 5 and len(port) <= 5
+    if not (numbers and colon and int(slot) < SLOT_COUNT and 0 < int(port) <= LAST_PORT):
         raise ValueError(f"malformed redirection: {error!r:.80}")
     known = host if host not in ("", "?") else asked.host
     return Redirect(int(slot), Address(known, int(port)), kind == "ASK")

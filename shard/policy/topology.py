@@ -61,6 +61,7 @@ class Topology:
         return Topology(owners, self.replicas)
 
 
+LAST_PORT = 65_535
 PLAIN_PORT, TLS_PORT = b"port", b"tls-port"  # a node may listen on both
 NOWHERE = Topology((None,) * SLOT_COUNT, {})
 
@@ -96,7 +97,7 @@ def parse_slots(reply: object, asked: Address) -> Topology:
     replicas: dict[Address, tuple[Address, ...]] = {}
     for entry in _list(reply):
         first, last, *nodes = _list(entry)
-        where = [_address(_list(node)[0], _list(node)[1], asked) for node in nodes]
+        where = [_address(*_pair(node), asked) for node in nodes]
         if where:
             _own(owners, _int(first), _int(last), where[0])
             replicas[where[0]] = tuple(where[1:])
@@ -133,14 +134,23 @@ def _online_first(nodes: object) -> Iterator[Mapping[object, object]]:
 
 def _address(host: object, port: object, asked: Address) -> Address:
     """Read an address; a null, empty or "?" host means the node that was asked."""
-    name = host.decode() if isinstance(host, bytes) else ""
-    return Address(name if name not in ("", "?") else asked.host, _int(port))
+    name, number = host.decode() if isinstance(host, bytes) else "", _int(port)
+    if not 0 < number <= LAST_PORT:
+        raise ValueError(f"no port: {number}")
+    return Address(name if name not in ("", "?") else asked.host, number)
 
 
 def _list(value: object) -> Sequence[object]:
     if not isinstance(value, list):
         raise ValueError(f"expected a list, got {value!r:.80}")
     return value
+
+
+def _pair(node: object) -> tuple[object, object]:
+    match node:
+        case [host, port, *_]:
+            return host, port
+    raise ValueError(f"expected host, port, ..., got {node!r:.80}")
 
 
 def _int(value: object) -> int:
@@ -154,4 +164,6 @@ def _map(value: object) -> Mapping[object, object]:
         return value
     flat: Iterable[object] = _list(value)
     pairs = iter(flat)
-    return dict(zip(pairs, pairs, strict=False))
+    # Names are strings; what isn't one is nothing we look for, and may be nothing a dict takes.
+    known = ((name, each) for name, each in zip(pairs, pairs, strict=False))
+    return {name: each for name, each in known if isinstance(name, bytes)}

@@ -33,3 +33,10 @@ def test_a_malformed_redirection_is_an_error(error: str) -> None:
     """A client must not go to half an address."""
     with pytest.raises(ValueError, match="malformed redirection"):
         parse_redirect(error, ASKED)
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999999999999999999", "²"])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    """A connection to it would be no refusal but a crash."""
+    with pytest.raises(ValueError, match="malformed redirection"):
+        parse_redirect(f"MOVED 1 10.0.0.1:{port}", Address("10.0.0.9", 1))
