@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from shard.connection import Connection, Limits
 from shard.policy.attempt import Failure
@@ -11,7 +12,8 @@ from shard.policy.topology import Address
 from shard.policy.view import parse_row
 from shard.resp import Argument, Reply, ReplyError, pack
 
-LIMITS = Limits(connect_timeout_s=0.5, reply_timeout_s=3.0)  # SETSLOT waits 2 s for its replicas
+# A node may be asked for all its slots at once. SETSLOT waits a second for its replicas.
+LIMITS = Limits(connect_timeout_s=0.5, reply_timeout_s=3.0, max_in_flight=20_000)
 
 
 class NodeTrouble(Exception):
@@ -59,6 +61,14 @@ class NodeLink:
                     self.close()
                 raise NodeTrouble(f"{self.address} to {words!r:.60}: {answer}")
         return list(answers)
+
+    async def where(self) -> Address:
+        """Return its address in digits: MEET takes no names.
+
+        Raises:
+            NodeTrouble: It can't be reached.
+        """
+        return Address((await self._open()).peer, self.address.port)
 
     async def look(self) -> tuple[NodeState, str]:
         """Return what the node says of itself, and its whole CLUSTER NODES.
@@ -157,6 +167,4 @@ class Cluster:
 
 def _at(state: NodeState, address: Address) -> NodeState:
     """Put in the address that others know: a node may not know its own."""
-    from dataclasses import replace
-
     return replace(state, row=replace(state.row, address=address))

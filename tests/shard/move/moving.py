@@ -1,0 +1,86 @@
+"""What the tests of moves share: a plan for a few slots, a mover, and the invariant."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from hashing.slots import slot_of
+from shard.connection import Limits
+from shard.move.journal import Journal
+from shard.move.mover import Mover, Progress
+from shard.move.node import Cluster
+from shard.move.slot import Watcher
+from shard.policy.assignment import Move
+from shard.policy.plan import Plan, in_turns
+from shard.policy.slot_move import Step
+from shard.policy.survey import join
+from shard.store import StoreClient
+from tests.shard.cluster import StoreCluster
+
+SETTLED_S = 10.0
+
+
+async def no_watcher(step: Step, slot: int) -> None:
+    """Break nothing."""
+
+
+@asynccontextmanager
+async def mover_at(
+    nodes: StoreCluster, watcher: Watcher = no_watcher, *, said: list[Progress] | None = None
+) -> AsyncIterator[tuple[Mover, Journal]]:
+    """Hand out a mover with everything it stands on."""
+    store = StoreClient(nodes.addresses, limits=Limits(reply_timeout_s=2.0), wait_timeout_s=0.8)
+    await store.connect()
+    cluster, journal = Cluster(nodes.addresses), Journal(store)
+    told = said if said is not None else []
+    try:
+        yield Mover(cluster, journal, report=told.append, watcher=watcher), journal
+    finally:
+        cluster.close()
+        await store.close()
+
+
+async def plan_for(nodes: StoreCluster, slots: list[int]) -> Plan:
+    """Plan to move slots from whoever owns each to the shard after it."""
+    look = Cluster(nodes.addresses)
+    shards = join(await look.look())
+    look.close()
+    members = {shard.primary.node_id: shard.node_ids for shard in shards}
+    names = [shard.primary.node_id for shard in shards]
+    found = []
+    for slot in slots:
+        source = next(i for i, shard in enumerate(shards) if slot in shard.primary.row.slots)
+        found.append(Move(slot, names[source], names[(source + 1) % len(names)]))
+    return Plan("slot-map", members, tuple(in_turns(found)))
+
+
+async def check_whole(nodes: StoreCluster, plan: Plan, values: Mapping[str, bytes]) -> None:
+    """Every slot of the plan has one owner and no mark, every key one place and its value."""
+    slots = {move.slot for move in plan.moves}
+    look = Cluster(nodes.addresses)
+
+    async def trouble() -> str:
+        primaries = [shard.primary for shard in join(await look.look())]
+        owners = [sum(slot in one.row.slots for one in primaries) for slot in slots]
+        marks = [(one.address, one.importing, one.migrating) for one in primaries]
+        is_open = any(importing or migrating for _, importing, migrating in marks)
+        return f"{owners} {marks}" if set(owners) != {1} or is_open else ""
+
+    limit_s = time.monotonic() + SETTLED_S
+    while said := await trouble():  # gossip tells the rest, within half a node timeout
+        assert time.monotonic() < limit_s, said
+        await asyncio.sleep(0.02)
+    for slot in slots:
+        holders = [
+            shard.primary.address
+            for shard in join(await look.look())
+            if await look.link(shard.primary.address).ask("CLUSTER", "COUNTKEYSINSLOT", slot)
+        ]
+        expected = any(slot_of(key.encode()) == slot for key in values)
+        assert len(holders) == int(expected), f"slot {slot} is at {holders}"
+    look.close()
+    store = StoreClient(nodes.addresses, limits=Limits(reply_timeout_s=2.0))
+    await store.connect()
+    assert await store.read_many([("GET", key) for key in values]) == list(values.values())
+    await store.close()

@@ -1,0 +1,221 @@
+"""Moving slots of a real cluster: whole, broken off at every step, cancelled, and under load."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from hashing.slots import slot_of
+from shard.move.journal import LEASE_MS, Taken
+from shard.move.mover import DEFAULT_PATIENCE_S, DEFAULT_RATE_KEYS_S, Progress
+from shard.move.slot import BATCH_KEYS
+from shard.policy.slot_move import Step
+from shard.policy.topology import Address
+from shard.store import Durability, StoreClient, WriteStatus
+from tests.shard.cluster import StoreCluster, first_good
+from tests.shard.move.moving import check_whole, mover_at, plan_for
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+
+FORWARD = (Step.OPEN, Step.COPY, Step.LEAVE, Step.CLAIM, Step.TELL)
+
+
+class Killed(BaseException):
+    """Stands for kill -9 of the mover: nothing that it would still do is done."""
+
+
+def test_documented_defaults() -> None:
+    """Keys a second, seconds, milliseconds, keys."""
+    assert (DEFAULT_RATE_KEYS_S, DEFAULT_PATIENCE_S) == (5000.0, 60.0)
+    assert (LEASE_MS, BATCH_KEYS) == (5000, 200)
+
+
+async def fill(store: StoreClient, prefix: str, count: int = 12) -> dict[str, bytes]:
+    """Write keys of three slots, in each of which are several."""
+    values: dict[str, bytes] = {}
+    for number in range(count):
+        key, value = f"{{{prefix}{number % 3}}}:{number}", b"%d" % number
+        await first_good(store, "SET", key, value, durability=Durability.REPLICATED, limit_s=20)
+        values[key] = value
+    return values
+
+
+def slots_of(values: dict[str, bytes]) -> list[int]:
+    """Each slot once."""
+    return sorted({slot_of(key.encode()) for key in values})
+
+
+async def test_keys_arrive_with_their_types_and_their_ends(
+    cluster: StoreCluster, store: StoreClient
+) -> None:
+    """DUMP and RESTORE carry any type; what expires does so at the same moment."""
+    await store.write("RPUSH", "{types}:list", "a", "b")
+    await store.write("ZADD", "{types}:set", "1.5", "x")
+    await store.write("SET", "{types}:end", "soon", "PXAT", "4102444800123")
+    slot = slot_of(b"{types}")
+    plan = await plan_for(cluster, [slot])
+    said: list[Progress] = []
+    async with mover_at(cluster, said=said) as (mover, journal):
+        await journal.take()
+        await journal.begin(plan)
+        assert await mover.run(plan)
+        assert await journal.plan() is None
+        await journal.release()
+    assert (said[-1].slots, said[-1].keys, said[-1].waiting_for) == (1, 3, "")
+    assert await store.read("LRANGE", "{types}:list", 0, -1) == [b"a", b"b"]
+    assert await store.read("ZSCORE", "{types}:set", "x") == b"1.5"
+    assert await store.read("PEXPIRETIME", "{types}:end") == 4102444800123
+    await check_whole(cluster, plan, {"{types}:end": b"soon"})
+
+
+@pytest.mark.parametrize("step", FORWARD)
+@pytest.mark.parametrize("then", ["resume", "cancel"])
+async def test_a_mover_killed_at_any_step_is_followed_or_taken_back(
+    cluster: StoreCluster, store: StoreClient, step: Step, then: str
+) -> None:
+    """Of three slots the second is broken off; whoever comes after finds all he needs."""
+    values = await fill(store, f"mover-{step.value}-{then}")
+    plan = await plan_for(cluster, slots_of(values))
+    before = store.topology
+
+    async def kill(at: Step, slot: int) -> None:
+        if at is step and slot == plan.moves[1].slot:
+            raise Killed
+
+    async with mover_at(cluster, kill) as (mover, journal):
+        await journal.take()
+        await journal.begin(plan)
+        with pytest.raises(Killed):
+            await mover.run(plan)
+        await journal.release()  # else the test waits until the lease has ended
+    async with mover_at(cluster) as (mover, journal):
+        found = await journal.plan()
+        assert found == plan
+        await (mover.run(found) if then == "resume" else mover.back(found))
+        assert await journal.plan() is None
+        await journal.release()
+    await check_whole(cluster, plan, values)
+    if then == "cancel":
+        moved = [await owner(store, move.slot) for move in plan.moves]
+        went = [a != before.owners[move.slot] for a, move in zip(moved, plan.moves, strict=True)]
+        assert went == [True, step not in (Step.OPEN, Step.COPY), False]
+
+
+async def owner(store: StoreClient, slot: int) -> Address | None:
+    """Ask for a key of the slot, and return who the client believes answers now."""
+    key = next(key for key in (f"{n}" for n in itertools.count()) if slot_of(key.encode()) == slot)
+    await store.read("GET", key)
+    return store.topology.owners[slot]
+
+
+@pytest.mark.parametrize(
+    ("step", "who", "role"),
+    [
+        (Step.COPY, "source", "primary"),
+        (Step.LEAVE, "source", "primary"),
+        (Step.COPY, "target", "primary"),
+        (Step.LEAVE, "target", "primary"),
+        (Step.CLAIM, "target", "primary"),
+        (Step.OPEN, "source", "replica"),
+        (Step.OPEN, "target", "replica"),
+    ],
+)
+async def test_a_node_killed_at_a_step_costs_time_and_nothing_else(
+    cluster: StoreCluster, store: StoreClient, step: Step, who: str, role: str
+) -> None:
+    """The mover waits for the failover, or for the replica to be back, and goes on by itself."""
+    values = await fill(store, f"node-{step.value}-{who}-{role}")
+    plan = await plan_for(cluster, slots_of(values))
+    first = plan.moves[0]
+    ids = plan.members[first.source if who == "source" else first.target]
+    node_id = ids[0] if role == "primary" else ids[1]
+    number = next(
+        n for n, node in enumerate(cluster.nodes) if node.cli("CLUSTER", "MYID") == node_id
+    )
+    hit: list[Step] = []
+
+    async def kill(at: Step, slot: int) -> None:
+        if at is step and slot == first.slot and not hit:
+            hit.append(at)
+            cluster.kill(number)
+            # Back as the lab's nodes come back: after the election, deploy/store-node.sh.
+            asyncio.get_running_loop().call_later(3.0, cluster.start, number)
+
+    async with mover_at(cluster, kill) as (mover, journal):
+        await journal.take()
+        await journal.begin(plan)
+        assert await mover.run(plan)
+        await journal.release()
+    assert hit
+    await check_whole(cluster, plan, values)
+
+
+async def test_clients_write_on_and_nothing_is_lost(
+    cluster: StoreCluster, store: StoreClient
+) -> None:
+    """Counters of moving slots, raised all the while: each ends at what was acknowledged."""
+    names = [f"{{load{number % 6}}}:{number}" for number in range(60)]
+    done = dict.fromkeys(names, 0)
+    is_over = asyncio.Event()
+
+    async def raise_counter(name: str) -> None:
+        while not is_over.is_set():
+            result = await store.write("INCR", name, durability=Durability.LOCAL)
+            assert result.status is WriteStatus.ACKNOWLEDGED, result
+            done[name] += 1
+            assert result.value == done[name]
+
+    tasks = [asyncio.create_task(raise_counter(name)) for name in names]
+    for _ in range(5):
+        plan = await plan_for(cluster, sorted({slot_of(name.encode()) for name in names}))
+        async with mover_at(cluster) as (mover, journal):
+            await journal.take()
+            await journal.begin(plan)
+            assert await mover.run(plan)
+            await journal.release()
+    is_over.set()
+    await asyncio.gather(*tasks)
+    await check_whole(cluster, plan, {name: b"%d" % count for name, count in done.items()})
+
+
+async def test_one_mover_at_a_time_and_a_word_to_stop(
+    cluster: StoreCluster, store: StoreClient
+) -> None:
+    """The second is told who moves since when; a cancel ends the first at its next slot."""
+    values = await fill(store, "two")
+    plan = await plan_for(cluster, slots_of(values))
+    async with mover_at(cluster) as (mover, journal), mover_at(cluster) as (_, other):
+        await journal.take()
+        await journal.begin(plan)
+        with pytest.raises(Taken, match=r"another mover is at work: .* process \d+ since 2"):
+            await other.take()
+        await other.ask_to_stop()
+        assert not await mover.run(plan)
+        assert await other.plan() is None
+        await journal.release()
+        await other.take()
+        await other.release()
+    await check_whole(cluster, plan, values)
+
+
+async def test_a_shard_without_its_replica_is_not_moved_from(
+    cluster: StoreCluster, store: StoreClient
+) -> None:
+    """What can't be proven isn't done: the mover says why, and gives up when patience ends."""
+    values = await fill(store, "alone")
+    plan = await plan_for(cluster, slots_of(values)[:1])
+    follower = plan.members[plan.moves[0].target][1]
+    cluster.kill(
+        next(n for n, node in enumerate(cluster.nodes) if node.cli("CLUSTER", "MYID") == follower)
+    )
+    async with mover_at(cluster) as (mover, _):
+        mover._patience_s = 1.0
+        with pytest.raises(Exception, match=r"no replica in step|NOREPLICAS"):
+            await mover.run(plan)
+        await mover.back(plan)
+    cluster.mend()
+    await check_whole(
+        cluster,
+        plan,
+        {key: values[key] for key in values if slot_of(key.encode()) == plan.moves[0].slot},
+    )
