@@ -1,6 +1,8 @@
 """How soon writes are taken again after a primary was killed; from the history alone."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import islice
 from statistics import median
 from typing import NamedTuple
 
@@ -43,31 +45,34 @@ def recoveries(history: History) -> list[Recovery]:
 
 def _first_local_s(history: History, kill: FaultSpan) -> float:
     """A write begun after the kill, by whoever probes that shard."""
-    good = (
-        each.ended_s
-        for each in _good(history.operations, kill)
-        if each.op is Op.PROBE and each.began_s >= kill.began_s
-    )
-    return min((ended_s for ended_s in good if ended_s is not None), default=_NEVER) - kill.began_s
+    return _first_ended_s(history.operations, kill, (Op.PROBE,), kill.began_s) - kill.began_s
 
 
 def _first_replicated_s(history: History, kill: FaultSpan) -> float:
     """A judged write that ended after the node was started, begun then or before."""
     since_s = kill.mended_s or 0.0
-    good = (
-        each.ended_s
-        for each in _good(history.operations, kill)
-        if each.op not in (Op.PROBE, Op.READ) and each.began_s >= kill.began_s
-    )
-    return min((e for e in good if e is not None and e >= since_s), default=_NEVER) - since_s
+    return _first_ended_s(history.operations, kill, _JUDGED, since_s) - since_s
 
 
-def _good(operations: Sequence[Operation], kill: FaultSpan) -> list[Operation]:
-    return [
-        each
-        for each in operations
-        if each.outcome is Outcome.OK and kill.concerns(slot_of(each.key.encode()))
-    ]
+def _first_ended_s(
+    operations: Sequence[Operation], kill: FaultSpan, ops: Sequence[Op], since_s: float
+) -> float:
+    """Return when the first write to the killed node's shard was good, since a moment.
+
+    Operations stand in the order in which they began, so the search ends at the first that began
+    after the best end so far.
+    """
+    best_s = _NEVER
+    first = bisect_left(operations, kill.began_s, key=lambda each: each.began_s)
+    for each in islice(operations, first, None):
+        if each.began_s > best_s:
+            break
+        is_good = each.op in ops and each.outcome is Outcome.OK and each.ended_s is not None
+        if is_good and kill.concerns(slot_of(each.key.encode())):
+            ended_s = each.ended_s or 0.0
+            best_s = min(best_s, ended_s) if ended_s >= since_s else best_s
+    return best_s
 
 
+_JUDGED = (Op.RAISE, Op.ADD, Op.COUNT)
 _NEVER = float("inf")

@@ -6,7 +6,9 @@ is what a primary that was cut off or stopped needs to notice that it is none an
 Source: design, "Not promised: reads from a primary that is cut off (bounded by the node timeout)".
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from hashing.slots import slot_of
@@ -55,10 +57,11 @@ def windows_of(
 
 def first_good_s(writes: Sequence[Operation], after_s: float) -> float:
     """Return when the first write begun after a moment was acknowledged."""
+    first = bisect_left(writes, after_s, key=lambda each: each.began_s)
     good = (
         each.ended_s
-        for each in writes
-        if each.began_s >= after_s and each.outcome is Outcome.OK and each.ended_s is not None
+        for each in islice(writes, first, None)
+        if each.outcome is Outcome.OK and each.ended_s is not None
     )
     return next(good, FOREVER)
 

@@ -20,10 +20,10 @@ from hashing.slots import slot_of
 from shard.check.ending import ask
 from shard.check.events import FaultSpan, History, Op, Operation, Outcome
 from shard.check.history import parse_history
-from shard.check.judge import HELD, judge
+from shard.check.judge import HELD, VIOLATED, judge
 from shard.check.windows import first_good_s
 from shard.policy.topology import Address
-from shard.store import StoreClient
+from shard.store import Durability, StoreClient
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -150,6 +150,18 @@ async def test_a_primary_cut_off_takes_plain_writes_for_little_more_than_the_nod
             fault = asyncio.create_task(break_one(made, "cut", PRIMARY, LONG_S))
             last_s = await _last_taken(node, key, fault)
     assert 0.0 < last_s <= 2 * NODE_TIMEOUT_S
+
+
+async def test_a_primary_cut_off_loses_the_plain_writes_it_took(tmp_path: Path) -> None:
+    """The cut's negative control: LOCAL is acknowledged by who is about to be replaced."""
+    path = tmp_path / "history.jsonl"
+    with path.open("w") as file:
+        async with stand(Options(("cut",), durability=Durability.LOCAL), file, _nothing) as made:
+            await break_one(made, "cut", PRIMARY, ELECTED_S)
+
+    verdict = judge(parse_history(path.read_text()))
+    assert verdict.exit_code == VIOLATED
+    assert verdict.lost >= 1
 
 
 async def _last_taken(node: Address, key: str, fault: asyncio.Task[None]) -> float:
