@@ -22,6 +22,7 @@ NOT_ANSWERED = {
     "ACCOUNT_NOT_FOUND": "an author who is gone is a part left out, said in x-squall-decision",
     "PART_SKIPPED": "a part left out is named in `degraded`",
     "TOO_MANY_IDS": "the gateway asks for 100 at most",
+    "STORE_CONFLICT": "of transactions under watch, which the lab does not use",
     "RATE_EXCEEDED": "of the library's rate limits, which the lab doesn't use",
     # Why a failed call isn't tried again: the failure itself is the answer.
     "ATTEMPTS_SPENT": "a note",
