@@ -221,7 +221,7 @@ async def test_lines_of_a_turn_leave_in_one_write(
     [
         ("access_log: {path: a, sample: 2}", "sample is 2; give 0 to 1"),
         ("access_log: {sample: 0.5}", "an access log needs a path"),
-        ("access_log: {paht: a}", "unknown key paht; did you mean path"),
+        ("access_log: {pth: a}", "unknown key pth; did you mean path"),
     ],
 )
 def test_mistakes_are_told_with_their_place(text: str, told: str) -> None:

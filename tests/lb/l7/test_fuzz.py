@@ -41,7 +41,8 @@ HEADERS = (
     b"Transfer-Encoding\x00: chunked", b"Transfer-Encoding: \x0bchunked", b" Transfer-Encoding: x",
     b"Connection: close", b"Connection: keep-alive", b"Connection: content-length",
     b"Connection: transfer-encoding", b"Connection: host", b"Expect: 100-continue",
-    b"Upgrade: h2c", b"TE: trailers", b"Trailer: x", b"X: y", b"X: \x80", b": x", b"X", b"",
+    b"Upgrade: h2c", b"TE: trailers",  # codespell:ignore TE
+    b"Trailer: x", b"X: y", b"X: \x80", b": x", b"X", b"",
 )  # fmt: skip
 BODIES = (
     b"", b"abc", b"abcd", b"3\r\nabc\r\n0\r\n\r\n", b"3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n",
@@ -56,7 +57,10 @@ SOUND = (
     (b"Transfer-Encoding: chunked\r\n", b"3\r\nabc\r\n0\r\n\r\n"),
     (b"Transfer-Encoding: chunked\r\n", b"3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nX: y\r\n\r\n"),
 )
-HARMLESS = (b"X: y", b"X: \x80", b"host-not: lab", b"Connection: keep-alive", b"TE: trailers")
+HARMLESS = (
+    b"X: y", b"X: \x80", b"host-not: lab", b"Connection: keep-alive",
+    b"TE: trailers",  # codespell:ignore TE
+)  # fmt: skip
 ENDS = (b"\r\n",) * 30 + (b"\n", b"\r", b"\r\r\n", b"\r\n ")
 
 
