@@ -41,7 +41,7 @@ HEADERS = (
     b"Transfer-Encoding\x00: chunked", b"Transfer-Encoding: \x0bchunked", b" Transfer-Encoding: x",
     b"Connection: close", b"Connection: keep-alive", b"Connection: content-length",
     b"Connection: transfer-encoding", b"Connection: host", b"Expect: 100-continue",
-    b"Upgrade: h2c", b"TE: trailers",  # codespell:ignore TE
+    b"Upgrade: h2c", b"TE: trailers",  # codespell:ignore te
     b"Trailer: x", b"X: y", b"X: \x80", b": x", b"X", b"",
 )  # fmt: skip
 BODIES = (
@@ -59,7 +59,7 @@ SOUND = (
 )
 HARMLESS = (
     b"X: y", b"X: \x80", b"host-not: lab", b"Connection: keep-alive",
-    b"TE: trailers",  # codespell:ignore TE
+    b"TE: trailers",  # codespell:ignore te
 )  # fmt: skip
 ENDS = (b"\r\n",) * 30 + (b"\n", b"\r", b"\r\r\n", b"\r\n ")
 
