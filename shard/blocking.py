@@ -23,7 +23,9 @@ from shard.runner import Runner
 FOREVER_S = 1e8  # three years; event loops don't take an infinite timeout
 GRACE_S = 1.0  # beyond the command's timeout, for its answer: the node timeout
 LEAST_S = 0.001  # 0 would mean for ever
-RESERVE_S = 0.05  # between the command's end and the caller's deadline, as ``shard.executor``
+# Between the command's end and the caller's deadline: a node looks for who has waited long enough
+# ten times a second (valkey: hz 10), and its answer has to come.
+RESERVE_S = 0.2
 
 _TIMEOUT_LAST = frozenset({b"BLPOP", b"BRPOP", b"BZPOPMAX", b"BZPOPMIN", b"BLMOVE", b"BRPOPLPUSH"})
 _TIMEOUT_FIRST = frozenset({b"BLMPOP", b"BZMPOP"})

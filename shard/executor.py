@@ -98,13 +98,11 @@ class Executor:
         trouble: str | None = None  # why it had to be tried again, which outlasted the deadline
         while True:
             owner = self.owner(operation.slot) if redirect is None else redirect.address
-            tried = _NOTHING_TRIED
             if sent is not None:
                 owner, tried, sent = sent.to, Committed(await sent.answer, None), None
-            elif self._clock() >= operation.deadline_s:
-                tried = Committed(Failure.EXPIRED, None)
-            elif owner is not None:
-                tried = await self._send(operation, owner, redirect is not None and redirect.asking)
+            else:
+                asking = redirect is not None and redirect.asking
+                tried = await self._try(operation, owner, asking)
             if is_plain(tried.answer):
                 return result_of(operation.durability, tried)
             if operation.learn_script(tried.answer):
@@ -216,6 +214,11 @@ class Executor:
             return self._rng.choice(replicas)
         chosen = self._rng.randrange(len(replicas) + 1)
         return replicas[chosen] if chosen < len(replicas) else None
+
+    async def _try(self, operation: Operation, owner: Address | None, asking: bool) -> Committed:
+        if self._clock() >= operation.deadline_s:
+            return Committed(Failure.EXPIRED, None)
+        return _NOTHING_TRIED if owner is None else await self._send(operation, owner, asking)
 
     async def _send(self, operation: Operation, address: Address, asking: bool) -> Committed:
         if self._faults is not None:

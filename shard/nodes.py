@@ -129,6 +129,9 @@ class Nodes:
         for links in (self._plain, self._commit, self._reader):
             for link in links.values():
                 link.redial()
+        for idle in self._idle.values():
+            for link in idle:
+                link.redial()
 
     async def retain(self, wanted: Collection[Address]) -> None:
         """Drop the links to all other addresses, once nothing is in flight on them."""

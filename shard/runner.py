@@ -134,7 +134,23 @@ class Runner:
         sent = [self._executor.send_now(each) for each in operations]
         if None in sent:
             return await self._run_gathered(operations, sent)
-        return [await self.run(*pair) for pair in zip(operations, sent, strict=True)]
+        began_s = self.clock()
+        return [
+            await self._finish(operation, each, began_s)
+            for operation, each in zip(operations, sent, strict=True)
+            if each is not None
+        ]
+
+    async def _finish(self, operation: Operation, sent: Sent, began_s: float) -> WriteResult:
+        self.under_way += 1
+        try:
+            reply = await sent.answer
+        finally:
+            self.under_way -= 1
+        if not is_plain(reply):
+            return await self.run(operation, sent)
+        self._observer.on_operation(operation.name, "ok", self.clock() - began_s)
+        return WriteResult(WriteStatus.ACKNOWLEDGED, reply)
 
     async def _run_gathered(
         self, operations: Sequence[Operation], sent: Sequence[Sent | None] | None = None

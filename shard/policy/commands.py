@@ -166,8 +166,8 @@ def _those(text: str, work: Work, **more: object) -> Iterator[Command]:
         yield Command(name.encode(), int(arity), work, **more)  # type: ignore[arg-type]
 
 
-def _table() -> Iterator[Command]:
-    read, write, script = Work.READ, Work.WRITE, Work.SCRIPT
+def _table_of_fixed() -> Iterator[Command]:
+    read, write = Work.READ, Work.WRITE
     yield from _those(_READ_ONE, read, first=1, last=1)
     yield from _those(_WRITE_ONE, write, first=1, last=1)
     yield from _those("LCS:-3", read, first=1, last=2)
@@ -182,6 +182,11 @@ def _table() -> Iterator[Command]:
     yield from _those("EXISTS:-2 TOUCH:-2", read, first=1, last=-1, join=Join.SUM)
     yield from _those("DEL:-2 UNLINK:-2", write, first=1, last=-1, join=Join.SUM)
     yield from _those("MSET:-3", write, first=1, last=-1, step=2, join=Join.OK)
+
+
+def _table_of_found() -> Iterator[Command]:
+    """Commands whose keys aren't at fixed places, and those that hold their connection."""
+    read, write, script = Work.READ, Work.WRITE, Work.SCRIPT
     # Behind a number of keys.
     yield from _those("SINTERCARD:-3 ZDIFF:-3 ZINTER:-3 ZINTERCARD:-3 ZUNION:-3", read, count_at=1)
     yield from _those("LMPOP:-4 ZMPOP:-4", write, count_at=1)
@@ -210,4 +215,6 @@ def _table() -> Iterator[Command]:
     yield from _those(_KEYLESS, write)
 
 
-COMMANDS: Mapping[bytes, Command] = {each.name: each for each in _table()}
+COMMANDS: Mapping[bytes, Command] = {
+    each.name: each for each in (*_table_of_fixed(), *_table_of_found())
+}

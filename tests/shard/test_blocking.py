@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 
 def test_documented_defaults() -> None:
     """A node timeout of grace; what the executor keeps back; a handful of idle connections."""
-    assert (GRACE_S, RESERVE_S, LEAST_S, MAX_IDLE, FOREVER_S) == (1.0, 0.05, 0.001, 4, 1e8)
+    assert (GRACE_S, RESERVE_S, LEAST_S, MAX_IDLE, FOREVER_S) == (1.0, 0.2, 0.001, 4, 1e8)
 
 
 def blocked(cluster: StoreCluster) -> int:
@@ -57,11 +57,15 @@ async def test_nothing_came(store: StoreClient, command: tuple[str, ...]) -> Non
 
 
 async def test_the_deadline_shortens_the_wait(store: StoreClient) -> None:
-    """For ever becomes what is left, and the node still has the word."""
-    began_s = time.monotonic()
-    done = await store.block("BLPOP", "{q}none", 0, deadline_s=began_s + 2)
-    assert (done.status, done.value) == (WriteStatus.ACKNOWLEDGED, None)
-    assert time.monotonic() - began_s >= 1.5
+    """For ever becomes what is left, and the node still has the word, unless it stood still."""
+    for _ in range(5):
+        began_s = time.monotonic()
+        done = await store.block("BLPOP", "{q}none", 0, deadline_s=began_s + 2)
+        assert done.value is None
+        assert time.monotonic() - began_s >= 1.5
+        if done.status is WriteStatus.ACKNOWLEDGED:
+            break
+    assert done.status is WriteStatus.ACKNOWLEDGED
 
 
 async def test_who_cancels_is_forgotten_by_the_node(

@@ -1,4 +1,4 @@
-"""The client page's example is run as it stands, against a real cluster, and prints what it says."""
+"""The client page's example, run against a real cluster, prints what the page says."""
 
 import re
 import subprocess
