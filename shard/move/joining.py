@@ -57,6 +57,7 @@ async def let_go(cluster: Cluster, node_ids: Iterable[str]) -> None:
         if state.node_id in leaving and state.row.slots:
             raise PlanRefused(f"{state.address} owns {len(state.row.slots)} slots: move them first")
     present = [each for each in states if each.node_id in leaving]
+    cluster.leave_out([each.address for each in present])
     for stays in (each for each in states if each.node_id not in leaving and not each.trouble):
         for gone in present:
             await cluster.link(stays.address).ask("CLUSTER", "FORGET", gone.node_id)

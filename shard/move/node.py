@@ -150,6 +150,10 @@ class Cluster:
         self._seeds = [each.address for each in states if not each.trouble] or self._seeds
         return states
 
+    def leave_out(self, addresses: Sequence[Address]) -> None:
+        """Ask these no more who is in the cluster: they have left it."""
+        self._seeds = [each for each in self._seeds if each not in addresses]
+
     def close(self) -> None:
         """End all connections."""
         for link in self._links.values():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from squall.commands import shard_check
+from squall.commands import shard_check, shard_move
 from squall.output import JsonFlag, emit
 from squall.store_reach import SeedsOption
 
@@ -67,3 +67,4 @@ async def _status(nodes: "list[Address]", *, watch: bool, as_json: bool) -> None
 
 
 app.command("check")(shard_check.check)
+shard_move.register(app)

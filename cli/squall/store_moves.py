@@ -1,0 +1,399 @@
+"""What ``squall shard plan|add|…`` do once they reach the store."""
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from kit.errors import ConfigError, LabEnvironmentError
+from shard.connection import Limits
+from shard.form import read_nodes
+from shard.move.joining import join_shard, let_go
+from shard.move.journal import LEASE_MS, Journal, Taken
+from shard.move.mover import Mover, Progress
+from shard.move.node import Cluster
+from shard.policy.plan import (
+    ALGORITHMS,
+    Plan,
+    PlanRefused,
+    make_plan,
+    moved_ratio,
+    owners_of,
+    shares,
+)
+from shard.policy.plan_file import from_text, to_text
+from shard.policy.survey import ShardState, join
+from shard.policy.topology import Address
+from shard.store import StoreClient
+from squall.output import emit, nearest, say, table
+
+if TYPE_CHECKING:
+    from shard.resp import Reply
+
+SAMPLED_KEYS = 200
+PER_SLOT_S = 0.016  # measured: 4096 slots of a key or two in 66 s, on two busy cores
+NEWCOMER = "new"
+CLIENT_LIMITS = Limits(reply_timeout_s=2.0)
+EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What should change.
+
+    Args:
+        add: host:port of a new primary and its replica, or none.
+        remove: host:port of a node of the shard that leaves, or "".
+        algorithm: One of ``ALGORITHMS``.
+    """
+
+    add: tuple[str, ...]
+    remove: str
+    algorithm: str
+
+    @property
+    def argv(self) -> list[str]:
+        """The change as options of ``plan``."""
+        argv = ["--algorithm", self.algorithm]
+        argv += ["--add", ",".join(self.add)] if self.add else []
+        return argv + (["--remove", self.remove] if self.remove else [])
+
+
+def read_change(add: str, remove: str, algorithm: str) -> Change:
+    """Check what the command line says.
+
+    Raises:
+        ConfigError: It is no host:port, not two of them, or no algorithm.
+    """
+    if algorithm not in ALGORITHMS:
+        raise ConfigError(f"no algorithm {algorithm!r}: {nearest(algorithm, ALGORITHMS)}")
+    try:
+        new = read_nodes(add)
+        read_nodes(remove)
+    except ValueError as error:
+        raise ConfigError(f"{error}: give host:port") from None
+    if new and len(new) != 2:
+        raise ConfigError(f"a shard is two nodes, {len(new)} given: host:port,host:port")
+    return Change(tuple(map(str, new)), remove, algorithm)
+
+
+def confirm() -> None:
+    """Ask; anything but yes ends the command.
+
+    Raises:
+        ConfigError: Nobody is there to be asked.
+    """
+    if not sys.stdin.isatty():
+        raise ConfigError("nobody is there to be asked whether it may move: give --yes")
+    typer.confirm("Move it?", abort=True, err=True)
+
+
+async def show_plan(
+    nodes: Sequence[Address], change: Change, out: Path | None, *, as_json: bool
+) -> None:
+    """Show what a change would move."""
+    cluster = Cluster(nodes)
+    try:
+        shards = join(await cluster.look())
+        plan = _plan(shards, change)
+        data = await _plan_data(cluster, shards, plan)
+        if out is not None:
+            _write(out, to_text(plan))
+        emit("squall.shard-move/1", data, as_json=as_json, text=_plan_text(data))
+    finally:
+        cluster.close()
+
+
+async def carry_out(
+    nodes: Sequence[Address],
+    change: Change,
+    file: Path | None,
+    rate: float,
+    *,
+    ask: bool,
+    as_json: bool,
+) -> None:
+    """Plan, show, ask and move; or go on with the same change where it was broken off."""
+    text = _read(file) if file is not None else None
+    async with _at_work(nodes) as (cluster, journal):
+        under_way = await _refusing(journal.plan())
+        if under_way is not None:
+            say("squall: a move is under way and is gone on with (to end it: squall shard cancel)")
+            await _run(cluster, journal, under_way, rate, as_json=as_json)
+            return
+        shards = join(await cluster.look())
+        plan = _refused(from_text, text) if text is not None else _plan(shards, change)
+        say(_plan_text(await _plan_data(cluster, shards, plan)))
+        if ask:
+            confirm()
+        if change.add and text is None:
+            first, second = read_nodes(",".join(change.add))
+            await _refusing(join_shard(cluster, first, second))
+            plan = _plan(join(await cluster.look()), change)
+        await journal.begin(plan)
+        await _run(cluster, journal, plan, rate, as_json=as_json)
+
+
+async def go_on(nodes: Sequence[Address], rate: float, *, as_json: bool) -> None:
+    """Go on with the plan under way."""
+    async with _at_work(nodes) as (cluster, journal):
+        plan = await _refusing(journal.plan())
+        if plan is None:
+            raise LabEnvironmentError("no move is under way: squall shard plan shows what could be")
+        await _run(cluster, journal, plan, rate, as_json=as_json)
+
+
+async def call_off(nodes: Sequence[Address], *, as_json: bool) -> None:
+    """Have the mover at work cancel; without one, take its slot back."""
+    async with _opened(nodes) as (cluster, journal):
+        plan = await _refusing(journal.plan())
+        if plan is None:
+            raise LabEnvironmentError("no move is under way: nothing to cancel")
+        try:
+            await journal.take()
+        except Taken:
+            await journal.ask_to_stop()
+            holder = await journal.holder()
+            emit_end("asked to stop", plan, None, as_json=as_json)
+            say(f"squall: {holder} ends with its next slot")
+            return
+        try:
+            await Mover(cluster, journal).back(plan)
+        finally:
+            await journal.release()
+        emit_end("cancelled", plan, None, as_json=as_json)
+
+
+def emit_end(word: str, plan: Plan, last: Progress | None, *, as_json: bool) -> None:
+    """Say how a move ended."""
+    slots = last.slots if last else None
+    keys = last.keys if last else None
+    data = {"is": word, "slots": slots, "of_slots": len(plan.moves), "keys": keys}
+    done = (
+        f": {slots} of {len(plan.moves)} slots, {keys} keys, {last.seconds:.1f} s" if last else ""
+    )
+    emit("squall.shard-moved/1", data, as_json=as_json, text=f"{word}{done}")
+
+
+async def _run(
+    cluster: Cluster, journal: Journal, plan: Plan, rate: float, *, as_json: bool
+) -> None:
+    bar = _Bar()
+    try:
+        moved = await Mover(cluster, journal, rate_keys_s=rate, report=bar).run(plan)
+    finally:
+        bar.end()
+    if moved:
+        owning = {move.target for move in plan.moves}
+        left = {move.source for move in plan.moves} - owning
+        shards = {
+            one.primary.node_id for one in join(await cluster.look()) if one.primary.row.slots
+        }
+        gone = [node for name in left - shards for node in plan.members[name]]
+        await let_go(cluster, gone)
+    emit_end("moved" if moved else "cancelled", plan, bar.last, as_json=as_json)
+
+
+@asynccontextmanager
+async def _opened(nodes: Sequence[Address]) -> AsyncIterator[tuple[Cluster, Journal]]:
+    import asyncio
+
+    store = StoreClient(nodes, limits=CLIENT_LIMITS)
+    cluster = Cluster(nodes)
+    try:
+        await cluster.look()
+        async with asyncio.timeout(LEASE_MS / 1000):
+            await store.connect()
+        yield cluster, Journal(store)
+    except TimeoutError:
+        raise LabEnvironmentError("the store doesn't answer: squall shard status") from None
+    finally:
+        cluster.close()
+        await store.close()
+
+
+@asynccontextmanager
+async def _at_work(nodes: Sequence[Address]) -> AsyncIterator[tuple[Cluster, Journal]]:
+    """Hold the lease; of a mover that was killed it ends within five seconds, waited for here."""
+    import asyncio
+    import time
+
+    async with _opened(nodes) as (cluster, journal):
+        limit_s = time.monotonic() + LEASE_MS / 1000 + EVERY_S
+        while True:
+            try:
+                await journal.take()
+                break
+            except Taken:
+                if time.monotonic() > limit_s:
+                    raise
+                await asyncio.sleep(EVERY_S / 4)
+        try:
+            yield cluster, journal
+        finally:
+            await journal.release()
+
+
+class _Bar:
+    """A line redrawn on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self) -> None:
+        self.last: Progress | None = None
+        self._said_s = float("-inf")
+        self._is_terminal = sys.stderr.isatty()
+
+    def __call__(self, progress: Progress) -> None:
+        self.last = progress
+        every_s = EVERY_S / 10 if self._is_terminal else 5 * EVERY_S
+        is_last = progress.slots == progress.of_slots
+        if progress.seconds - self._said_s < every_s and not is_last:
+            return
+        self._said_s = progress.seconds
+        sys.stderr.write(
+            f"\r\x1b[K{_bar(progress)}" if self._is_terminal else _bar(progress) + "\n"
+        )
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._is_terminal and self.last:
+            sys.stderr.write("\n")
+
+
+def _bar(progress: Progress) -> str:
+    part = progress.slots / max(1, progress.of_slots)
+    drawn = "█" * round(part * 20) + "░" * (20 - round(part * 20))
+    left = f", {progress.left_s:.0f} s left" if progress.left_s is not None else ""
+    waits = f", waiting: {progress.waiting_for}" if progress.waiting_for else ""
+    slots = f"{progress.slots}/{progress.of_slots} slots"
+    return f"{drawn} {slots}, {progress.keys} keys{left}{waits}"
+
+
+def _plan(shards: Sequence[ShardState], change: Change) -> Plan:
+    """Plan a change; shards that aren't in yet stand for themselves."""
+    members = {one.primary.node_id: one.node_ids for one in shards}
+    owned = {one.primary.node_id: one.primary.row.slots for one in shards}
+    dead = frozenset(one.primary.node_id for one in shards if one.primary.trouble)
+    by_address = {
+        str(each.address): one.primary.node_id
+        for one in shards
+        for each in (one.primary, *one.replicas)
+    }
+    wanted = [name for name in members if owned[name]]
+    if change.add:
+        name = by_address.get(change.add[0], NEWCOMER)
+        if owned.get(name):
+            raise ConfigError(f"{change.add[0]} is a shard with slots already: it can't be added")
+        members.setdefault(name, change.add)
+        wanted.append(name)
+    if change.remove:
+        if change.remove not in by_address:
+            raise ConfigError(f"no node {change.remove} here; {nearest(change.remove, by_address)}")
+        wanted = [name for name in wanted if name != by_address[change.remove]]
+    return _refused(
+        lambda: make_plan(owners_of(owned), members, wanted, algorithm=change.algorithm, dead=dead)
+    )
+
+
+async def _plan_data(cluster: Cluster, shards: Sequence[ShardState], plan: Plan) -> dict[str, Any]:
+    """Count what lies in the slots that move; bytes by a sample."""
+    by_name = {one.primary.node_id: one.primary for one in shards}
+    owners = owners_of({name: state.row.slots for name, state in by_name.items()})
+    keys, sizes = 0, list[int]()
+    for name, state in by_name.items():
+        moving = [move.slot for move in plan.moves if move.source == name]
+        if not moving:
+            continue
+        link = cluster.link(state.address)
+        counts = await link.ask_all([("CLUSTER", "COUNTKEYSINSLOT", slot) for slot in moving])
+        held = [slot for slot, count in zip(moving, counts, strict=True) if count]
+        keys += sum(count for count in counts if isinstance(count, int))
+        firsts = await link.ask_all(
+            [("CLUSTER", "GETKEYSINSLOT", slot, 1) for slot in held[:SAMPLED_KEYS]]
+        )
+        found = [key for reply in firsts for key in _list(reply) if isinstance(key, bytes)]
+        usage = await link.ask_all([("MEMORY", "USAGE", key) for key in found])
+        sizes += [size for size in usage if isinstance(size, int)]
+    newcomers = [
+        name for name in plan.members if name not in by_name or not by_name[name].row.slots
+    ]
+    named = {name: str(state.address) for name, state in by_name.items()}
+    named.update({name: plan.members[name][0] for name in plan.members if name not in named})
+    flows: dict[tuple[str, str], int] = {}
+    for move in plan.moves:
+        flow = named[move.source], named[move.target]
+        flows[flow] = flows.get(flow, 0) + 1
+    return {
+        "algorithm": plan.algorithm,
+        "slots": len(plan.moves),
+        "keys": keys,
+        "bytes": round(keys * sum(sizes) / len(sizes)) if sizes else 0,
+        "sampled_keys": len(sizes),
+        "moved_over_gained": moved_ratio(plan, newcomers),
+        "estimated_s": round(len(plan.moves) * PER_SLOT_S + keys / 5000.0, 1),
+        "moves": [{"from": a, "to": b, "slots": n} for (a, b), n in sorted(flows.items())],
+        "shares": [
+            {"shard": named[name], "before": before, "after": after}
+            for name, (before, after) in shares(owners, plan).items()
+        ],
+    }
+
+
+def _plan_text(data: dict[str, Any]) -> str:
+    flows = table(
+        ("from", "to", "slots"), [(m["from"], m["to"], m["slots"]) for m in data["moves"]]
+    )
+    parts = table(
+        ("shard", "slots before", "after"),
+        [
+            (s["shard"], f"{s['before']} ({s['before'] / 163.84:.1f}%)",
+             f"{s['after']} ({s['after'] / 163.84:.1f}%)")
+            for s in data["shares"]
+        ],
+    )  # fmt: skip
+    ratio = data["moved_over_gained"]
+    least = f", {ratio:.2f} times what the new shard gets" if ratio is not None else ""
+    size = f"about {data['bytes'] / 2**20:.1f} MiB by a sample of {data['sampled_keys']}"
+    head = (
+        f"{data['slots']} slots move{least}, by {data['algorithm']}: {data['keys']} keys, {size}; "
+        f"about {data['estimated_s']:.0f} s"
+    )
+    return "\n".join([head, *([flows] if data["moves"] else []), parts])
+
+
+def _list(reply: "Reply") -> list[object]:
+    return reply if isinstance(reply, list) else []
+
+
+def _refused(work: Any, *arguments: Any) -> Plan:
+    """Call what may refuse a plan; the refusal is the user's to mend."""
+    try:
+        plan: Plan = work(*arguments)
+    except PlanRefused as error:
+        raise ConfigError(str(error)) from None
+    return plan
+
+
+async def _refusing(work: Any) -> Any:
+    try:
+        return await work
+    except PlanRefused as error:
+        raise ConfigError(str(error)) from None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--plan {file}: {error}") from None
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--out {file}: {error.strerror}") from None
