@@ -8,7 +8,7 @@ Source: Redis Cluster specification, "Implemented subset"; Envoy's Redis proxy, 
 Not handled: atomicity over slots; a transaction needs its keys in one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from hashing.slots import slot_of
@@ -37,12 +37,15 @@ class Part(NamedTuple):
     keys: Sequence[bytes]
 
 
-def split(command: Command, words: Sequence[bytes]) -> list[Part]:
+def split(
+    command: Command, words: Sequence[bytes], place_of: Callable[[bytes], int] = slot_of
+) -> list[Part]:
     """Cut a command by slot; one part, the command itself, when its keys share a slot.
 
     Args:
         command: What ``commands.find`` said.
         words: All of it, the name first.
+        place_of: What keys must share instead of a slot: where there are none, a node's number.
 
     Raises:
         CrossSlotError: Several slots, and it can't be split; the keys are named.
@@ -54,7 +57,7 @@ def split(command: Command, words: Sequence[bytes]) -> list[Part]:
     keys = [words[place] for place in places]
     by_slot: dict[int, list[int]] = {}
     for number, key in enumerate(keys):
-        by_slot.setdefault(slot_of(key), []).append(number)
+        by_slot.setdefault(place_of(key), []).append(number)
     if len(by_slot) == 1:
         return [Part(next(iter(by_slot)), words, range(len(keys)), keys)]
     if command.join is None:
