@@ -4,10 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from prometheus_client.core import GaugeMetricFamily, Metric
+
 from kit.node import Node
 from services.read_through import ReadThrough
 from shard.cache import CacheClient
 from shard.policy.topology import Address
+
+MAX_KEY_CHARS = 64  # of a key that is a metric's label
 
 
 @asynccontextmanager
@@ -32,6 +36,9 @@ async def reading_through(node: Node) -> AsyncIterator[ReadThrough]:
         }
 
     node.answer("stats", stats)
+    if client is not None:
+        node.answer("shard.hot", lambda args: _hot(client))
+        node.metrics.families(lambda: [_hot_metric(client)])
     try:
         if client is not None:
             await client.connect()
@@ -40,6 +47,29 @@ async def reading_through(node: Node) -> AsyncIterator[ReadThrough]:
         await reads.close()
         if client is not None:
             await client.close()
+
+
+def _hot(client: CacheClient) -> dict[str, Any]:
+    """Tell which keys are read most here, and from which node."""
+    return {
+        "reads_per_s": client.hot_keys.rate(),
+        "keys": [
+            {"key": one.key, "node": client.owner(one.key), "reads_per_s": one.rate}
+            for one in client.hot_keys.top()
+        ],
+    }
+
+
+def _hot_metric(client: CacheClient) -> Metric:
+    """Make the ten keys read most a metric; there are never more labels than that."""
+    found = GaugeMetricFamily(
+        "squall_hot_key_reads_per_second",
+        "Reads of the keys that are read most, by key and the cache node that owns it.",
+        labels=("key", "node"),
+    )
+    for one in client.hot_keys.top():
+        found.add_metric((one.key[:MAX_KEY_CHARS], client.owner(one.key)), one.rate)
+    return found
 
 
 def _client(node: Node) -> CacheClient:

@@ -32,6 +32,7 @@ from shard.cache_reader import DEFAULT_TIMEOUT_S, NOTHING, Hit, Miss, Reader, To
 from shard.cache_scripts import TOKEN_CHARS
 from shard.cache_watch import Watch
 from shard.connection import Limits
+from shard.hot_keys import HotKeys
 from shard.link import Dial, directly
 from shard.policy.coherence import Coherence
 from shard.policy.topology import Address
@@ -112,6 +113,8 @@ class CacheClient:
             clock=clock,
         )
 
+        self.hot_keys = HotKeys(self._rng, clock)
+
     def __repr__(self) -> str:
         return f"<CacheClient {', '.join(map(repr, self._nodes.values()))}>"
 
@@ -146,6 +149,8 @@ class CacheClient:
     ) -> list[Hit | Miss]:
         """Read keys, all at once; answers in their order."""
         began_s = self._clock()
+        for key in keys:
+            self.hot_keys.see(key)
         answers = await self._reader.get_many(keys, deadline_s)
         duration_s = self._clock() - began_s
         for answer in answers:
@@ -180,6 +185,10 @@ class CacheClient:
         began_s = self._clock()
         result = await self._deleter.delete(keys)
         self._observer.on_operation("delete", result, self._clock() - began_s)
+
+    def owner(self, key: str) -> str:
+        """Name the node that a key belongs to: ``cache-2``."""
+        return self._placement.candidates(key)[0]
 
     def snapshot(self) -> Mapping[str, object]:
         """Return counts and each node's state for a page or a metric."""

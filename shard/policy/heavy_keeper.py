@@ -124,6 +124,12 @@ class HeavyKeeper:
             if count > 0
         ]
 
+    def rate(self, now_s: float) -> float:
+        """Return how often a second all keys together were seen."""
+        if now_s > self._seen_s:
+            self._age(now_s)
+        return self._total / self._weight_s if self._weight_s else 0.0
+
     def reset(self, now_s: float) -> None:
         """Forget everything."""
         for owners, counts in self._rows:

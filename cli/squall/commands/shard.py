@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from squall.commands import shard_check, shard_move
+from squall.commands import shard_check, shard_hot, shard_move
 from squall.output import JsonFlag, emit
 from squall.store_reach import SeedsOption
 
@@ -67,4 +67,5 @@ async def _status(nodes: "list[Address]", *, watch: bool, as_json: bool) -> None
 
 
 app.command("check")(shard_check.check)
+app.command("hot")(shard_hot.hot)
 shard_move.register(app)
