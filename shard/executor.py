@@ -115,7 +115,7 @@ class Executor:
             attempt += 1
             redirect = step if isinstance(step, Redirect) else None
             if isinstance(step, Again):
-                trouble = f"{owner or 'no owner'}: {step.why}"
+                trouble = self._trouble(owner, step)
                 if self._clock() + RESERVE_S >= operation.deadline_s:
                     return WriteResult(WriteStatus.REFUSED, None, STORE_UNAVAILABLE, trouble)
             await self._follow(step, operation, owner)
@@ -152,6 +152,11 @@ class Executor:
             return after_error(str(answer), owner, operation.work, attempt, self._rng)
         except ValueError as error:  # a redirection that says nowhere
             return Stop(WriteStatus.REFUSED, STORE_UNAVAILABLE, str(error))
+
+    def _trouble(self, owner: Address | None, step: Again) -> str:
+        """Say why it has to be tried again; the node's word where it refused the greeting."""
+        rebuff = None if owner is None else self._nodes.plain(owner).rebuff
+        return f"{owner or 'no owner'}: {rebuff or step.why}"
 
     async def _follow(
         self, step: Redirect | Again, operation: Operation, owner: Address | None

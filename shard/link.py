@@ -142,6 +142,7 @@ class Link:
 
     async def _connect(self) -> None:
         connection: Connection | None = None
+        self.rebuff = None
         try:
             async with asyncio.timeout(self._limits.connect_timeout_s):
                 connection = await self._dial()

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,10 +17,11 @@ from shard.greeting import DEFAULT_USER, PLAINLY, Greeting
 from shard.link import Link
 from shard.policy.topology import Address
 from shard.resp import pack
-from shard.store import StoreClient
+from shard.store import StoreClient, WriteStatus
 from tests.lb.l7.certificates import make_pair
 from tests.ports import free_port
 from tests.shard.fake import FakeNode, echo, fake_node, until
+from tests.shard.one_node import Answers
 from tests.valkey import Valkey, start_valkey
 
 pytestmark = pytest.mark.integration
@@ -187,3 +189,25 @@ async def test_over_tls_the_certificate_is_checked(tmp_path: Path) -> None:
     async with linked(node, Greeting(tls=ssl.create_default_context())) as link:
         assert await link.open() is None
     server.close()
+
+
+async def test_a_password_that_changed_is_told_by_the_command() -> None:
+    """The client lives on; what it says is why, not "down"."""
+    refused: list[bool] = []
+
+    def doorkeeper(command: list[bytes]) -> bytes | None:
+        return b"-WRONGPASS no longer\r\n" if refused else answers(command)
+
+    answers = Answers()
+    async with fake_node(doorkeeper) as node:
+        answers.owner = node.address
+        client = StoreClient([node.address], greeting=READER)
+        answers.script = [b"+OK\r\n"]
+        await client.connect()
+        refused.append(True)
+        node.hang_up()
+        await until(lambda: client.snapshot()["connections"] == 0)
+        done = await client.write("SET", "k", 1, deadline_s=time.monotonic() + 1)
+        assert (done.status, done.reason) == (WriteStatus.REFUSED, "STORE_UNAVAILABLE")
+        assert "WRONGPASS" in done.message
+        await client.close()
