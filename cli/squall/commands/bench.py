@@ -133,7 +133,7 @@ def limiters(
 def shard(
     part: Annotated[
         list[str] | None,
-        typer.Option("--part", help="Only this part: lookups or clients; may be repeated."),
+        typer.Option("--part", help="Only this part: lookups, clients or move; may be repeated."),
     ] = None,
     rounds: Annotated[int, typer.Option(help="Samples of each contender.", min=1)] = DEFAULT_ROUNDS,
     seconds: Annotated[float, typer.Option(help="Of load in each sample.", min=0.1, max=60)] = 1.0,
@@ -145,10 +145,10 @@ def shard(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what finding a key's node costs, and an operation of ours and of others' clients."""
+    """Show what finding a key's node costs, an operation of a client, a command of a proxy."""
     _require_bench()
     from bench.machine import machine, versions
-    from bench.shard_parts import PARTS, Options
+    from bench.shard_parts import DEFAULT_PARTS, PARTS, Options
     from kit.errors import ConfigError
     from shard.form import read_nodes
 
@@ -160,7 +160,8 @@ def shard(
     except ValueError as error:
         raise ConfigError(f"--cluster: {error}") from error
     options = Options(rounds, seconds, nodes, port, table, lambda line: say(f"squall: {line}"))
-    done = {name: PARTS[name](options) for name in PARTS if name in (part or PARTS)}
+    chosen = part or DEFAULT_PARTS
+    done = {name: PARTS[name](options) for name in PARTS if name in chosen}
     data = {
         "machine": machine(),
         "versions": versions(),
