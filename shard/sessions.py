@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from weakref import WeakSet
 
 from shard.blocking import blocking
 from shard.nodes import Nodes
@@ -24,6 +25,7 @@ class Sessions:
     _keeper: TopologyKeeper
     _nodes: Nodes
     _runner: Runner
+    _subscriptions: WeakSet[Subscription]
     _wait_timeout_s: float
 
     async def transaction(
@@ -113,4 +115,6 @@ class Sessions:
         Raises:
             ValueError: Nothing to subscribe to, patterns with ``sharded``, or several slots.
         """
-        return Subscription(self._nodes, self._keeper, channels, patterns, sharded=sharded)
+        made = Subscription(self._nodes, self._keeper, channels, patterns, sharded=sharded)
+        self._subscriptions.add(made)
+        return made

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from random import Random
+from weakref import WeakSet
 
 from hashing.slots import slot_of
 from shard.commit import DEFAULT_WAIT_TIMEOUT_S
@@ -99,6 +100,7 @@ class StoreClient(ManyKeys, Sessions):
         self._rng = rng or Random()
         self._operation_timeout_s = operation_timeout_s
         self._wait_timeout_s = wait_timeout_s
+        self._subscriptions = WeakSet()
         self._nodes = Nodes(
             limits or Limits(), self._rng, observer, wait_timeout_s, clock, dial, greeting
         )
@@ -135,7 +137,9 @@ class StoreClient(ManyKeys, Sessions):
                 await asyncio.sleep(CONNECT_PAUSE_S)
 
     async def close(self) -> None:
-        """End every connection; commands under way end as they would after a loss."""
+        """End every connection and subscription; commands under way end as after a loss."""
+        for subscription in list(self._subscriptions):
+            subscription.close()
         await self._keeper.close()
         await self._nodes.close()
 

@@ -155,6 +155,15 @@ async def test_closing_ends_the_iteration(store: StoreClient) -> None:
         assert waiting.cancelled()
 
 
+async def test_closing_the_client_ends_its_subscriptions(cluster: StoreCluster) -> None:
+    """They don't connect again behind its back."""
+    async with client_of(cluster) as client, client.subscribe("closing") as subscription:
+        waiting = asyncio.create_task(anext(subscription, None))
+        await asyncio.sleep(0)
+        await client.close()
+        assert await waiting is None
+
+
 async def test_a_slow_consumer_stops_the_reading() -> None:
     """Beyond the bound the node isn't read from; taken, it is again, and nothing is missing."""
     async with fake_node() as node:
