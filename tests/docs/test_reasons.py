@@ -40,15 +40,24 @@ def files() -> Iterator[Path]:
         yield from path.rglob("*.py") if path.is_dir() else [path]
 
 
+def words(tree: ast.AST) -> Iterator[str]:
+    """Yield the strings of a file, but for the names that it exports."""
+    for node in ast.iter_child_nodes(tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id="__all__")]):
+                continue
+            case ast.Constant(value=str(word)):
+                yield word
+        yield from words(node)
+
+
 def reasons() -> set[str]:
     """Return every word of the code that is shaped like a reason, and is no code's name."""
     found = {
-        node.value
+        word
         for path in files()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
-        and REASON.fullmatch(node.value)
+        for word in words(ast.parse(path.read_text(encoding="utf-8")))
+        if REASON.fullmatch(word)
     }
     codes = {name for code in Code for name in (code.name, code.grpc_name)}
     return {word for word in found if not word.startswith(VARIABLE)} - codes
