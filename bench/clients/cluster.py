@@ -21,21 +21,27 @@ STOP_LIMIT_S = 5.0
 
 
 @asynccontextmanager
-async def own_cluster(first_port: int = FIRST_PORT) -> AsyncIterator[Sequence[Address]]:
+async def own_cluster(
+    first_port: int = FIRST_PORT, fresh: int = 0
+) -> AsyncIterator[Sequence[Address]]:
     """Run six nodes, formed, for the length of a with block.
+
+    Args:
+        first_port: The others follow it.
+        fresh: That many more, which know nobody; the last ones yielded.
 
     Raises:
         LabEnvironmentError: There is no valkey-server, or the nodes don't come up.
     """
     server = find_server()
-    nodes = [Address(HOST, first_port + number) for number in range(NODES)]
+    nodes = [Address(HOST, first_port + number) for number in range(NODES + fresh)]
     _require_free(nodes)
     started: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="squall-bench-") as folder:
         try:
             started += [_start(server.path, each, Path(folder)) for each in nodes]
             try:
-                await form(nodes, limit_s=FORM_LIMIT_S)
+                await form(nodes[:NODES], limit_s=FORM_LIMIT_S)
             except NotFormed as error:
                 raise LabEnvironmentError(f"six nodes formed no cluster: {error}") from error
             yield nodes
