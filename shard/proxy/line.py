@@ -165,7 +165,8 @@ class Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is here: the node closed, or reading or writing failed."""
-        self._end(Failure.LOST)
+        if self._transport is not None and self._transport.is_closing():  # not one before it
+            self._end(Failure.LOST)
 
     def pause_writing(self) -> None:
         """Hold commands back: the node doesn't read."""
@@ -294,6 +295,8 @@ class Line(asyncio.Protocol):
         self._unanswered.extend(Inner(greeter) for _ in payloads)
         self._transport.write(b"".join(payloads))
         await done
+        if self._transport is None:
+            raise ConnectionError("closed right after its greeting")
 
     def _end(self, failure: Failure, why: str = "") -> None:
         """End the connection and give back everything on it."""

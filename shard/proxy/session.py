@@ -159,6 +159,7 @@ class Session(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         refusal = self.front.admit(self)
         if refusal is not None:
+            self._is_ending = True
             self._transport.write(error(refusal))
             self._transport.close()
 
