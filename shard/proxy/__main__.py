@@ -25,7 +25,7 @@ from shard.proxy.store import StoreRouter
 from shard.proxy.turn import Turn
 
 USAGE = "usage: python -m shard.proxy FILE, or python -m shard.proxy settings"
-# Commands make no cycles: the collector would look at those under way, again and again, for nothing.
+# Commands make no cycles: the collector would look at those under way for nothing.
 COLLECT_EVERY = 50_000
 SPARE_FILES = 64  # of the process itself, its nodes and its admin port
 

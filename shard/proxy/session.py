@@ -212,40 +212,31 @@ class Session(asyncio.Protocol):
 
     def _take(self, data: bytes) -> int:
         """Take whole commands; return where the first stands that isn't, or has to wait."""
-        at, size = 0, len(data)
-        most, waiting = self.front.settings.pipeline, self._waiting
-        send, place_of = self.front.router.send, self.front.router.place_of
-        match, known, length_of = HEAD.match, self.front.heads.get, MARKED_LENGTHS.get
-        deadline_s = self.heard_s + self.front.settings.command_timeout_s
+        at, size, settings, router = 0, len(data), self.front.settings, self.front.router
+        waiting, send, place_of = self._waiting, router.send, router.place_of
+        match, known = HEAD.match, self.front.heads.get
+        deadline_s = self.heard_s + settings.command_timeout_s
         while at < size and not self._is_ending:
-            if len(waiting) >= most or self._is_choked:
+            if len(waiting) >= settings.pipeline or self._is_choked:
                 self._pause()
                 break
             found = match(data, at)
-            head = known(found[0]) if found is not None and self.is_plain else None
-            if head is None or found is None:
-                begin, at = at, self._take_slowly(data, at, b"" if found is None else found[0])
-                if at < 0:
-                    return begin
-                continue
-            key_at = found.end()
-            key_end = stop = key_at + head.key_bytes
-            for _ in range(head.values):
-                stop += 2
-                end = data.find(_CRLF, stop)
-                length = length_of(data[stop:end]) if end > 0 else None
-                if length is None or data[stop - 2 : stop] != _CRLF:
-                    stop = size
+            begin = b"" if found is None else found[0]
+            head = known(begin) if begin and self.is_plain and self._cut is None else None
+            stop = -1
+            if head is not None and found is not None:
+                key_at = found.end()
+                key_end = stop = key_at + head.key_bytes
+                if head.values:
+                    stop = _end_of_values(data, key_end, head.values)
+                stop = stop + 2 if data[stop : stop + 2] == _CRLF else -1
+            if head is None or stop < 0:
+                stop = self._take_slowly(data, at, begin)
+                if stop < 0:
                     break
-                stop = end + 2 + length
-            stop += 2
-            if stop > size or data[stop - 2 : stop] != _CRLF or self._cut is not None:
-                begin, at = at, self._take_slowly(data, at, b"")
-                if at < 0:
-                    return begin
+                at = stop
                 continue
-            key, payload = data[key_at:key_end], data[at:stop]
-            protocol = self.protocol
+            key, payload, protocol = data[key_at:key_end], data[at:stop], self.protocol
             one = Request(self, payload, place_of(key), key, head.work, deadline_s, protocol)
             waiting.append(one)
             send(one)
@@ -340,3 +331,15 @@ class Session(asyncio.Protocol):
         self.front.counts["output_overflows"] += 1
         self._transport.abort()
         return True
+
+
+def _end_of_values(data: bytes, at: int, values: int) -> int:
+    """Return where the last word behind a key ends; the end of the data: look more slowly."""
+    for _ in range(values):
+        begin = at + 2
+        end = data.find(_CRLF, begin)
+        length = MARKED_LENGTHS.get(data[begin:end]) if end > 0 else None
+        if length is None or data[at:begin] != _CRLF:
+            return len(data)
+        at = end + 2 + length
+    return at
