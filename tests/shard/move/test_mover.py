@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 
 import pytest
 
@@ -18,6 +19,18 @@ from tests.shard.move.moving import check_whole, mover_at, plan_for
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 FORWARD = (Step.OPEN, Step.COPY, Step.LEAVE, Step.CLAIM, Step.TELL)
+# Every step and node, so many times each: minutes. Without it the cases that differ in kind.
+MATRIX = int(os.environ.get("SQUALL_MOVE_MATRIX", "0"))
+NODE_CASES = list(itertools.product(FORWARD, ("source", "target"), ("primary", "replica"))) * MATRIX
+NODE_CASES = NODE_CASES or [
+    (Step.COPY, "source", "primary"),
+    (Step.LEAVE, "source", "primary"),
+    (Step.COPY, "target", "primary"),
+    (Step.LEAVE, "target", "primary"),
+    (Step.CLAIM, "target", "primary"),
+    (Step.OPEN, "source", "replica"),
+    (Step.OPEN, "target", "replica"),
+]
 
 
 class Killed(BaseException):
@@ -68,7 +81,7 @@ async def test_keys_arrive_with_their_types_and_their_ends(
     await check_whole(cluster, plan, {"{types}:end": b"soon"})
 
 
-@pytest.mark.parametrize("step", FORWARD)
+@pytest.mark.parametrize("step", FORWARD * max(1, MATRIX))
 @pytest.mark.parametrize("then", ["resume", "cancel"])
 async def test_a_mover_killed_at_any_step_is_followed_or_taken_back(
     cluster: StoreCluster, store: StoreClient, step: Step, then: str
@@ -108,18 +121,7 @@ async def owner(store: StoreClient, slot: int) -> Address | None:
     return store.topology.owners[slot]
 
 
-@pytest.mark.parametrize(
-    ("step", "who", "role"),
-    [
-        (Step.COPY, "source", "primary"),
-        (Step.LEAVE, "source", "primary"),
-        (Step.COPY, "target", "primary"),
-        (Step.LEAVE, "target", "primary"),
-        (Step.CLAIM, "target", "primary"),
-        (Step.OPEN, "source", "replica"),
-        (Step.OPEN, "target", "replica"),
-    ],
-)
+@pytest.mark.parametrize(("step", "who", "role"), NODE_CASES)
 async def test_a_node_killed_at_a_step_costs_time_and_nothing_else(
     cluster: StoreCluster, store: StoreClient, step: Step, who: str, role: str
 ) -> None:
