@@ -122,7 +122,7 @@ def _is_meeting(view: View, other: View) -> bool:
 
 def _add_slots(plan: Plan, present: Mapping[int, View], assignment: Sequence[str]) -> None:
     claimed: set[int] = set()
-    alive = _live(present) | _followed(present)
+    alive = _live(present) | _followed(present) | _unlisted(present)
     for view in present.values():
         for row in view.rows.values():
             if row.node_id in alive:
@@ -190,8 +190,22 @@ def _followed(present: Mapping[int, View]) -> set[str]:
     return {primary_id for primary_id in followed if primary_id is not None}
 
 
+def _unlisted(present: Mapping[int, View]) -> set[str]:
+    """Return the members elsewhere that somebody is connected to: shards that were added later.
+
+    One that is still down when all listed nodes are up isn't seen so, and is forgotten.
+    """
+    listed = {view.address for view in present.values()}
+    return {
+        row.node_id
+        for view in present.values()
+        for row in view.rows.values()
+        if row.is_connected and row.is_settled and row.address not in listed
+    }
+
+
 def _forget(plan: Plan, present: Mapping[int, View]) -> None:
-    keep = _live(present) | _followed(present)
+    keep = _live(present) | _followed(present) | _unlisted(present)
     for index, view in present.items():
         for row in view.rows.values():
             if row.node_id in keep or "handshake" in row.flags:

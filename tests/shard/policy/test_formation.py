@@ -285,3 +285,22 @@ def test_every_state_leads_to_the_goal_whatever_is_dropped(
     cluster.settle(Random(seed))
 
     assert is_whole(cluster)
+
+
+def test_a_shard_that_was_added_is_not_forgotten() -> None:
+    """Members that aren't listed, but connected, keep their place and their slots."""
+    added = Row(
+        "added", Address("10.0.1.7", 6379), frozenset({"master"}), None, True, frozenset({7})
+    )
+    follows = replace(added, node_id="follows", primary_id="added", slots=frozenset())
+    views = [view for view in formed().views() if isinstance(view, View)]
+
+    def with_added(view: View, *more: Row) -> View:
+        rows = {each.node_id: replace(each, slots=each.slots - {7}) for each in view.rows.values()}
+        return replace(view, rows={**rows, **{each.node_id: each for each in more}})
+
+    plan = plan_formation([with_added(view, added, follows) for view in views], ASSIGNMENT, LATER_S)
+    assert (plan.actions, plan.missing) == ([], [])
+    gone = replace(added, is_connected=False)
+    plan = plan_formation([with_added(view, gone) for view in views], ASSIGNMENT, LATER_S)
+    assert any(action.command[1] == "FORGET" for action in plan.actions)
