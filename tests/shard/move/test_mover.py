@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 FORWARD = (Step.OPEN, Step.COPY, Step.LEAVE, Step.CLAIM, Step.TELL)
 # Every step and node, so many times each: minutes. Without it the cases that differ in kind.
-MATRIX = int(os.environ.get("SQUALL_MOVE_MATRIX", "0"))
+MATRIX = int(os.environ.get("MOVE_MATRIX", "0"))
 NODE_CASES = list(itertools.product(FORWARD, ("source", "target"), ("primary", "replica"))) * MATRIX
 NODE_CASES = NODE_CASES or [
     (Step.COPY, "source", "primary"),
