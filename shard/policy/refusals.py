@@ -24,7 +24,7 @@ def _table() -> dict[str, str]:
     put("KEYS SCAN RANDOMKEY DBSIZE PUBSUB", _EVERY, _AT_NODES)
     put("FLUSHALL FLUSHDB", "would empty every node for all who share them", _AT_NODES)
     put("FUNCTION", _EVERY, "load it at each node; FCALL works here")
-    put("SCRIPT", _EVERY, "use EVAL, or load it at each node; EVALSHA works here")
+    put("SCRIPT", _EVERY, f"SCRIPT LOAD and EVALSHA work here; for the rest, {_AT_NODES}")
     blocking = "BLPOP BRPOP BZPOPMAX BZPOPMIN BLMOVE BRPOPLPUSH BLMPOP BZMPOP"
     put(blocking, _OWN, f"ask again with the command that doesn't block, or {_DIRECT}")
     put("XREAD XREADGROUP", _OWN, "leave BLOCK out and ask again")

@@ -97,6 +97,10 @@ class CacheRouter:
                 return number
         return self._numbers[names[0]]
 
+    def places(self) -> list[int]:
+        """Return the numbers of the nodes that are up."""
+        return [number for number, node in enumerate(self._nodes) if node.ejection.is_up]
+
     def send(self, request: Request) -> None:
         """Bring it to its node; an ejected one gets nothing."""
         node = self._nodes[request.place]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from shard.policy.acl import ALWAYS, NOAUTH
 from shard.policy.attempt import Work
-from shard.policy.commands import Command, find, key_positions
+from shard.policy.commands import Command, Join, find, key_positions
 from shard.policy.refusals import refusal
-from shard.policy.split import CrossSlotError, split
+from shard.policy.split import CrossSlotError, Part, split
 from shard.proxy.own import OWN
 from shard.proxy.request import Block, Gather, Request
 from shard.proxy.router import error
@@ -45,6 +45,8 @@ def dispatch(session: "Session", words: Sequence[bytes], payload: bytes) -> None
         _BLOCKS[name](session)
     elif name in OWN:
         OWN[name](session, words)
+    elif _is_load(name, words):
+        _load_script(session, words)
     else:
         _bring(session, words, payload)
 
@@ -59,7 +61,7 @@ def _refused(session: "Session", name: bytes, words: Sequence[bytes]) -> str | N
     shown = name.decode("utf-8", "backslashreplace")
     if not known.takes(len(words)):
         return f"ERR wrong number of arguments for '{shown.lower()}' command"
-    is_own = name in OWN or name in _BLOCKS
+    is_own = name in OWN or name in _BLOCKS or _is_load(name, words)
     try:
         keys = [] if is_own else [words[at] for at in key_positions(known, words)]
     except ValueError as wrong:
@@ -81,7 +83,7 @@ def _refused_in_block(session: "Session", name: bytes, shown: str) -> str | None
         return "ERR MULTI calls can not be nested"
     if name in (b"EXEC", b"DISCARD") and not in_block:
         return f"ERR {shown} without MULTI"
-    if in_block and name in OWN and name not in (b"QUIT", b"RESET"):
+    if in_block and name not in _BLOCKS and name not in (b"QUIT", b"RESET"):
         return f"ERR {shown} can't be queued in a transaction through the proxy"
     return None
 
@@ -117,18 +119,36 @@ def _bring(session: "Session", words: Sequence[bytes], payload: bytes) -> None:
         session.forward(session.request(payload, first.slot, first.keys[0], known.work))
     else:
         assert known.join is not None
-        whole = session.request(b"", first.slot, first.keys[0], known.work)
-        gather = Gather(whole, parts, known.join)
-        session.expect(whole)
-        gather.requests = [
-            Request(
-                gather, pack(tuple(part.words)), part.slot, part.keys[0], known.work,
-                whole.deadline_s, session.protocol,
-            )
-            for part in parts
-        ]  # fmt: skip
-        for request in gather.requests:
-            router.send(request)
+        _spread(session, parts, known.join, known.work)
+
+
+def _spread(session: "Session", parts: Sequence[Part], join: Join | None, work: Work) -> None:
+    """Send the parts of one command, whose replies become one."""
+    whole = session.request(b"", parts[0].slot, b"", work)
+    gather = Gather(whole, parts, join)
+    session.expect(whole)
+    gather.requests = [
+        Request(
+            gather, pack(tuple(part.words)), part.slot, part.keys[0] if part.keys else b"",
+            work, whole.deadline_s, session.protocol,
+        )
+        for part in parts
+    ]  # fmt: skip
+    for request in gather.requests:
+        session.front.router.send(request)
+
+
+def _is_load(name: bytes, words: Sequence[bytes]) -> bool:
+    """Whether it is SCRIPT LOAD, which clients say after a NOSCRIPT: every node takes it."""
+    return name == b"SCRIPT" and len(words) == 3 and words[1].upper() == b"LOAD"
+
+
+def _load_script(session: "Session", words: Sequence[bytes]) -> None:
+    places = session.front.router.places()
+    if places:
+        _spread(session, [Part(each, words, (), ()) for each in places], None, Work.READ)
+    else:
+        _refuse(session, "ERR STORE_UNAVAILABLE: no node is known; trying again is safe")
 
 
 def _refuse(session: "Session", text: str) -> None:

@@ -144,12 +144,12 @@ class Gather:
     Args:
         whole: The client's command.
         parts: As ``split`` cut it.
-        join: How replies become one.
+        join: How replies become one; None: all are alike, the first will do.
     """
 
     __slots__ = ("_join", "_left", "_parts", "_whole", "requests")
 
-    def __init__(self, whole: Request, parts: Sequence[Part], join: Join) -> None:
+    def __init__(self, whole: Request, parts: Sequence[Part], join: Join | None) -> None:
         self._whole = whole
         self._parts = parts
         self._join = join
@@ -166,6 +166,8 @@ class Gather:
         errors = [each for each in replies if each[:1] == b"-"]
         if errors:
             return self._failed(errors)
+        if self._join is None:
+            return replies[0]
         try:
             if self._join is Join.SUM:
                 return b":%d\r\n" % sum(int(each[1:-2]) for each in replies)

@@ -22,6 +22,9 @@ class Router(Protocol):
     def place_of(self, key: bytes) -> int:
         """Return what keys of one command must share: a slot, or a node's number."""
 
+    def places(self) -> list[int]:
+        """Return a place for each node that serves keys: a command for all goes to each."""
+
     def send(self, request: Request) -> None:
         """Bring it to its node, or settle it with an error; never later than its deadline."""
 

@@ -84,6 +84,11 @@ class StoreRouter:
         """Whether the topology is known."""
         return self._keeper.topology is not NOWHERE
 
+    def places(self) -> list[int]:
+        """Return a slot of each primary."""
+        owners = self._keeper.topology.owners
+        return [owners.index(each) for each in self._keeper.topology.primaries]
+
     def send(self, request: Request) -> None:
         """Bring it to the owner of its slot."""
         if self._keeper.topology is not self._believed:

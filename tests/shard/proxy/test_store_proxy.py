@@ -33,6 +33,19 @@ async def test_redis_py_finds_one_server(cluster: StoreCluster, protocol: int) -
         await client.aclose()
 
 
+async def test_a_script_is_loaded_at_every_node(cluster: StoreCluster) -> None:
+    """What redis-py does after a NOSCRIPT: the digest works wherever the key is."""
+    async with proxy_of(cluster.addresses) as proxy:
+        client = redis_py.Redis(host=HOST, port=proxy.port)
+        script = client.register_script("return {KEYS[1], 'proxied'}")
+        for number in range(20):
+            key = f"script:{number}"
+            assert await script(keys=[key]) == [key.encode(), b"proxied"]
+        await client.aclose()
+        talker = await proxy.talk()
+        assert (await talker.ask("SCRIPT", "KILL")).startswith(b"-ERR SCRIPT isn't available")
+
+
 async def test_a_pipeline_is_answered_in_order(cluster: StoreCluster) -> None:
     """Thousands of commands to every node, with answers of the proxy's own between."""
     async with proxy_of(cluster.addresses, pipeline=100) as proxy:
