@@ -4,14 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from prometheus_client.core import GaugeMetricFamily, Metric
-
 from kit.node import Node
+from services.hot_keys import tell_hot_keys
 from services.read_through import ReadThrough
 from shard.cache import CacheClient
 from shard.policy.topology import Address
-
-MAX_KEY_CHARS = 64  # of a key that is a metric's label
 
 
 @asynccontextmanager
@@ -37,8 +34,7 @@ async def reading_through(node: Node) -> AsyncIterator[ReadThrough]:
 
     node.answer("stats", stats)
     if client is not None:
-        node.answer("shard.hot", lambda args: _hot(client))
-        node.metrics.families(lambda: [_hot_metric(client)])
+        tell_hot_keys(node, "cache", client.hot_keys, client.owner)
     try:
         if client is not None:
             await client.connect()
@@ -47,29 +43,6 @@ async def reading_through(node: Node) -> AsyncIterator[ReadThrough]:
         await reads.close()
         if client is not None:
             await client.close()
-
-
-def _hot(client: CacheClient) -> dict[str, Any]:
-    """Tell which keys are read most here, and from which node."""
-    return {
-        "reads_per_s": client.hot_keys.rate(),
-        "keys": [
-            {"key": one.key, "node": client.owner(one.key), "reads_per_s": one.rate}
-            for one in client.hot_keys.top()
-        ],
-    }
-
-
-def _hot_metric(client: CacheClient) -> Metric:
-    """Make the ten keys read most a metric; there are never more labels than that."""
-    found = GaugeMetricFamily(
-        "squall_hot_key_reads_per_second",
-        "Reads of the keys that are read most, by key and the cache node that owns it.",
-        labels=("key", "node"),
-    )
-    for one in client.hot_keys.top():
-        found.add_metric((one.key[:MAX_KEY_CHARS], client.owner(one.key)), one.rate)
-    return found
 
 
 def _client(node: Node) -> CacheClient:

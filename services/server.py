@@ -7,6 +7,7 @@ import grpc.aio
 from kit.grpc_server import serve_grpc
 from kit.node import Node
 from services.dial import dial_of
+from services.hot_keys import tell_hot_keys
 from shard.store import StoreClient
 
 AddServicer = Callable[[StoreClient, grpc.aio.Server], None]
@@ -26,6 +27,7 @@ async def serve_with_store(node: Node, add_servicer: AddServicer) -> None:
         ConfigError: When SQUALL_STORE is not set.
     """
     store = StoreClient(node.settings.require_store(), dial=dial_of(node.directory))
+    tell_hot_keys(node, "store", store.hot_keys, store.owner)
     node.directory.on_dial_change(store.redial)
     try:
         if await node.lifecycle.unless_stopped(store.connect()):

@@ -12,6 +12,7 @@ from random import Random
 
 from resilience.policy.contract import Snapshot
 from shard.policy.heavy_keeper import HeavyKeeper, Hot
+from shard.resp import Argument
 
 DEFAULT_EVERY = 8  # reads for each that is counted
 
@@ -39,13 +40,14 @@ class HotKeys:
         self._every = every
         self._left = 0
 
-    def see(self, key: str) -> None:
-        """Take a key that is asked for."""
+    def see(self, key: Argument) -> None:
+        """Take a key that is asked for; bytes that are no UTF-8 are told with marks in place."""
         if self._left:
             self._left -= 1
             return
         self._left = int(self._draw() * (2 * self._every - 1))  # the mean is one less than every
-        self._keeper.observe(key, self._clock())
+        text = key.decode(errors="replace") if isinstance(key, bytes) else str(key)
+        self._keeper.observe(text, self._clock())
 
     def top(self) -> list[Hot]:
         """Return the hottest, with rates of what is asked and not of what is counted."""

@@ -19,6 +19,7 @@ from shard.commit import DEFAULT_WAIT_TIMEOUT_S
 from shard.connection import Limits
 from shard.executor import Executor
 from shard.greeting import PLAINLY, Greeting
+from shard.hot_keys import HotKeys
 from shard.link import Dial, directly
 from shard.many_keys import ManyKeys
 from shard.multi_key import SplitResult, run_split
@@ -98,6 +99,7 @@ class StoreClient(ManyKeys, Sessions):
         if not seeds:
             raise ValueError("no seeds: give the address of at least one store node")
         self._rng = rng or Random()
+        self.hot_keys = HotKeys(self._rng, clock)
         self._operation_timeout_s = operation_timeout_s
         self._wait_timeout_s = wait_timeout_s
         self._subscriptions = WeakSet()
@@ -169,6 +171,7 @@ class StoreClient(ManyKeys, Sessions):
             ValueError: No key, keys of several slots (named), or a command that would hold the
                 connection.
         """
+        self._see(command)
         if reads is _PRIMARY and command and command[0] in SIMPLE:
             reply = await self._runner.quick(_READ, command, deadline_s)
             return reply.raise_for_status() if isinstance(reply, WriteResult) else reply
@@ -183,6 +186,8 @@ class StoreClient(ManyKeys, Sessions):
         Raises:
             ServiceError: As ``read``, when any of them fails.
         """
+        for each in commands:
+            self._see(each)
         operations = [self._operation(Work.READ, tuple(each), deadline_s) for each in commands]
         return [each.raise_for_status() for each in await self._runner.run_all(operations)]
 
@@ -197,6 +202,7 @@ class StoreClient(ManyKeys, Sessions):
         Raises:
             ValueError: As ``read``.
         """
+        self._see(command)
         if durability is _LOCAL and command and command[0] in SIMPLE:
             reply = await self._runner.quick(_WRITE, command, deadline_s)
             return reply if isinstance(reply, WriteResult) else WriteResult(_DONE, reply)
@@ -219,6 +225,7 @@ class StoreClient(ManyKeys, Sessions):
         slots = {slot_of(key.encode()) for key in keys}
         if len(slots) != 1:
             raise ValueError(f"a script needs keys of one slot: {', '.join(keys) or 'none given'}")
+        self.hot_keys.see(keys[0])
         tail = (len(keys), *keys, *args)
         operation = Operation(
             Work.SCRIPT,
@@ -242,6 +249,16 @@ class StoreClient(ManyKeys, Sessions):
             "moved": self._keeper.moved_count,
             **self._nodes.snapshot(),
         }
+
+    def owner(self, key: str) -> str:
+        """Name the node that has a key's slot, ``host:port``; "" while nobody has it."""
+        found = self.topology.owners[slot_of(key.encode())]
+        return "" if found is None else str(found)
+
+    def _see(self, command: Sequence[Argument]) -> None:
+        """Count a command's key, the first of several."""
+        if len(command) > 1:
+            self.hot_keys.see(command[1])
 
     async def _carry_out(
         self,

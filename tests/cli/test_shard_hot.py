@@ -9,8 +9,8 @@ pytestmark = pytest.mark.unit
 
 def answer(all_reads: float, **keys: float) -> dict[str, object]:
     """Make what one process answers."""
-    rows = [{"key": key, "node": "cache-1", "reads_per_s": rate} for key, rate in keys.items()]
-    return {"reads_per_s": all_reads, "keys": rows}
+    rows = [{"key": key, "node": "cache-1", "per_s": rate} for key, rate in keys.items()]
+    return {"per_s": all_reads, "keys": rows}
 
 
 def test_rates_add_up_by_key_and_shares_are_of_all() -> None:
@@ -20,7 +20,7 @@ def test_rates_add_up_by_key_and_shares_are_of_all() -> None:
     )
     assert [row["key"] for row in found] == ["a", "b"]
     assert found[0] == {
-        "key": "a", "node": "cache-1", "reads_per_s": 200.0, "by": ["video.1", "video.2"],
+        "key": "a", "node": "cache-1", "per_s": 200.0, "by": ["video.1", "video.2"],
         "share": 0.5,
     }  # fmt: skip
     assert found[1]["share"] == pytest.approx(0.125)
@@ -34,11 +34,12 @@ def test_only_as_many_as_asked() -> None:
 def test_a_quiet_lab_is_told_and_divides_nothing_by_zero() -> None:
     """No key, no table."""
     assert add_up({"video.1": answer(0.0)}, 10) == []
-    assert _text([]) == "nothing was read lately"
+    assert _text({"store": [], "cache": []}) == "nothing was asked for lately"
 
 
 def test_the_table_names_node_rate_and_share() -> None:
     """One line a key."""
-    text = _text(add_up({"video.1": answer(10.0, a=5.0)}, 10))
-    assert text.splitlines()[0].split() == ["key", "node", "reads/s", "share", "read", "by"]
-    assert text.splitlines()[1].split() == ["a", "cache-1", "5.0", "0.50", "video.1"]
+    text = _text({"store": [], "cache": add_up({"video.1": answer(10.0, a=5.0)}, 10)})
+    head, line = text.splitlines()
+    assert head.split() == ["tier", "key", "node", "per", "s", "share", "asked", "by"]
+    assert line.split() == ["cache", "a", "cache-1", "5.0", "0.50", "video.1"]

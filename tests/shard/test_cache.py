@@ -94,6 +94,16 @@ async def test_what_one_client_fills_another_reads(client: CacheClient, make: Ma
     assert 0.0 <= hit.age_s < 30.0
 
 
+async def test_the_key_read_most_is_known_with_its_node(client: CacheClient) -> None:
+    """Hit or miss, a read is a read."""
+    for number in range(2_000):
+        await client.get_many(["hot", f"cold:{number}"])
+    hottest = client.hot_keys.top()[0]
+    assert hottest.key == "hot"
+    assert hottest.share == pytest.approx(0.5, abs=0.15)  # six standard deviations of the sample
+    assert client.owner("hot") in {"cache-1", "cache-2", "cache-3"}
+
+
 async def test_a_fill_that_a_delete_overtook_is_refused(client: CacheClient) -> None:
     """What was read at the origin before the delete is never stored after it."""
     miss = await missed(client, "video:7")

@@ -59,6 +59,19 @@ async def test_a_script_is_learned_and_then_known(
     assert again.status is WriteStatus.ACKNOWLEDGED
 
 
+async def test_the_key_asked_for_most_is_known_with_its_node(store: StoreClient) -> None:
+    """Reads, many reads, writes and scripts count; the owner is who has its slot."""
+    for number in range(200):
+        await store.read("GET", "hot:one")
+        await store.read_many([("GET", "hot:one"), ("GET", f"cold:{number}")])
+        await store.write("SET", b"hot:two", number)
+        await store.eval(ADD_TWICE, ["hot:two"], [0])
+    first, second = store.hot_keys.top()[:2]
+    assert {first.key, second.key} == {"hot:one", "hot:two"}
+    assert 0.2 < second.share <= first.share < 0.6
+    assert store.owner("hot:one") == str(store.topology.owners[slot_of(b"hot:one")])
+
+
 async def test_keys_of_two_slots_in_a_script_are_refused(store: StoreClient) -> None:
     """A script runs on one node; the error names the keys."""
     with pytest.raises(ValueError, match="one slot: a, b"):
