@@ -27,7 +27,7 @@ from shard.policy.slot_move import Marks, Step, next_step, next_step_back
 from shard.policy.survey import NodeState
 from shard.resp import Argument
 
-BATCH_KEYS = 200  # codis:config/dashboard.toml: migration_parallel… "200 bulks" a step
+BATCH_KEYS = 200  # codis:config/dashboard.toml: 200 bulks a step
 SETSLOT_TIMEOUT_MS = 1000  # the lab's node timeout: a replica that takes longer is failed over
 WAIT_TIMEOUT_MS = 500
 MIGRATE_TIMEOUT_MS = 500  # the source stands still so long at most, half a node timeout
