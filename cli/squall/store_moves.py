@@ -21,21 +21,19 @@ from shard.policy.plan import (
     Plan,
     PlanRefused,
     make_plan,
-    moved_ratio,
     owners_of,
-    shares,
 )
 from shard.policy.plan_file import from_text, to_text
 from shard.policy.survey import ShardState, join
 from shard.policy.topology import Address
 from shard.store import StoreClient
-from squall.output import emit, nearest, say, table
+from squall.output import emit, nearest, say
+from squall.store_bar import Bar
+from squall.store_plan import plan_data, plan_text
 
 if TYPE_CHECKING:
-    from shard.resp import Reply
+    pass
 
-SAMPLED_KEYS = 200
-PER_SLOT_S = 0.016  # measured: 4096 slots of a key or two in 66 s, on two busy cores
 NEWCOMER = "new"
 CLIENT_LIMITS = Limits(reply_timeout_s=2.0)
 EVERY_S = 1.0
@@ -100,10 +98,10 @@ async def show_plan(
     try:
         shards = join(await cluster.look())
         plan = _plan(shards, change)
-        data = await _plan_data(cluster, shards, plan)
+        data = await plan_data(cluster, shards, plan)
         if out is not None:
             _write(out, to_text(plan))
-        emit("squall.shard-move/1", data, as_json=as_json, text=_plan_text(data))
+        emit("squall.shard-move/1", data, as_json=as_json, text=plan_text(data))
     finally:
         cluster.close()
 
@@ -127,7 +125,7 @@ async def carry_out(
             return
         shards = join(await cluster.look())
         plan = _refused(from_text, text) if text is not None else _plan(shards, change)
-        say(_plan_text(await _plan_data(cluster, shards, plan)))
+        say(plan_text(await plan_data(cluster, shards, plan)))
         if ask:
             confirm()
         if change.add and text is None:
@@ -182,7 +180,7 @@ def emit_end(word: str, plan: Plan, last: Progress | None, *, as_json: bool) -> 
 async def _run(
     cluster: Cluster, journal: Journal, plan: Plan, rate: float, *, as_json: bool
 ) -> None:
-    bar = _Bar()
+    bar = Bar()
     try:
         moved = await Mover(cluster, journal, rate_keys_s=rate, report=bar).run(plan)
     finally:
@@ -238,41 +236,6 @@ async def _at_work(nodes: Sequence[Address]) -> AsyncIterator[tuple[Cluster, Jou
             await journal.release()
 
 
-class _Bar:
-    """A line redrawn on a terminal, a line every few seconds elsewhere."""
-
-    def __init__(self) -> None:
-        self.last: Progress | None = None
-        self._said_s = float("-inf")
-        self._is_terminal = sys.stderr.isatty()
-
-    def __call__(self, progress: Progress) -> None:
-        self.last = progress
-        every_s = EVERY_S / 10 if self._is_terminal else 5 * EVERY_S
-        is_last = progress.slots == progress.of_slots
-        if progress.seconds - self._said_s < every_s and not is_last:
-            return
-        self._said_s = progress.seconds
-        sys.stderr.write(
-            f"\r\x1b[K{_bar(progress)}" if self._is_terminal else _bar(progress) + "\n"
-        )
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._is_terminal and self.last:
-            sys.stderr.write("\n")
-
-
-def _bar(progress: Progress) -> str:
-    part = progress.slots / max(1, progress.of_slots)
-    drawn = "█" * round(part * 20) + "░" * (20 - round(part * 20))
-    left = f", {progress.left_s:.0f} s left" if progress.left_s is not None else ""
-    waits = f", waiting: {progress.waiting_for}" if progress.waiting_for else ""
-    slots = f"{progress.slots}/{progress.of_slots} slots"
-    return f"{drawn} {slots}, {progress.keys} keys{left}{waits}"
-
-
 def _plan(shards: Sequence[ShardState], change: Change) -> Plan:
     """Plan a change; shards that aren't in yet stand for themselves."""
     members = {one.primary.node_id: one.node_ids for one in shards}
@@ -297,76 +260,6 @@ def _plan(shards: Sequence[ShardState], change: Change) -> Plan:
     return _refused(
         lambda: make_plan(owners_of(owned), members, wanted, algorithm=change.algorithm, dead=dead)
     )
-
-
-async def _plan_data(cluster: Cluster, shards: Sequence[ShardState], plan: Plan) -> dict[str, Any]:
-    """Count what lies in the slots that move; bytes by a sample."""
-    by_name = {one.primary.node_id: one.primary for one in shards}
-    owners = owners_of({name: state.row.slots for name, state in by_name.items()})
-    keys, sizes = 0, list[int]()
-    for name, state in by_name.items():
-        moving = [move.slot for move in plan.moves if move.source == name]
-        if not moving:
-            continue
-        link = cluster.link(state.address)
-        counts = await link.ask_all([("CLUSTER", "COUNTKEYSINSLOT", slot) for slot in moving])
-        held = [slot for slot, count in zip(moving, counts, strict=True) if count]
-        keys += sum(count for count in counts if isinstance(count, int))
-        firsts = await link.ask_all(
-            [("CLUSTER", "GETKEYSINSLOT", slot, 1) for slot in held[:SAMPLED_KEYS]]
-        )
-        found = [key for reply in firsts for key in _list(reply) if isinstance(key, bytes)]
-        usage = await link.ask_all([("MEMORY", "USAGE", key) for key in found])
-        sizes += [size for size in usage if isinstance(size, int)]
-    newcomers = [
-        name for name in plan.members if name not in by_name or not by_name[name].row.slots
-    ]
-    named = {name: str(state.address) for name, state in by_name.items()}
-    named.update({name: plan.members[name][0] for name in plan.members if name not in named})
-    flows: dict[tuple[str, str], int] = {}
-    for move in plan.moves:
-        flow = named[move.source], named[move.target]
-        flows[flow] = flows.get(flow, 0) + 1
-    return {
-        "algorithm": plan.algorithm,
-        "slots": len(plan.moves),
-        "keys": keys,
-        "bytes": round(keys * sum(sizes) / len(sizes)) if sizes else 0,
-        "sampled_keys": len(sizes),
-        "moved_over_gained": moved_ratio(plan, newcomers),
-        "estimated_s": round(len(plan.moves) * PER_SLOT_S + keys / 5000.0, 1),
-        "moves": [{"from": a, "to": b, "slots": n} for (a, b), n in sorted(flows.items())],
-        "shares": [
-            {"shard": named[name], "before": before, "after": after}
-            for name, (before, after) in shares(owners, plan).items()
-        ],
-    }
-
-
-def _plan_text(data: dict[str, Any]) -> str:
-    flows = table(
-        ("from", "to", "slots"), [(m["from"], m["to"], m["slots"]) for m in data["moves"]]
-    )
-    parts = table(
-        ("shard", "slots before", "after"),
-        [
-            (s["shard"], f"{s['before']} ({s['before'] / 163.84:.1f}%)",
-             f"{s['after']} ({s['after'] / 163.84:.1f}%)")
-            for s in data["shares"]
-        ],
-    )  # fmt: skip
-    ratio = data["moved_over_gained"]
-    least = f", {ratio:.2f} times what the new shard gets" if ratio is not None else ""
-    size = f"about {data['bytes'] / 2**20:.1f} MiB by a sample of {data['sampled_keys']}"
-    head = (
-        f"{data['slots']} slots move{least}, by {data['algorithm']}: {data['keys']} keys, {size}; "
-        f"about {data['estimated_s']:.0f} s"
-    )
-    return "\n".join([head, *([flows] if data["moves"] else []), parts])
-
-
-def _list(reply: "Reply") -> list[object]:
-    return reply if isinstance(reply, list) else []
 
 
 def _refused(work: Any, *arguments: Any) -> Plan:
