@@ -30,6 +30,7 @@ from chaos.drill.readings import Readings, Sample
 from chaos.drill.records import read_records
 from chaos.drill.schema import FAULT, AbortIf, Drill
 from chaos.drill.shard_role import StoreNode
+from chaos.drill.writing import write_and_judge
 from kit.control import ControlClient
 from kit.errors import LabEnvironmentError, LabError
 
@@ -163,6 +164,7 @@ def _helpers(
         following.gather_evidence(control, arm, load, notes),
         following.look_at_protections(control, drill, arm, notes),
         following.run_commands(drill, arm, load, notes),
+        write_and_judge(drill, arm, stage.seed, stage.store, load, folder, notes),
     ]
 
 
@@ -214,7 +216,7 @@ def _judgeable(drill: Drill, arm: Arm, load: LoadProcess) -> Arrivals:
 def _arrivals(drill: Drill, arm: Arm, folder: Path, notes: Notes) -> Arrivals:
     records = read_records(folder / "requests.csv")
     targets = [service for window in notes.faults.values() for service in window.names]
-    told = Readings(notes.samples, notes.commands, targets)
+    told = Readings(notes.samples, notes.commands, targets, notes.written)
     return Arrivals(records, arm.windows, drill.load.budget_ms / 1000, _capacity(drill), told)
 
 

@@ -12,6 +12,7 @@ import msgspec
 from chaos.drill.fault import Fault, names_in
 from chaos.drill.records import Window
 from chaos.drill.schema import (
+    ENGINE_POLICIES,
     FAULT,
     RECOVER,
     STEADY,
@@ -234,6 +235,8 @@ def switch_positions(policies: Mapping[str, PolicySwitch]) -> dict[str, dict[str
     """Turn a policy set into positions by target."""
     positions: dict[str, dict[str, str]] = {}
     for name, switch in policies.items():
+        if name in ENGINE_POLICIES:
+            continue
         by_target = switch if isinstance(switch, dict) else {EVERYWHERE: switch}
         for target, mode in by_target.items():
             positions.setdefault(target, {})[name] = mode.value

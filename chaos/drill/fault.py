@@ -22,6 +22,7 @@ CONTROL = "control"
 SLOWLORIS = "slowloris"
 CLIENTS = "clients"  # the target of what is done from outside
 RESTART = "restart"
+DETACH = "detach"  # a store's primary drops its replica; the engine tells it to
 
 NEEDS: Mapping[str, str] = {
     "kill": "kill",
@@ -114,7 +115,12 @@ class Fault(Part, frozen=True):
     @property
     def is_at_once(self) -> bool:
         """Whether it is done and over, so that it has no length of its own."""
-        return self.kind == RESTART
+        return self.kind in (RESTART, DETACH)
+
+    @property
+    def is_detach(self) -> bool:
+        """Whether the engine tells a store's primary to drop its replica."""
+        return self.kind == DETACH
 
     @property
     def rule_kind(self) -> str:

@@ -7,7 +7,15 @@ the lab would refuse.
 
 from collections.abc import Iterator
 
-from chaos.drill.fault import CLIENTS, CUT, SLOWLORIS, Fault, has_shard_role, replace_shard_role
+from chaos.drill.fault import (
+    CLIENTS,
+    CUT,
+    DETACH,
+    SLOWLORIS,
+    Fault,
+    has_shard_role,
+    replace_shard_role,
+)
 from chaos.drill.schema import FAULT, Drill
 from chaos.drivers import host_fault
 from chaos.drivers.host_fault import HostFault, check_host_fault
@@ -18,7 +26,7 @@ from kit.errors import ConfigError
 from kit.nearest import nearest
 from kit.source import DataPath
 
-KINDS = (*RULE_KINDS, *host_fault.KINDS, CUT, SLOWLORIS)
+KINDS = (*RULE_KINDS, *host_fault.KINDS, CUT, DETACH, SLOWLORIS)
 CROWD_MOST = {"connections": 10_000, "rate": 10_000.0, "ms": MAX_MS}
 ANY_NODE = "store-1"  # stands for whichever node has a role when the fault begins
 ANY_TTL_S = 1.0
@@ -35,6 +43,9 @@ def fault_mistakes(drill: Drill) -> Iterator[tuple[DataPath, str]]:
         yield from _window_mistakes(fault, phase_s, at)
         if fault.is_crowd:
             yield from _crowd_mistakes(fault, at)
+            continue
+        if fault.is_detach:
+            yield from _detach_mistakes(fault, at)
             continue
         yield from _target_mistakes(fault, at)
         try:
@@ -63,6 +74,13 @@ def _target_mistakes(fault: Fault, at: DataPath) -> Iterator[tuple[DataPath, str
         yield place, f"{fault.kind} is done by a service's process; {fault.on} is a store node"
     if fault.is_host and (fault.route or fault.tenant or fault.share != 1.0):
         yield at, f"{fault.kind} acts on whole instances: it takes no route, tenant or share"
+
+
+def _detach_mistakes(fault: Fault, at: DataPath) -> Iterator[tuple[DataPath, str]]:
+    if not has_shard_role(fault.on) or fault.is_wire or not fault.on.endswith(".primary"):
+        yield (*at, "on"), "detach is of a shard's primary: write on: shard.1.primary"
+    if fault.params() or fault.seconds:
+        yield at, "detach is done at once: it takes no for and no params"
 
 
 def _crowd_mistakes(fault: Fault, at: DataPath) -> Iterator[tuple[DataPath, str]]:

@@ -84,6 +84,8 @@ class FaultSchedule:
             for window in self._windows:
                 if window.fault.is_host:
                     tasks.create_task(self._carry_out_host_fault(window))
+                elif window.fault.is_detach:
+                    tasks.create_task(self._carry_out_detach(window))
                 elif window.fault.is_crowd:
                     tasks.create_task(self._carry_out_crowd(window))
 
@@ -120,6 +122,16 @@ class FaultSchedule:
         if window.fault.is_at_once:
             to_s = began_s + max(AT_ONCE_BAND_S, proof.seconds)
         self._notes.faults[window.id] = replace(window, window=Window(began_s, to_s))
+
+    async def _carry_out_detach(self, planned: FaultWindow) -> None:
+        await self._load.sleep_until(planned.window.from_s)
+        window = await self._look_up(planned)
+        ended = await shard_role.drop_replicas(window.target, self._store)
+        began_s = self._load.at_s
+        shown = Window(began_s, began_s + AT_ONCE_BAND_S)
+        self._notes.faults[window.id] = replace(window, window=shown)
+        detail = f"{window.target} ended {ended} connections of replicas"
+        self._notes.proofs[window.id] = {"hits": ended, "seconds": 0.0, "detail": detail}
 
     async def _carry_out_crowd(self, window: FaultWindow) -> None:
         await self._load.sleep_until(window.window.from_s)
@@ -161,4 +173,5 @@ def as_proof(proof: HostProof) -> dict[str, Any]:
 
 
 def _is_rule(window: FaultWindow) -> bool:
-    return not (window.fault.is_host or window.fault.is_crowd)
+    fault = window.fault
+    return not (fault.is_host or fault.is_crowd or fault.is_detach)

@@ -13,7 +13,7 @@ from chaos.drill.loadgen import LoadProcess
 from chaos.drill.notes import Notes
 from chaos.drill.probes import ask_proofs, ask_protections, ask_stats, collect_evidence
 from chaos.drill.readings import Sample
-from chaos.drill.schema import FAULT, Drill
+from chaos.drill.schema import ENGINE_POLICIES, FAULT, Drill
 from kit.control import ControlClient
 
 EVERY_S = 1.0
@@ -63,7 +63,8 @@ async def gather_evidence(
 
 async def look_at_protections(control: ControlClient, drill: Drill, arm: Arm, notes: Notes) -> None:
     """Follow what the policies do that the control arm goes without."""
-    policies = [name for name in drill.control.off if name not in arm.off]
+    off = (*arm.off, *ENGINE_POLICIES)
+    policies = [name for name in drill.control.off if name not in off]
     targets = {PROTECTED_BY_DEFAULT}
     for name in policies:
         switch = arm.policies[name]

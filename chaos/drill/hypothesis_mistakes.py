@@ -10,6 +10,7 @@ from chaos.drill.schema import ALL, Drill, Hypothesis
 from kit.nearest import nearest
 from kit.source import DataPath
 
+OF_WRITES = frozenset({"acknowledged_lost", "first_local_write_s"})
 AT_A_SERVICE = frozenset({"calls_per_request", "origin_calls", "share_of_calls"})
 OF_CAPACITY = frozenset({"goodput_of_capacity", "jain_index", "admitted_of_quota"})
 
@@ -29,6 +30,8 @@ def hypothesis_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> I
         yield at, "share_within needs within_ms"
     if metric in OF_CAPACITY and drill.capacity is None:
         yield at, f"{metric} needs the drill's capacity"
+    if metric in OF_WRITES and drill.writes is None:
+        yield at, f"{metric} needs the drill's writes"
     if metric == "jain_index" and hypothesis.route:
         yield (*at, "route"), "jain_index is of all classes together; leave route out"
     if metric == "watchdog_named" and not drill.faults:

@@ -19,6 +19,7 @@ from chaos.drill.quota_share import admitted_of_quota, error_count
 from chaos.drill.readings import NOTHING_READ, Readings
 from chaos.drill.records import REJECTIONS, Record, Window, select_route
 from chaos.drill.schema import ALL, RECOVER, STEADY, Drill, Hypothesis
+from chaos.drill.written import acknowledged_lost, first_local_write_s
 
 NORMAL_SHARE = 0.9  # of the steady state's share in time: a window with less is not yet normal
 RECOVERY_WINDOW_S = 1.0
@@ -272,6 +273,14 @@ def _error_count(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return error_count(arrivals.of(hypothesis.phase, hypothesis.route))
 
 
+def _acknowledged_lost(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return acknowledged_lost(arrivals.readings.written)
+
+
+def _first_local_write_s(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return first_local_write_s(arrivals.readings.written)
+
+
 def _recovery(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return seconds_to_recover(arrivals)
 
@@ -306,5 +315,7 @@ METRICS: Mapping[str, Callable[[Hypothesis, Arrivals], Observation]] = {
     "share_of_calls": _share_of_calls,
     "watchdog_named": _watchdog_named,
     "command_seconds": _command_seconds,
+    "acknowledged_lost": _acknowledged_lost,
+    "first_local_write_s": _first_local_write_s,
 }
 """By name; ``failed`` counts every sent arrival without a 2xx, rejections included."""

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 from chaos.drill.fault_mistakes import fault_mistakes
 from chaos.drill.hypothesis_mistakes import Mistake, bound_mistakes, hypothesis_mistakes
-from chaos.drill.schema import PHASE_ORDER, ROUTES, Drill
+from chaos.drill.schema import ENGINE_POLICIES, PHASE_ORDER, ROUTES, Drill
 from kit.choices import CHOICES
 from kit.nearest import nearest
 from kit.source import DataPath
 from kit.state import DEFAULT_MODES
 from resilience.policy.contract import Mode
 
+MAX_WRITES = 1000.0  # a second; more would be the engine's own load
 _CLASS = re.compile(r"[a-z][a-z0-9_-]*")
 _TENANT = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 _TARGET = re.compile(r"\*|[a-z][a-z0-9-]*(\.[1-9][0-9]*)?")
@@ -26,6 +27,7 @@ def mistakes(drill: Drill) -> Iterator[Mistake]:
     yield from _class_mistakes(drill)
     yield from setup_mistakes(drill)
     yield from fault_mistakes(drill)
+    yield from _writes_mistakes(drill)
     for index, hypothesis in enumerate(drill.hypotheses):
         yield from hypothesis_mistakes(drill, hypothesis, ("hypotheses", index))
     yield from _control_mistakes(drill)
@@ -56,6 +58,18 @@ def _phase_mistakes(drill: Drill) -> Iterator[Mistake]:
                 yield (*at, "rates", route), f"the rate of {route} is {rate:g}; give 0 or more"
 
 
+def _writes_mistakes(drill: Drill) -> Iterator[Mistake]:
+    if drill.writes is None:
+        return
+    if not 0 < drill.writes.rate <= MAX_WRITES:
+        yield (
+            ("writes", "rate"),
+            f"rate is {drill.writes.rate:g}; give more than 0, up to {MAX_WRITES:g}",
+        )
+    if drill.writes.shard < 1:
+        yield ("writes", "shard"), f"shard is {drill.writes.shard}; shards are numbered from 1"
+
+
 def _class_mistakes(drill: Drill) -> Iterator[Mistake]:
     sent = {name for phase in drill.load.phases for name in phase.rates}
     for name, each in drill.load.classes.items():
@@ -76,7 +90,10 @@ def _class_mistakes(drill: Drill) -> Iterator[Mistake]:
 
 def _policy_mistakes(drill: Drill) -> Iterator[Mistake]:
     for name, switch in drill.policies.items():
-        if name not in DEFAULT_MODES:
+        if name in ENGINE_POLICIES:
+            if drill.writes is None:
+                yield ("policies", name), f"{name} is of the drill's writes; it has none"
+        elif name not in DEFAULT_MODES:
             yield ("policies", name), f"unknown policy {name}; {nearest(name, DEFAULT_MODES)}"
         for target in switch if isinstance(switch, dict) else ():
             if not _TARGET.fullmatch(target):

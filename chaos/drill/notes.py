@@ -6,7 +6,7 @@ from typing import Any
 
 from chaos.drill.arms import FaultWindow
 from chaos.drill.probes import Evidence, Protection
-from chaos.drill.readings import CommandRun, Sample
+from chaos.drill.readings import CommandRun, Sample, Written
 
 
 @dataclass(slots=True)
@@ -20,6 +20,7 @@ class Notes:
         protections: What the protecting policies do now.
         samples: Everybody's counters, second by second.
         commands: Runs of the commands that hypotheses ask for.
+        written: What became of the drill's writes; None until they are judged.
     """
 
     proofs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class Notes:
     protections: list[Protection] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     commands: list[CommandRun] = field(default_factory=list)
+    written: Written | None = None
 
     def add_proofs(self, proofs: Mapping[str, dict[str, Any]]) -> None:
         """Take newer proofs; one that shows less is of processes that were started anew since."""

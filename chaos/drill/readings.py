@@ -57,6 +57,21 @@ class CommandRun(NamedTuple):
     began_s: float = 0.0
 
 
+class Written(NamedTuple):
+    """What became of a drill's writes to the store.
+
+    Args:
+        acknowledged: How many were.
+        lost: Of these, those that are gone in the end.
+        first_local_s: From the kill of a node to the first LOCAL write begun after it that was
+            acknowledged; None for never, or when nothing was killed.
+    """
+
+    acknowledged: int
+    lost: int
+    first_local_s: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Readings:
     """What the lab told during an arm.
@@ -65,11 +80,13 @@ class Readings:
         samples: In order.
         commands: In order.
         targets: Services and instances that the faults act on.
+        written: What became of the drill's writes; None when that isn't known.
     """
 
     samples: Sequence[Sample] = ()
     commands: Sequence[CommandRun] = ()
     targets: Sequence[str] = ()
+    written: Written | None = None
 
 
 NOTHING_READ = Readings()

@@ -21,6 +21,9 @@ PHASE_ORDER = (WARM, STEADY, FAULT, RECOVER)  # R1
 ALL = "all"  # of a hypothesis: the whole arm, from the first arrival to the last
 ROUTES = ("home", "list", "page", "comments", "like", "comment")  # what loadtests can send
 
+ENGINE_POLICIES = frozenset({"replicated"})
+"""Protections of the engine's own clients; no process of the lab has such a switch."""
+
 DEFAULT_SEED = 17
 DEFAULT_BUDGET_MS = 1000.0  # the gateway's default route budget
 DEFAULT_GIVE_UP_S = 5.0
@@ -133,6 +136,20 @@ class Load(Part, frozen=True):
         return (*ROUTES, *self.classes)
 
 
+class Writes(Part, frozen=True):
+    """Writes straight to one shard of the store, whose answers are judged (``shard.check``).
+
+    With the policy ``replicated`` on they are REPLICATED, else LOCAL.
+
+    Args:
+        rate: How many a second.
+        shard: To which.
+    """
+
+    rate: float
+    shard: int = 1
+
+
 class AbortIf(Part, frozen=True):
     """End early, inconclusive, when a figure of the running load breaks its bound.
 
@@ -240,6 +257,7 @@ class Drill(Part, frozen=True):
         abort_if: Any of them ends the run.
         hypotheses: All must hold.
         control: The arm without the protection.
+        writes: To the store, beside the load; None for none.
         steady_share: Share of arrivals answered in time before the fault, or there is no verdict.
         tags: For choosing several at once, e.g. ``smoke``.
     """
@@ -258,6 +276,7 @@ class Drill(Part, frozen=True):
     capacity: Capacity | None = None
     faults: tuple[Fault, ...] = ()
     abort_if: tuple[AbortIf, ...] = ()
+    writes: Writes | None = None
     steady_share: float = DEFAULT_STEADY_SHARE
     tags: tuple[str, ...] = ()
 

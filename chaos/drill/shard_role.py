@@ -123,6 +123,17 @@ async def ask_gaps(nodes: Sequence[StoreNode]) -> list[str]:
     return [node.name for node, good in zip(nodes, steps, strict=True) if not good]
 
 
+async def drop_replicas(name: str, nodes: Sequence[StoreNode]) -> int:
+    """Let a primary end its replicas' connections; return how many. They may come back at once.
+
+    Stop a replica first, and it can't: what it has then is all that it gets. What lies unread in
+    its socket is read when it goes on.
+    """
+    node = next(each for each in nodes if each.name == name)
+    ended = await _command(node, "CLIENT", "KILL", "TYPE", "replica")
+    return int(ended) if ended.isdecimal() else 0
+
+
 async def _ask(node: StoreNode) -> list[Row]:
     text = await _command(node, "CLUSTER", "NODES")
     try:

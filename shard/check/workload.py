@@ -104,7 +104,7 @@ class Workload:
             self._run(self._writes(Op.COUNT, key, self._count))
         for key in keys.probes:
             self._run(self._writes(Op.PROBE, key, self._probe, PROBE_PACE_S))
-        for number in range(READERS):
+        for number in range(READERS if keys.registers else 0):
             self._run(self._reads(keys.registers, Random(self._seed + number)))
 
     async def stop(self) -> None:

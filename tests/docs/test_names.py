@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chaos.drill.catalogue import drill_files, find_drill
-from chaos.drill.fault import SLOWLORIS
+from chaos.drill.fault import DETACH, SLOWLORIS
 from chaos.drill.loading import load_drill
 from chaos.drill.metrics import METRICS
 from chaos.drivers.host_fault import KINDS as HOST_KINDS
@@ -118,7 +118,7 @@ def test_the_drills_page_has_every_kind_and_metric() -> None:
     [depths] = tables_of(section_of(text, "Faults"))
     for row, kinds in zip(
         depths[1:],
-        ({*SERVICE_KINDS}, {*LINK_KINDS, CUT}, {*HOST_KINDS}, {SLOWLORIS}),
+        ({*SERVICE_KINDS}, {*LINK_KINDS, CUT}, {*HOST_KINDS}, {DETACH}, {SLOWLORIS}),
         strict=True,
     ):
         assert set(code_in(row[2])) == kinds

@@ -262,3 +262,21 @@ def test_bad_canary_is_row_eighteen() -> None:
     assert claims(drill)["after 5 s"] == ("goodput_of_offered", ">= 0.98")
     assert drill.control.off == ("outlier",)
     assert must_show(drill) == {"failed": ">= 0.12"}
+
+
+def test_primary_kill_is_row_nineteen() -> None:
+    """100 writes a second; the replica stands still and is dropped before its primary dies."""
+    drill = named("primary-kill")
+
+    assert drill.writes is not None
+    assert (drill.writes.rate, drill.writes.shard) == (100, 1)
+    pause, detach, kill = drill.faults
+    assert [(each.kind, each.on) for each in drill.faults] == [
+        ("pause", "shard.1.replica"), ("detach", "shard.1.primary"), ("kill", "shard.1.primary"),
+    ]  # fmt: skip
+    assert pause.at < detach.at < kill.at < pause.ends_at_s(15) < kill.ends_at_s(15)
+    assert claims(drill)["lost"] == ("acknowledged_lost", "<= 0")
+    assert claims(drill)["writes again"] == ("first_local_write_s", "<= 5")
+    assert drill.policies["replicated"] is Mode.ON
+    assert drill.control.off == ("replicated",)
+    assert must_show(drill) == {"lost": ">= 5"}

@@ -31,7 +31,9 @@ def fault(kind: str, on: str, **more: Any) -> Fault:
 
 def test_every_kind_of_every_depth_can_be_said() -> None:
     """A kind that the lab learns is one of drills at once."""
-    assert {*SERVICE_KINDS, *LINK_KINDS, *host_fault.KINDS, "cut", "slowloris"} == set(KINDS)
+    assert {*SERVICE_KINDS, *LINK_KINDS, *host_fault.KINDS, "cut", "detach", "slowloris"} == set(
+        KINDS
+    )
 
 
 def test_params_of_every_kind_are_fields() -> None:
