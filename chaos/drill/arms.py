@@ -217,7 +217,7 @@ def overlay(
     return {
         "id": f"{drill.drill}/{arm.name}",
         "holder": holder,
-        "policies": switch_positions(arm.policies),
+        "policies": switch_positions(without_engines(arm.policies)),
         "policy_default": Mode.OFF.value,
         "stations": {
             target: {"workers": s.workers, "mean_ms": s.mean_ms, "cv": s.cv}
@@ -231,12 +231,15 @@ def overlay(
     }
 
 
+def without_engines(policies: Mapping[str, PolicySwitch]) -> dict[str, PolicySwitch]:
+    """Return a policy set as processes know it."""
+    return {name: switch for name, switch in policies.items() if name not in ENGINE_POLICIES}
+
+
 def switch_positions(policies: Mapping[str, PolicySwitch]) -> dict[str, dict[str, str]]:
     """Turn a policy set into positions by target."""
     positions: dict[str, dict[str, str]] = {}
     for name, switch in policies.items():
-        if name in ENGINE_POLICIES:
-            continue
         by_target = switch if isinstance(switch, dict) else {EVERYWHERE: switch}
         for target, mode in by_target.items():
             positions.setdefault(target, {})[name] = mode.value

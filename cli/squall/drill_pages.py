@@ -115,6 +115,8 @@ def _arm_lines(drill: "Drill") -> list[str]:
 
 def _fault_lines(drill: "Drill") -> list[str]:
     lines = []
+    if drill.writes:
+        lines.append(f"writes     {drill.writes.rate:g}/s to shard {drill.writes.shard}, judged")
     for fault in drill.faults:
         length = f" for {fault.seconds:g} s" if fault.seconds else ""
         begins = f" from second {fault.at:g}" if fault.at else ""
