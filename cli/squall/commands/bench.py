@@ -227,7 +227,7 @@ def hold(
     windows: Annotated[int, typer.Option(help="Of 4 s, in each phase.", min=1, max=50)] = 5,
     as_json: JsonFlag = False,
 ) -> None:
-    """Hold idle connections and slow heads at our L7 proxy: do honest clients notice?"""
+    """Hold idle connections and slow heads at our L7 proxy, and see whether clients notice."""
     _require_bench()
     from bench.proxies.hold import measure, require_files
     from bench.proxies.hold_report import HEAD, SCHEMA, facts, rows
