@@ -72,7 +72,7 @@ def test_clients_are_measured_on_a_cluster_of_their_own(
     absent = StoreContender("absent", "no-such-package", CLIENTS[OURS].open)
     chosen = {"ours": CLIENTS[OURS], "redis-py": CLIENTS["redis-py"], "absent": absent}
     monkeypatch.setattr("bench.clients.run.CONTENDERS", chosen)
-    quick = ("--part", "clients", "--rounds", "1", "--seconds", "0.1", "--port", "18400")
+    quick = ("--part", "clients", "--rounds", "1", "--seconds", "0.3", "--port", "18400")
     done = squall("bench", "shard", *quick, "--json")
 
     section = done.json["clients"]
