@@ -4,7 +4,9 @@ import json
 import os
 import socket
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,14 @@ from typing import Any
 import pytest
 
 from tests.e2e.http import Answer, ask
+from tests.e2e.wait import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT = 18080  # beside a developer's own lab on 8080
 UP_LIMIT_S = 300.0
 COMMAND_LIMIT_S = 240.0
+MAKE_LIMIT_S = 20.0
+NOT_NOW = (429, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,25 @@ class Lab:
     def post(self, path: str, body: object, **headers: str) -> Answer:
         """POST JSON (or bytes as they are) to the front door."""
         return ask(PORT, "POST", path, body=body, headers=_dashed(headers))
+
+    def make(self, path: str, body: object, **headers: str) -> Answer:
+        """POST until it is answered 201, with one key, as a client of a busy machine does.
+
+        Such a machine may refuse for load, or be late for the replica's word (429, 503, 504) or
+        for its own deadline. Any other answer is final, and fails.
+        """
+        keyed = {**headers, "idempotency_key": uuid.uuid4().hex}
+        answers: list[Answer] = []
+
+        def is_final() -> bool:
+            with suppress(OSError):
+                answers.append(self.post(path, body, **keyed))
+                return answers[-1].status not in NOT_NOW
+            return False
+
+        wait_until(is_final, limit_s=MAKE_LIMIT_S)
+        assert answers[-1].status == 201, answers[-1]
+        return answers[-1]
 
     def run(self, *argv: str, limit_s: float = COMMAND_LIMIT_S) -> subprocess.CompletedProcess[str]:
         """Run ``./squall`` with arguments, from the repository root."""

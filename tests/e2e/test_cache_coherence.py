@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.e2e.conftest import PORT, Lab
-from tests.e2e.http import Answer, ask
+from tests.e2e.http import ask
 from tests.e2e.wait import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -31,9 +31,9 @@ class Subject:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        opened = _post(lab, "/v1/sessions", {"name": f"author_{uuid.uuid4().hex[:8]}"}, {})
+        opened = lab.make("/v1/sessions", {"name": f"author_{uuid.uuid4().hex[:8]}"})
         self._headers = {"authorization": f"Bearer {opened.json['token']}"}
-        made = _post(lab, "/v1/videos", {"title": "0", "duration_s": 1}, self._headers)
+        made = lab.make("/v1/videos", {"title": "0", "duration_s": 1}, **self._headers)
         self.path = made.headers["location"]
         self.answered = 0
         self.is_over = threading.Event()
@@ -72,22 +72,6 @@ class Subject:
         except OSError:
             return False
         return done.status == 200
-
-
-def _post(lab: Lab, path: str, body: object, headers: dict[str, str]) -> Answer:
-    """POST until it is answered 201, with one key: a busy machine may refuse, or be late."""
-    keyed = {**headers, "idempotency-key": uuid.uuid4().hex}
-    answers = []
-
-    def is_made() -> bool:
-        try:
-            answers.append(lab.post(path, body, **keyed))
-        except OSError:
-            return False
-        return answers[-1].status == 201
-
-    wait_until(is_made, limit_s=20)
-    return answers[-1]
 
 
 @contextmanager

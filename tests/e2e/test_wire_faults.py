@@ -115,7 +115,7 @@ def test_reset_streams_cost_a_page_its_counts(lab: Lab) -> None:
 
 def test_a_store_that_loads_is_waited_for_and_no_longer_than_there_is_time(lab: Lab) -> None:
     """Every command of counter is answered LOADING: no counts on the page; a like is refused."""
-    session = lab.post("/v1/sessions", {"name": f"wire_{secrets.token_hex(4)}"}).json
+    session = lab.make("/v1/sessions", {"name": f"wire_{secrets.token_hex(4)}"}).json
     token = {"authorization": f"Bearer {session['token']}"}
     with broken(lab, "loading", "counter>store") as fault:
         wait_until(lambda: lab.get(PAGE).json["degraded"] == ["stats"], limit_s=10)
