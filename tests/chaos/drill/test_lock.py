@@ -14,11 +14,11 @@ from kit.errors import LabEnvironmentError
 pytestmark = pytest.mark.integration
 
 HOLD = (
-    "import sys, time, pathlib\n"
+    "import sys, pathlib\n"
     "from chaos.drill.lock import drill_lock\n"
     "with drill_lock(pathlib.Path(sys.argv[1]), 'overload'):\n"
     "    print('held', flush=True)\n"
-    "    time.sleep(60)\n"
+    "    sys.stdin.read()\n"
 )
 
 
@@ -45,10 +45,14 @@ def test_killed_holder_holds_nothing(tmp_path: Path) -> None:
     """The kernel lets go of the lock of a process that was killed; its text stays behind."""
     root = Path(__file__).resolve().parents[3]
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], cwd=root, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
+    assert holder.stdin is not None
     assert holder.stdout is not None
-    with holder.stdout:
+    with holder.stdin, holder.stdout:
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(LabEnvironmentError, match=str(holder.pid)), drill_lock(tmp_path, "x"):
             pass

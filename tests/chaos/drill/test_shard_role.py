@@ -94,4 +94,4 @@ async def _kill(server: Valkey, nodes: Sequence[StoreNode], heir: str) -> None:
         if not roles[heir].is_replica:
             return
         assert time.monotonic() < end_s, "nobody took over"
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # between two looks

@@ -135,7 +135,7 @@ def test_a_killed_holder_s_fault_is_undone(small: Small) -> None:
         "driver = ContainerDriver(topology, sys.argv[1], folder=Path(sys.argv[2]))\n"
         "driver.begin(HostFault('held', 'pause', 'web.1', 60.0), lease_s=1.5)\n"
         "print('begun', flush=True)\n"
-        "while True: driver.renew(['held'], lease_s=1.5); time.sleep(0.3)\n"
+        "while True: driver.renew(['held'], lease_s=1.5); time.sleep(0.3)\n"  # its rate
     )
     command = [sys.executable, "-c", code, small.project, str(small.folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
