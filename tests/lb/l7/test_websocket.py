@@ -1,67 +1,14 @@
-"""WebSocket through the proxy, over real connections: the tunnel, and what never becomes one."""
+"""How a WebSocket begins: what is agreed, and what never becomes a tunnel."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from kit.source import SourceError
 from lb.l7.config import parse_config
-from lb.l7.settings import BUFFER_BYTES
-from lb.l7.tunnel import IDLE_S, MAX_TUNNELS, Tunnels, WebSocketOptions
-from tests.lb.l7.rig import WAIT_S, Backend, Handler, RawClient, Rig, answering, ok, rig, until
-
-KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-BEGIN = (
-    b"GET /chat HTTP/1.1\r\nHost: lab\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n"
-)
-ASK = BEGIN + KEY + b"\r\n"
-AGREED = (
-    b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
-    b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
-)
-GET = b"GET /secret HTTP/1.1\r\nHost: lab\r\n\r\n"
-
-
-def agreeing(first: bytes = b"", *, answer: bytes = AGREED) -> Handler:
-    """Make a backend that agrees, says ``first`` at once and echoes from then on."""
-
-    async def handle(
-        backend: Backend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        await backend.read_head(reader)
-        writer.write(answer + first)
-        while data := await reader.read(64 * 1024):
-            backend.received += data
-            writer.write(data)
-            await writer.drain()
-
-    return handle
-
-
-@asynccontextmanager
-async def chat(
-    *handlers: Handler, options: WebSocketOptions | None = None
-) -> AsyncIterator[tuple[Rig, RawClient, Tunnels]]:
-    """Run a proxy that passes WebSockets on, with one client."""
-    async with rig(*handlers) as lab:
-        tunnels = Tunnels(options or WebSocketOptions(enabled=True))
-        lab.proxy.heads.tunnels = tunnels
-        yield lab, await lab.client(), tunnels
-
-
-async def opened(client: RawClient) -> None:
-    """Send the request and read the 101."""
-    client.send(ASK)
-    assert (await client.answer()).status == 101
-
-
-async def read(client: RawClient, size: int) -> bytes:
-    """Read so many bytes."""
-    async with asyncio.timeout(WAIT_S):
-        return await client.reader.readexactly(size)
+from lb.l7.tunnel import IDLE_S, MAX_TUNNELS, WebSocketOptions
+from tests.lb.l7.rig import Backend, answering, ok, rig, until
+from tests.lb.l7.websocket import AGREED, ASK, BEGIN, GET, KEY, agreeing, agreeing_rest, chat, read
 
 
 @pytest.mark.integration
@@ -89,17 +36,6 @@ async def test_bytes_go_both_ways_after_the_101() -> None:
 
 
 @pytest.mark.integration
-async def test_what_looks_like_a_request_in_a_tunnel_is_none() -> None:
-    """It reaches the backend as bytes, on the tunnel's connection; nothing is answered for it."""
-    async with chat(agreeing()) as (lab, client, _):
-        await opened(client)
-        client.send(GET)
-        assert await read(client, len(GET)) == GET
-        assert lab.backends[0].connections == 1
-        assert len(lab.summaries) == 1
-
-
-@pytest.mark.integration
 async def test_bytes_before_the_101_are_held_and_come_first() -> None:
     """With the head and after it: the backend gets them once it has agreed, in order."""
     may_agree = asyncio.Event()
@@ -119,15 +55,6 @@ async def test_bytes_before_the_101_are_held_and_come_first() -> None:
         may_agree.set()
         assert (await client.answer()).status == 101
         assert await read(client, 6) == b"onetwo"
-
-
-async def agreeing_rest(
-    backend: Backend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
-    """Agree and echo."""
-    writer.write(AGREED)
-    while data := await reader.read(64 * 1024):
-        writer.write(data)
 
 
 @pytest.mark.integration
@@ -240,144 +167,6 @@ async def test_an_upgrade_behind_another_request_waits_its_turn() -> None:
         assert (await client.answer()).body == b"hello"
         assert (await client.answer()).status == 101
         assert await read(client, 6) == b"frames"
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize("who", ["client", "backend"])
-async def test_one_sides_end_ends_both(who: str) -> None:
-    """What was said before the end is still delivered."""
-
-    async def leaving(
-        backend: Backend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        await backend.read_head(reader)
-        writer.write(AGREED + b"last words")
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    handler = leaving if who == "backend" else agreeing()
-    async with chat(handler) as (lab, client, tunnels):
-        await opened(client)
-        if who == "backend":
-            assert await client.rest() == b"last words"
-        else:
-            client.send(b"last words")
-            assert await read(client, 10) == b"last words"
-            client.writer.close()
-        await until(lambda: tunnels.open == 0)
-        await until(lambda: lab.backends[0].open_connections == 0)
-        await until(lambda: lab.server.connections == 0)
-        assert tunnels.snapshot()["bytes_from_backends"] == 10
-
-
-@pytest.mark.integration
-async def test_a_side_that_does_not_read_makes_the_other_wait() -> None:
-    """A backend that pours stands still when the client doesn't read, then all arrives."""
-    size = 32 * 1024 * 1024
-    sent = 0
-
-    async def pouring(
-        backend: Backend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        nonlocal sent
-        await backend.read_head(reader)
-        writer.write(AGREED)
-        block = bytes(256 * 1024)
-        while sent < size:
-            writer.write(block)
-            sent += len(block)
-            await writer.drain()
-        await reader.read()
-
-    async with chat(pouring) as (_, client, _tunnels):
-        await opened(client)
-        seen = -1
-
-        async def stands_still() -> None:
-            nonlocal seen
-            while seen != sent:
-                seen = sent
-                await asyncio.sleep(0.1)
-
-        await asyncio.wait_for(stands_still(), WAIT_S)
-        assert 0 < sent < size
-        left = size
-        async with asyncio.timeout(WAIT_S):
-            while left:
-                left -= len(await client.reader.read(min(left, 1024 * 1024)))
-
-
-@pytest.mark.integration
-async def test_silence_ends_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both sides are closed, and it is counted."""
-    monkeypatch.setattr("lb.l7.server.SWEEP_S", 0.01)
-    options = WebSocketOptions(enabled=True, idle_s=0.001)
-    async with chat(agreeing(), options=options) as (lab, client, tunnels):
-        await opened(client)
-        assert await client.rest() == b""
-        await until(lambda: lab.backends[0].open_connections == 0)
-        assert (tunnels.ended_idle, tunnels.open) == (1, 0)
-
-
-@pytest.mark.integration
-async def test_beyond_the_limit_is_refused() -> None:
-    """503 with retry-after; when the first has ended there is room again."""
-    options = WebSocketOptions(enabled=True, limit=1)
-    async with chat(agreeing(), options=options) as (lab, first, tunnels):
-        await opened(first)
-        second = await lab.client()
-        second.send(ASK)
-        answer = await second.answer()
-        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-        assert b"TOO_MANY_TUNNELS" in answer.body
-        first.writer.close()
-        await until(lambda: tunnels.open == 0)
-        await opened(await lab.client())
-
-
-@pytest.mark.integration
-async def test_a_drain_closes_tunnels() -> None:
-    """It doesn't wait for what may last hours."""
-    async with chat(agreeing()) as (lab, client, tunnels):
-        await opened(client)
-        assert await lab.server.drain(WAIT_S)
-        assert await client.rest() == b""
-        assert tunnels.open == 0
-
-
-@pytest.mark.integration
-async def test_while_draining_no_tunnel_begins() -> None:
-    """A backend's 101 comes too late: 503, and the backend's connection is closed."""
-    async with chat(agreeing()) as (lab, client, tunnels):
-        lab.server.begin_drain()
-        client.send(ASK)
-        answer = await client.answer()
-        assert answer.status == 503
-        assert b"DRAINING" in answer.body
-        await until(lambda: lab.backends[0].open_connections == 0)
-        assert tunnels.opened == 0
-
-
-@pytest.mark.integration
-async def test_more_before_the_101_than_is_held() -> None:
-    """The client has to wait; everything arrives once the backend agrees."""
-    blob = os.urandom(4 * BUFFER_BYTES)
-    may_agree = asyncio.Event()
-
-    async def slow(
-        backend: Backend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        await backend.read_head(reader)
-        await may_agree.wait()
-        await agreeing_rest(backend, reader, writer)
-
-    async with chat(slow) as (lab, client, _):
-        client.send(ASK + blob)
-        await until(lambda: lab.backends[0].requests == 1)
-        may_agree.set()
-        assert (await client.answer()).status == 101
-        assert await read(client, len(blob)) == blob
 
 
 def test_defaults() -> None:
