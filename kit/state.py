@@ -55,6 +55,7 @@ DEFAULT_MODES: Mapping[str, Mode] = {
     "fallback": Mode.SHADOW,
     "quota": Mode.SHADOW,
     "quota_local": Mode.ON,  # off: a quota whose store is away lets everybody in
+    "local_cache": Mode.OFF,  # on: hot keys are read in the process, up to 0.5 s after a write
 }
 # l7 retries GET and HEAD: a killed gateway must not show (issue 2, lb).
 DEFAULT_MODES_BY_SERVICE: Mapping[tuple[str, str], Mode] = {("retry", "l7"): Mode.ON}

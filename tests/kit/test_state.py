@@ -31,6 +31,7 @@ def test_defaults_are_those_of_the_design() -> None:
     shadow |= {"fallback", "quota"}
     assert {name for name, mode in DEFAULT_MODES.items() if mode is Mode.ON} == on
     assert {name for name, mode in DEFAULT_MODES.items() if mode is Mode.SHADOW} == shadow
+    assert set(DEFAULT_MODES) - on - shadow == {"local_cache"}
     assert default_mode("retry", "l7") is Mode.ON
     assert default_mode("unheard-of", "video") is Mode.OFF
     assert (module.STATION_WORKERS, module.STATION_MEAN_S, module.STATION_CV) == (8, 0.005, 0.25)
