@@ -7,10 +7,8 @@ Not handled: whether a container may reach the package index (the build says so)
 """
 
 import contextlib
-import errno
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -30,6 +28,7 @@ from chaos.platforms import (
 from chaos.server_binary import find_server, read_version
 from chaos.supervisor.plan import DEFAULT_NETWORK, NETWORKS
 from kit.errors import LabEnvironmentError
+from kit.listen import is_free
 from kit.open_files import SPARE_FILES, hard_file_limit
 
 Level = Literal["ok", "warning", "missing"]
@@ -291,18 +290,6 @@ def _port_check(host: str, port: int, mend: str, use: str) -> Check:
     if is_free(host, port):
         return Check(f"port {port}", "ok", f"free, for the {use}")
     return Check(f"port {port}", "missing", f"taken{_holder(port)}", mend)
-
-
-def is_free(host: str, port: int) -> bool:
-    """Return whether a server could listen there now."""
-    with socket.socket() as probe:
-        # As servers do: a connection that lingers from before is no hindrance, a listener is.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return error.errno not in (errno.EADDRINUSE, errno.EACCES)
-    return True
 
 
 def _holder(port: int) -> str:

@@ -39,6 +39,18 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     return listener
 
 
+def is_free(host: str, port: int) -> bool:
+    """Return whether a server could listen there now."""
+    with socket.socket() as probe:
+        # As servers do: a connection that lingers from before is no hindrance, a listener is.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.errno not in (errno.EADDRINUSE, errno.EACCES)
+    return True
+
+
 def reset_on_close(fileno: int) -> None:
     """Make closing this socket a reset (RST) instead of an orderly end (FIN)."""
     # By a duplicate: uvloop's sockets take no options, and the option belongs to the connection.

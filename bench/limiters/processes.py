@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from kit.errors import LabEnvironmentError
+from kit.listen import is_free
 
 START_LIMIT_S = 30.0  # a Python with uvicorn starts in 0.5 s; 60 times that is a stuck machine
 END_LIMIT_S = 5.0
@@ -148,7 +149,7 @@ def free_port(taken: set[int], first: int, most: int = 100) -> int:
         LabEnvironmentError: All of them are busy.
     """
     for port in range(first, first + most):
-        if port not in taken and _can_bind(port):
+        if port not in taken and is_free(HOST, port):
             taken.add(port)
             return port
     raise LabEnvironmentError(f"no free port from {first} to {first + most - 1}; give --port")
@@ -167,13 +168,3 @@ def _listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((HOST, port)) == 0
-
-
-def _can_bind(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True

@@ -12,7 +12,6 @@ import asyncio
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 from chaos.server_binary import find_server
 from chaos.store.wires import PORTS, Wires
 from kit.errors import LabEnvironmentError
+from kit.listen import is_free
 from shard.check.ending import ask
 from shard.form import NotFormed, form
 from shard.policy.topology import Address
@@ -185,21 +185,11 @@ def _free_network() -> int:
     """Find a number N so that nobody listens in 127.81.N.0 and 127.82.N.0."""
     for attempt in range(250):
         network = (os.getpid() + attempt) % 250
-        if all(_is_free(f"127.{each}.{network}.{n + 1}") for each in (NETWORK, ANNOUNCED)
-               for n in range(NODE_COUNT)):  # fmt: skip
+        hosts = [f"127.{each}.{network}.{n + 1}" for each in (NETWORK, ANNOUNCED)
+                 for n in range(NODE_COUNT)]  # fmt: skip
+        if all(is_free(host, port) for host in hosts for port in PORTS):
             return network
     raise LabEnvironmentError(f"every network 127.{NETWORK}.0 to 127.{NETWORK}.249 is taken")
-
-
-def _is_free(host: str) -> bool:
-    for port in PORTS:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                return False
-    return True
 
 
 def _die_with_parent() -> None:

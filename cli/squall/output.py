@@ -14,6 +14,9 @@ from typing import Annotated
 import typer
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+WatchFlag = Annotated[
+    bool, typer.Option("--watch", "-w", help="Show it anew each second, until Ctrl-C.")
+]
 
 
 def emit(schema: str, data: Mapping[str, object], *, as_json: bool, text: str) -> None:

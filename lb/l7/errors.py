@@ -9,6 +9,8 @@ from resilience.wire import NOT_STARTED, STARTED_HEADER
 _DECISION_LINE = DECISION_HEADER.encode() + b": %b\r\n"
 _NOT_STARTED_LINE = f"{STARTED_HEADER}: {NOT_STARTED}\r\n".encode()
 
+RETRY_AFTER_S = 1  # who is away or full may be there again by then; none asks for less
+
 STATUS_LINES = {
     code: f"HTTP/1.1 {code} {phrase}\r\n".encode()
     for code, phrase in (
@@ -155,27 +157,28 @@ def upgrade_not_implemented(*, websocket: bool) -> Problem:
     return Problem(501, "UPGRADE_NOT_IMPLEMENTED", passed, closes=True)
 
 
+def _not_now(reason: str, message: str, decision: str, *, started: bool = False) -> Problem:
+    """503: nobody for it now; in a second somebody may be."""
+    return Problem(
+        503, reason, message, retry_after_s=RETRY_AFTER_S, decision=decision, started=started
+    )
+
+
 def too_many_tunnels(limit: int) -> Problem:
     """503: as many WebSockets as may be are open."""
-    return Problem(
-        503,
+    return _not_now(
         "TOO_MANY_TUNNELS",
         f"{limit} WebSockets are open, and no more may be; try again later",
-        retry_after_s=1,
-        decision=decision_text("websocket", "limit", limit, limit),
-        started=False,
+        decision_text("websocket", "limit", limit, limit),
     )
 
 
 def draining(instance: str) -> Problem:
     """503: no connection that lasts begins here any more."""
-    return Problem(
-        503,
+    return _not_now(
         "DRAINING",
         f"{instance} is being stopped; try again, another one answers",
-        retry_after_s=1,
-        decision=decision_text("drain", instance, None, None),
-        started=False,
+        decision_text("drain", instance, None, None),
     )
 
 
@@ -190,25 +193,20 @@ def grpc_unimplemented() -> Problem:
 
 def no_backend(service: str, usable: int, known: int, *, started: bool) -> Problem:
     """503: nobody to send it to; ``started``: nobody any more."""
-    return Problem(
-        503,
+    return _not_now(
         "NO_BACKEND",
         f"no {service} can be reached now ({usable} usable of {known} known); try again",
-        retry_after_s=1,
-        decision=decision_text("balancer", service, usable, known),
+        decision_text("balancer", service, usable, known),
         started=started,
     )
 
 
 def no_room(service: str, waiting: int) -> Problem:
     """503: each backend holds as much as it may, and the line for them is full."""
-    return Problem(
-        503,
+    return _not_now(
         "BACKENDS_FULL",
         f"every {service} is at its limit and {waiting} requests wait; try again",
-        retry_after_s=1,
-        decision=decision_text("limits", service, waiting, None),
-        started=False,
+        decision_text("limits", service, waiting, None),
     )
 
 

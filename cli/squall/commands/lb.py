@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from squall.output import JsonFlag, emit, say
+from squall.output import JsonFlag, WatchFlag, emit, say
 
 if TYPE_CHECKING:
     from kit.members import LiveReport
@@ -22,9 +22,7 @@ NameArgument = Annotated[str, typer.Argument(help="A backend that `squall lb bac
 
 @app.command("backends")
 def backends(
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Show it anew each second, until Ctrl-C.")
-    ] = False,
+    watch: WatchFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Show every backend of each proxy: state, load, failures, ejection, latency.

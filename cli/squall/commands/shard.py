@@ -4,12 +4,12 @@ One file a family of sub-commands: each adds its own to ``app`` (see the end of 
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from squall.commands import shard_check, shard_hot, shard_move
-from squall.output import JsonFlag, emit
+from squall.output import JsonFlag, WatchFlag, emit
 from squall.store_reach import SeedsOption
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def _shard() -> None:
 
 @app.command("status")
 def status(
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Show it anew each second, until Ctrl-C.")
-    ] = False,
+    watch: WatchFlag = False,
     seeds: SeedsOption = "",
     as_json: JsonFlag = False,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from squall.output import JsonFlag, emit, table
+from squall.output import JsonFlag, WatchFlag, emit, table
 
 if TYPE_CHECKING:
     from kit.control import ControlClient
@@ -20,9 +20,7 @@ _COLUMNS = ("tier", "key", "node", "per s", "share", "asked by")
 
 def hot(
     top: Annotated[int, typer.Option(help="How many of each tier.", min=1, max=100)] = DEFAULT_TOP,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Show it anew each second, until Ctrl-C.")
-    ] = False,
+    watch: WatchFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Show the keys that are asked for most, with their node, rate and share of all.

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from chaos.store.check import LIMITS, Options, Stand, stand
-from chaos.store.injector import PRIMARY, REPLICA, Injector, Planned, key_in, pairs_of
+from chaos.store.injector import PRIMARY, REPLICA, Injector, Pair, Planned, key_in, pairs_of
 from chaos.store.own import NODE_TIMEOUT_S, start_store
 from hashing.slots import slot_of
 from shard.check.ending import ask
@@ -58,6 +58,17 @@ async def break_one(made: Stand, kind: str, role: str, seconds: float) -> None:
     await injector.inject(Planned(kind, role, 0, seconds), made.keys.probes[0])
 
 
+async def broken(folder: Path, kind: str, role: str, seconds: float) -> tuple[Pair, Pair, Seen]:
+    """Break a node of the first shard; return the shard before and after, and what was seen."""
+    path = folder / "history.jsonl"
+    with path.open("w") as file:
+        async with stand(Options((kind,)), file, _nothing) as made:
+            before = (await pairs_of(made.own))[0]
+            await break_one(made, kind, role, seconds)
+            after = (await pairs_of(made.own))[0]
+    return before, after, read_back(path)
+
+
 def read_back(path: Path) -> Seen:
     """Read what a run wrote; no promise may be broken in it, and its fault must have bitten."""
     history = parse_history(path.read_text())
@@ -79,14 +90,8 @@ async def test_a_primary_away_is_replaced_and_comes_back_as_replica(
     kind: str, tmp_path: Path
 ) -> None:
     """LOCAL writes go on at its replica, REPLICATED ones are refused until it is back."""
-    path = tmp_path / "history.jsonl"
-    with path.open("w") as file:
-        async with stand(Options((kind,)), file, _nothing) as made:
-            before = (await pairs_of(made.own))[0]
-            await break_one(made, kind, PRIMARY, ELECTED_S)
-            after = (await pairs_of(made.own))[0]
+    before, after, seen = await broken(tmp_path, kind, PRIMARY, ELECTED_S)
 
-    seen = read_back(path)
     assert "took over" in seen.fault.proof
     assert (after.primary, after.replica) == (before.replica, before.primary)
     assert first_good_s(seen.local, seen.fault.began_s) < seen.fault.began_s + PATIENCE_S
@@ -100,14 +105,8 @@ async def test_a_primary_away_is_replaced_and_comes_back_as_replica(
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_replica_away_holds_up_replicated_writes_only(kind: str, tmp_path: Path) -> None:
     """LOCAL writes notice nothing; REPLICATED ones are refused, and taken again when it is back."""
-    path = tmp_path / "history.jsonl"
-    with path.open("w") as file:
-        async with stand(Options((kind,)), file, _nothing) as made:
-            before = (await pairs_of(made.own))[0]
-            await break_one(made, kind, REPLICA, LONG_S)
-            after = (await pairs_of(made.own))[0]
+    before, after, seen = await broken(tmp_path, kind, REPLICA, LONG_S)
 
-    seen = read_back(path)
     assert (after.primary, after.replica) == (before.primary, before.replica)
     assert {e.outcome for e in seen.begun(seen.local, 0.0, LONG_S)} == {Outcome.OK}
     refused = [
@@ -125,14 +124,8 @@ async def test_a_primary_away_for_less_than_the_node_timeout_stays_primary(
     kind: str, tmp_path: Path
 ) -> None:
     """Nobody is elected; what was under way is answered late, or UNKNOWN."""
-    path = tmp_path / "history.jsonl"
-    with path.open("w") as file:
-        async with stand(Options((kind,)), file, _nothing) as made:
-            before = (await pairs_of(made.own))[0]
-            await break_one(made, kind, PRIMARY, BRIEF_S)
-            after = (await pairs_of(made.own))[0]
+    before, after, seen = await broken(tmp_path, kind, PRIMARY, BRIEF_S)
 
-    seen = read_back(path)
     assert "took over" not in seen.fault.proof
     assert after == before
 
