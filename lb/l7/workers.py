@@ -5,8 +5,9 @@ and the kernel deals new connections out among them, so there is no lock, and no
 path. This one starts them, starts again who dies, and passes signals on; it serves nothing itself.
 
 - Who dies is started again after 0.1 s, twice as long each time, up to 5 s. Five deaths within 10 s
-  are no accident: all end, with 1. A worker that says its file or its machine is wrong (2, 3) ends
-  all with that.
+  are no accident: all end, with 1.
+- A file or a machine that is wrong at the start (2, 3) ends all with that. Found wrong by a worker
+  that is started again, it ends nobody who still serves: that one is tried every 5 s.
 - SIGTERM and SIGINT drain all; SIGHUP has all look at the file and reopen the log.
 - A worker whose parent is gone drains: its standard input ends then.
 
@@ -102,7 +103,7 @@ class Workers:
 
     async def _keep(self, index: int) -> None:
         """Run one worker, again and again until all are to stop."""
-        loop = asyncio.get_running_loop()
+        is_again = False
         while not self._is_stopping.is_set():
             worker = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "lb.l7", OPTION, f"{index}/{self._count}", str(self._path)),
@@ -117,16 +118,24 @@ class Workers:
             del self._workers[index]
             if self._is_stopping.is_set():
                 return
-            if code in (ConfigError.exit_code, LabEnvironmentError.exit_code):
-                self._stop(code)  # it has said what is wrong
-                return
+            await self._on_death(index, code, is_again=is_again)
+            is_again = True
+
+    async def _on_death(self, index: int, code: int, *, is_again: bool) -> None:
+        """Wait until this one may be started again, or stop all."""
+        loop = asyncio.get_running_loop()
+        pause_s: float | None = MAX_PAUSE_S
+        if code not in (ConfigError.exit_code, LabEnvironmentError.exit_code):
             pause_s = self._restarts.on_death(loop.time())
-            if pause_s is None:
-                log.error("workers die again and again", extra={"worker": index, "code": code})
-                self._stop(FAILED)
-                return
-            log.error("a worker died", extra={"worker": index, "code": code, "again_s": pause_s})
-            await self._wait(pause_s)
+        elif not (is_again and self._workers):
+            self._stop(code)  # it has said what is wrong
+            return
+        if pause_s is None:
+            log.error("workers die again and again", extra={"worker": index, "code": code})
+            self._stop(FAILED)
+            return
+        log.error("a worker died", extra={"worker": index, "code": code, "again_s": pause_s})
+        await self._wait(pause_s)
 
     async def _wait(self, pause_s: float) -> None:
         try:

@@ -140,13 +140,18 @@ class Front:
         """As the kernel does when memory is short."""
         os.kill(min(self.workers), signal.SIGKILL)
 
+    async def connected(self) -> RawClient:
+        """Connect to whoever the kernel gives it to."""
+        client = await connected(self.port)
+        self._clients.append(client)
+        return client
+
     async def meet_all(self) -> dict[str, RawClient]:
         """Connect until every worker has one of the connections."""
         met: dict[str, RawClient] = {}
         async with asyncio.timeout(3 * WAIT_S):
             while len(met) < COUNT:
-                client = await connected(self.port)
-                self._clients.append(client)
+                client = await self.connected()
                 with suppress(ConnectionError, asyncio.IncompleteReadError):  # just then killed
                     met.setdefault(worker_of(await ask(client)), client)
         return met
@@ -304,12 +309,33 @@ async def test_workers_that_die_again_and_again_end_all(path: Path) -> None:
 
 
 @pytest.mark.integration
-async def test_a_worker_that_finds_the_file_wrong_ends_all(path: Path) -> None:
-    """With its word and its exit code: nobody who is up minds a wrong file, who starts does."""
-    async with started(path) as (front, _, _):
+async def test_what_a_worker_finds_wrong_at_the_start_ends_all(path: Path) -> None:
+    """The file, here a pipe, says something else by then: its word, its exit code, nobody left."""
+    os.mkfifo(path)
+    async with running(path) as process:
+        text = f"listen: 127.0.0.1:{free_port()}\nbackends: [{{address: 'a:1'}}]\n{MORE}"
+        await asyncio.to_thread(path.write_text, text)
+        async with asyncio.timeout(3 * WAIT_S):
+            while len(children(process.pid)) < COUNT:  # noqa: ASYNC110  /proc tells nobody
+                await asyncio.sleep(0.02)
+        await asyncio.to_thread(path.write_text, "backends: [")
+        code, said = await ended(process)
+    assert code == 2
+    assert f"l7: {path}:" in said
+
+
+@pytest.mark.integration
+async def test_a_file_that_is_wrong_costs_one_worker_until_it_is_mended(path: Path) -> None:
+    """Who serves goes on; who was killed says what is wrong, and is back once it is right."""
+    async with started(path) as (front, one, two):
         await front.meet_all()
         rewrite(path, "backends: [")
         front.kill_one()
-        code, said = await ended(front.process)
-    assert code == 2
-    assert f"l7: {path}:" in said
+        assert front.process.stderr is not None
+        while f"l7: {path}:".encode() not in await front.process.stderr.readline():
+            pass
+        assert (await ask(await front.connected())).status == 200
+        write(path, front.port, one, two, more=MORE)
+        assert set(await front.meet_all()) == {"l7.1", "l7.2", "l7.3"}
+        front.process.send_signal(signal.SIGTERM)
+        assert (await ended(front.process))[0] == 0
