@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True):
         replica: 1, 2, ...; with the service it names the instance.
         control: Where the control plane answers.
         store: Seeds of the sharded store; empty when the process has no use for it.
+        store_spare: Nodes that the store may have been grown by.
         cache: The cache's nodes, the same for every process; empty when there is none.
         host: Address to bind and to announce; "" binds every address and announces the local one of
             the way to control.
@@ -44,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True):
     replica: int
     control: Address
     store: tuple[Address, ...] = ()
+    store_spare: tuple[Address, ...] = ()
     cache: tuple[Address, ...] = ()
     host: str = ""
     log_level: str = DEFAULT_LOG_LEVEL
@@ -93,6 +95,7 @@ def load_settings(
         replica=_replica(env.get("SQUALL_REPLICA", ""), own_name or container_name),
         control=_address("SQUALL_CONTROL", _required(env, "SQUALL_CONTROL")),
         store=_addresses("SQUALL_STORE", env.get("SQUALL_STORE", "")),
+        store_spare=_addresses("SQUALL_STORE_SPARE", env.get("SQUALL_STORE_SPARE", "")),
         cache=_addresses("SQUALL_CACHE", env.get("SQUALL_CACHE", "")),
         host=_host(env.get("SQUALL_HOST", "")),
         log_level=_log_level(env.get("SQUALL_LOG_LEVEL", "")),

@@ -4,7 +4,8 @@ Looks, lets ``shard.policy.formation`` name the next commands, gives them, looks
 ends when nothing is missing. Killing it at any point and starting it again is harmless, and so is
 running it twice at once.
 Environment: SQUALL_STORE, the nodes as host:port separated by commas, the first half of them
-primaries of a fresh cluster; SQUALL_SLOT_ALGORITHM, a name in ``hashing.registry``.
+primaries of a fresh cluster; SQUALL_STORE_SPARE, nodes that it may have been grown by, which stay
+out of it if not; SQUALL_SLOT_ALGORITHM, a name in ``hashing.registry``.
 Exit codes: 0 formed, 2 the environment is wrong, 3 not formed within the limit.
 """
 
@@ -20,7 +21,7 @@ from hashing import registry
 from hashing.algorithm import Node
 from shard.connection import Connection, Limits
 from shard.policy.assignment import Assignment, assign
-from shard.policy.formation import MIN_PRIMARIES, Action, plan_formation, shard_name
+from shard.policy.formation import MIN_PRIMARIES, Action, plan_formation, shard_name, with_members
 from shard.policy.topology import Address
 from shard.policy.view import View, parse_view
 from shard.resp import Answer, pack
@@ -28,6 +29,7 @@ from shard.resp import Answer, pack
 DEFAULT_ALGORITHM = "rendezvous"  # the most even at hand: skew 1.05 in blocks of 16, ketama 1.12
 DEFAULT_LIMIT_S = 60.0
 POLL_S = 0.05
+SPARES_VARIABLE = "SQUALL_STORE_SPARE"
 REPORT_EVERY_S = 5.0
 LIMITS = Limits(connect_timeout_s=0.5, reply_timeout_s=2.0)
 
@@ -59,6 +61,7 @@ class Formed(NamedTuple):
 async def form(
     nodes: Sequence[Address],
     *,
+    spares: Sequence[Address] = (),
     algorithm: str = DEFAULT_ALGORITHM,
     limit_s: float = DEFAULT_LIMIT_S,
     report: Callable[[str], None] = lambda line: None,
@@ -67,6 +70,7 @@ async def form(
 
     Args:
         nodes: An even number, six at least; a fresh cluster's primaries first.
+        spares: Nodes that the cluster may have been grown by (``squall shard add``).
         algorithm: Decides which shard gets which slots that nobody owns.
         limit_s: When to give up, seconds.
         report: Told what is missing, every five seconds.
@@ -78,11 +82,12 @@ async def form(
     assignment = assignment_of(len(nodes), algorithm)
     began_s = time.monotonic()
     report_s = began_s + REPORT_EVERY_S
-    nodes_at = [_NodeAt(each) for each in nodes]
+    nodes_at = [_NodeAt(each) for each in (*nodes, *spares)]
     given = 0
     try:
         while True:
-            views = await asyncio.gather(*(each.look() for each in nodes_at))
+            looks = await asyncio.gather(*(each.look() for each in nodes_at))
+            views = with_members(looks[: len(nodes)], looks[len(nodes) :])
             now_s = time.monotonic()
             plan = plan_formation(views, assignment, now_s - began_s)
             if not plan.actions and not plan.missing:
@@ -137,14 +142,19 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     """Form the cluster that the environment names; return the exit code."""
     try:
         nodes = read_nodes(environ.get("SQUALL_STORE", ""))
+        spares = read_nodes(environ.get(SPARES_VARIABLE, ""))
         algorithm = environ.get("SQUALL_SLOT_ALGORITHM") or DEFAULT_ALGORITHM
         assignment_of(len(nodes), algorithm)
     except ValueError as error:
-        _say(f"{error}. Set SQUALL_STORE=host:port,... and SQUALL_SLOT_ALGORITHM")
+        _say(
+            f"{error}. Set SQUALL_STORE=host:port,..., {SPARES_VARIABLE} and SQUALL_SLOT_ALGORITHM"
+        )
         return 2
     try:
         limit_s = DEFAULT_LIMIT_S
-        done = asyncio.run(form(nodes, algorithm=algorithm, limit_s=limit_s, report=_say))
+        done = asyncio.run(
+            form(nodes, spares=spares, algorithm=algorithm, limit_s=limit_s, report=_say)
+        )
     except NotFormed as error:
         _say(f"not formed after {DEFAULT_LIMIT_S:.0f} s: {error}")
         return 3
@@ -209,7 +219,7 @@ async def _give(nodes: Sequence[_NodeAt], actions: Sequence[Action]) -> None:
             await nodes[index].ask(command)
 
 
-def _formed(views: Sequence[View | str], commands: int, seconds: float) -> Formed:
+def _formed(views: Sequence[View | str | None], commands: int, seconds: float) -> Formed:
     known = [view for view in views if isinstance(view, View)]
     replicas = sum(1 for view in known if view.myself.is_replica)
     primaries = sum(1 for view in known if view.myself.slots)

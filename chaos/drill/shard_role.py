@@ -1,8 +1,9 @@
 """Which store node has a role in a shard right now, e.g. ``shard.1.primary``.
 
-Shard N is the one that ``store-N`` belongs to; who is its primary changes with every failover, so a
-drill's target is looked up when its fault begins. A node's own word on its role counts; of one that
-is silent, what the others say.
+Shards are numbered in the order of their nodes' names: 1 is that of ``store-1``, and 4 that of
+``store-7`` once it was added; spare nodes are of none. Who is primary changes with every failover,
+so a drill's target is looked up when its fault begins. A node's own word on its role counts; of one
+that is silent, what the others say.
 Source: valkey: CLUSTER NODES; ``shard.form``, which makes the shards.
 """
 
@@ -22,7 +23,7 @@ from chaos.drill.fault import replace_shard_role
 from chaos.drivers.contract import InstanceStatus
 from kit.control import FOREIGN_ERRORS
 from kit.errors import ConfigError, LabEnvironmentError
-from shard.form import read_nodes
+from shard.form import SPARES_VARIABLE, read_nodes
 from shard.policy.topology import Address
 from shard.policy.view import Row, parse_row
 
@@ -55,9 +56,10 @@ def nodes_of(
 
     Args:
         statuses: What the driver sees; used where the environment doesn't say it.
-        environ: Inside the lab SQUALL_STORE lists the nodes, by their services' names.
+        environ: Inside the lab SQUALL_STORE and SQUALL_STORE_SPARE list the nodes, in the order of
+            their services' names.
     """
-    listed = environ.get("SQUALL_STORE", "")
+    listed = ",".join(filter(None, map(environ.get, ("SQUALL_STORE", SPARES_VARIABLE))))
     if listed:
         return [
             StoreNode(f"store-{number}", address.host, address.port)
@@ -106,15 +108,30 @@ def holder(roles: Mapping[str, Row], shard: int, role: str) -> str:
         ConfigError: There is no such shard.
         LabEnvironmentError: Nobody has it now.
     """
-    one = roles.get(f"store-{shard}")
-    if one is None or shard > len(roles) // 2:
-        raise ConfigError(f"the store has no shard {shard}: it has 1 to {max(1, len(roles) // 2)}")
-    family = one.primary_id or one.node_id
+    families = _families(roles)
+    if not 1 <= shard <= len(families):
+        raise ConfigError(f"the store has no shard {shard}: it has 1 to {max(1, len(families))}")
+    family = families[shard - 1]
     for name, row in sorted(roles.items()):
         belongs = family in (row.node_id, row.primary_id)
         if belongs and row.is_settled and row.is_replica == (role == REPLICA):
             return name
     raise LabEnvironmentError(f"shard {shard} has no {role} now; see squall status")
+
+
+def _families(roles: Mapping[str, Row]) -> list[str]:
+    """Return each shard's primary, or whom its replica calls that, in the order of the names.
+
+    A node that is away keeps its number; one that answers, owns nothing and has no follower is a
+    spare.
+    """
+    followed = {row.primary_id for row in roles.values()}
+    heads = [
+        row.primary_id or row.node_id
+        for _, row in sorted(roles.items())
+        if row.slots or row.primary_id or row.node_id in followed or "myself" not in row.flags
+    ]
+    return list(dict.fromkeys(heads))
 
 
 async def ask_gaps(nodes: Sequence[StoreNode]) -> list[str]:

@@ -3,9 +3,8 @@
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -17,7 +16,6 @@ from shard.move.journal import LEASE_MS, Journal, Taken
 from shard.move.mover import Mover, Progress
 from shard.move.node import Cluster
 from shard.policy.plan import (
-    ALGORITHMS,
     Plan,
     PlanRefused,
     make_plan,
@@ -29,54 +27,12 @@ from shard.policy.topology import Address
 from shard.store import StoreClient
 from squall.output import emit, nearest, say
 from squall.store_bar import Bar
+from squall.store_change import Change
 from squall.store_plan import plan_data, plan_text
-
-if TYPE_CHECKING:
-    pass
 
 NEWCOMER = "new"
 CLIENT_LIMITS = Limits(reply_timeout_s=2.0)
 EVERY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What should change.
-
-    Args:
-        add: host:port of a new primary and its replica, or none.
-        remove: host:port of a node of the shard that leaves, or "".
-        algorithm: One of ``ALGORITHMS``.
-    """
-
-    add: tuple[str, ...]
-    remove: str
-    algorithm: str
-
-    @property
-    def argv(self) -> list[str]:
-        """The change as options of ``plan``."""
-        argv = ["--algorithm", self.algorithm]
-        argv += ["--add", ",".join(self.add)] if self.add else []
-        return argv + (["--remove", self.remove] if self.remove else [])
-
-
-def read_change(add: str, remove: str, algorithm: str) -> Change:
-    """Check what the command line says.
-
-    Raises:
-        ConfigError: It is no host:port, not two of them, or no algorithm.
-    """
-    if algorithm not in ALGORITHMS:
-        raise ConfigError(f"no algorithm {algorithm!r}: {nearest(algorithm, ALGORITHMS)}")
-    try:
-        new = read_nodes(add)
-        read_nodes(remove)
-    except ValueError as error:
-        raise ConfigError(f"{error}: give host:port") from None
-    if new and len(new) != 2:
-        raise ConfigError(f"a shard is two nodes, {len(new)} given: host:port,host:port")
-    return Change(tuple(map(str, new)), remove, algorithm)
 
 
 def confirm() -> None:

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 INSIDE = "account"  # any service that knows the store would do
 SEEDS_VARIABLE = "SQUALL_STORE"
+SPARE = "spare"  # for --add: the lab's two nodes of no shard
 SeedsOption = Annotated[
     str,
     typer.Option(

@@ -134,7 +134,7 @@ class LinksProcess:
 
 def _nodes(node: Node) -> list[Server]:
     settings = node.settings
-    return numbered(STORE, settings.store) + numbered(CACHE, settings.cache)
+    return numbered(STORE, settings.store + settings.store_spare) + numbered(CACHE, settings.cache)
 
 
 def _is_number(host: str) -> bool:

@@ -22,7 +22,10 @@ every primary followed by a replica in step. The steps, each as soon as its prec
 
 Source: valkey's ``valkey-cli --cluster create`` does 1 to 4 once, by hand; Kubernetes controllers
 for the level-triggered shape.
-Not handled: fewer primaries than three (no majority); growing an existing cluster (resharding).
+Spare nodes, which a cluster may have been grown by, take part when they belong to it
+(``with_members``); the goal never takes one in by itself.
+
+Not handled: fewer primaries than three (no majority); growing a cluster (``shard.move``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,22 +66,46 @@ def shard_name(number: int) -> str:
     return f"shard-{number + 1}"
 
 
+def with_members(
+    views: Sequence[View | str], spares: Sequence[View | str]
+) -> list[View | str | None]:
+    """Add the spare nodes to the others; None in the place of one that isn't of the cluster.
+
+    A spare is a member when it knows other nodes; or when the others know somebody at its address:
+    then it has come back empty. One that says nothing is waited for while the others miss somebody
+    who is at no address that answers. Not handled: a member that is back empty and elsewhere.
+    """
+    known = [row for view in views if isinstance(view, View) for row in view.rows.values()]
+    addresses = {row.address for row in known}
+    here = {view.address for view in (*views, *spares) if isinstance(view, View)}
+    misses = any(row.address not in here and not row.is_connected for row in known)
+
+    def is_member(spare: View | str) -> bool:
+        if isinstance(spare, str):
+            return misses
+        return len(spare.rows) > 1 or spare.address in addresses
+
+    return [*views, *(spare if is_member(spare) else None for spare in spares)]
+
+
 def plan_formation(
-    views: Sequence[View | str], assignment: Sequence[str], elapsed_s: float
+    views: Sequence[View | str | None], assignment: Sequence[str], elapsed_s: float
 ) -> Plan:
     """Name the next commands.
 
     Args:
-        views: What each node says, in the order of the list of nodes; text why it says nothing.
+        views: What each node says, in the order of the list of nodes; text why it says nothing;
+            None for one that takes no part.
         assignment: The shard's name of each slot, for slots that nobody claims.
         elapsed_s: Since forming began.
     """
     plan = Plan()
     present = {index: view for index, view in enumerate(views) if isinstance(view, View)}
-    plan.missing.extend(view for view in views if isinstance(view, str))
+    silent = [view for view in views if isinstance(view, str)]
+    plan.missing.extend(silent)
     _set_epochs(plan, present)
     _meet(plan, present)
-    if len(present) == len(views):  # an absent node may own what seems free
+    if not silent:  # an absent node may own what seems free
         _add_slots(plan, present, assignment)
         _replicate(plan, present)
         _forget(plan, present)

@@ -27,7 +27,7 @@ def test_the_labs_own_file_is_read_whole() -> None:
     topology = read_topology(ROOT / "docker-compose.yml")
 
     assert topology.project == "squall"
-    assert len(topology.instances) == 24
+    assert len(topology.instances) == 26
     assert [name for name in topology.instances if name.startswith("video")] == [
         "video.1",
         "video.2",

@@ -53,8 +53,8 @@ def test_processes_read_what_the_control_page_says() -> None:
     text = (ROOT / "docs/control.md").read_text(encoding="utf-8")
     read = VARIABLE.findall((ROOT / "kit/settings.py").read_text(encoding="utf-8"))
     assert re.findall(r"^\| `(SQUALL_[A-Z_]+)`", text, re.MULTILINE) == [
-        "SQUALL_CONTROL", "SQUALL_STORE", "SQUALL_CACHE", "SQUALL_HOST", "SQUALL_REPLICA",
-        "SQUALL_LOG_LEVEL",
+        "SQUALL_CONTROL", "SQUALL_STORE", "SQUALL_STORE_SPARE", "SQUALL_CACHE", "SQUALL_HOST",
+        "SQUALL_REPLICA", "SQUALL_LOG_LEVEL",
     ]  # fmt: skip
     assert set(read) == set(re.findall(r"^\| `(SQUALL_[A-Z_]+)`", text, re.MULTILINE))
 

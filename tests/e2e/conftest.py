@@ -115,3 +115,13 @@ def driver(lab: Lab) -> Callable[[str, str], None]:
         getattr(hands, verb)(instance)
 
     return act
+
+
+@pytest.fixture
+def unhurried(lab: Lab) -> Iterator[None]:
+    """Refuse and cut nothing for load: a busy machine would, which says nothing of the rest."""
+    for policy in ("limiter", "deadline"):
+        lab.json("policy", "set", policy, "off")
+    yield
+    for policy in ("limiter", "deadline"):
+        lab.json("policy", "reset", policy)

@@ -1,22 +1,20 @@
 """The cache in the whole lab: what pages say of it, that writes are seen, and that it may die."""
 
 import re
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.conftest import PORT, Lab
-from tests.e2e.http import Answer, ask
+from tests.e2e.conftest import Lab
+from tests.e2e.http import Answer
+from tests.e2e.traffic import publish, readers, rename
 from tests.e2e.wait import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 LOOKUP = re.compile(r'cache;desc="(hit|miss|off)"')
 REPLICA = re.compile(r'desc="(video\.\d+)"')
-READERS = 2
 REPLICAS = {"video.1", "video.2", "video.3"}
 
 
@@ -27,24 +25,11 @@ def lookup(answer: Answer) -> str:
     return str(found[0])
 
 
-def publish(lab: Lab, title: str) -> tuple[str, dict[str, str]]:
-    """Publish a video as somebody new; return its path and the author's headers."""
-    opened = lab.make("/v1/sessions", {"name": f"author_{uuid.uuid4().hex[:8]}"}).json
-    headers = {"authorization": f"Bearer {opened['token']}"}
-    made = lab.make("/v1/videos", {"title": title, "duration_s": 60}, **headers)
-    return made.headers["location"], headers
-
-
 def titles(lab: Lab, path: str) -> set[str]:
     """Read a page a dozen times and return the titles seen; every read is answered."""
     answers = [lab.get(path) for _ in range(12)]
     assert {each.status for each in answers} == {200}, [each.json.get("reason") for each in answers]
     return {each.json["video"]["title"] for each in answers}
-
-
-def rename(path: str, title: str, headers: dict[str, str]) -> Answer:
-    """PATCH a video's title."""
-    return ask(PORT, "PATCH", path, body={"title": title}, headers=headers)
 
 
 def rename_in_an_outage(path: str, title: str, headers: dict[str, str]) -> None:
@@ -54,46 +39,6 @@ def rename_in_an_outage(path: str, title: str, headers: dict[str, str]) -> None:
     """
     keyed = {**headers, "idempotency-key": uuid.uuid4().hex}
     wait_until(lambda: rename(path, title, keyed).status == 200, limit_s=20)
-
-
-@contextmanager
-def readers(lab: Lab, paths: list[str]) -> Iterator[list[str]]:
-    """Read these paths in turn, from several threads, for the length of a with block.
-
-    Yields what each answer was: ``OK``, or why not.
-    """
-    answers: list[str] = []
-    is_over = threading.Event()
-
-    def read() -> None:
-        number = 0
-        while not is_over.is_set():
-            try:
-                answer = lab.get(paths[number % len(paths)])
-                answers.append("OK" if answer.status == 200 else answer.json["reason"])
-            except OSError as error:
-                answers.append(repr(error))
-            number += 1
-
-    threads = [threading.Thread(target=read, daemon=True) for _ in range(READERS)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answers
-    finally:
-        is_over.set()
-        for thread in threads:
-            thread.join()
-
-
-@pytest.fixture
-def unhurried(lab: Lab) -> Iterator[None]:
-    """Refuse and cut nothing for load: a busy machine would, which says nothing of the cache."""
-    for policy in ("limiter", "deadline"):
-        lab.json("policy", "set", policy, "off")
-    yield
-    for policy in ("limiter", "deadline"):
-        lab.json("policy", "reset", policy)
 
 
 @pytest.mark.parametrize("path", ["/v1/videos/3", "/v1/home"])

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from squall.output import JsonFlag
-from squall.store_reach import SeedsOption
+from squall.store_reach import SPARE, SeedsOption
 
 if TYPE_CHECKING:
-    from squall.store_moves import Change
+    from squall.store_change import Change
 
 AlgorithmOption = Annotated[
     str, typer.Option(help="slot-map: the least moves; maglev; modulo: nearly all, to see it.")
@@ -17,10 +17,16 @@ AlgorithmOption = Annotated[
 YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before it moves.")]
 RateOption = Annotated[float, typer.Option(help="Keys copied per second at most.", metavar="KEYS")]
 AddOption = Annotated[
-    str, typer.Option("--add", help="A new shard: primary and replica, host:port,host:port.")
+    str,
+    typer.Option(
+        "--add", help="A new shard: primary and replica, host:port,host:port; spare: the lab's."
+    ),
 ]
 RemoveOption = Annotated[
-    str, typer.Option("--remove", help="A shard that leaves, by a node of it: host:port.")
+    str,
+    typer.Option(
+        "--remove", help="A shard that leaves, by a node: host:port or, in the lab, store-7."
+    ),
 ]
 DEFAULT_RATE = 5000.0  # shard.move.mover has the same, with its source; a test holds them together
 
@@ -52,7 +58,7 @@ def plan(
 
     Without --add and --remove it is the change to even shares.
     """
-    change = _change(add, remove, algorithm)
+    change = _change(add, remove, algorithm, seeds)
     if out is not None:
         _need_seeds(seeds, "--out")
     nodes = _reach(seeds, ["plan", *change.argv], as_json=as_json)
@@ -63,8 +69,10 @@ def plan(
 
 
 def add(
-    primary: Annotated[str, typer.Argument(help="host:port of a fresh node.")],
-    replica: Annotated[str, typer.Argument(help="host:port of another, which follows it.")],
+    primary: Annotated[
+        str, typer.Argument(help="host:port of a fresh node; none: the lab's spare ones.")
+    ] = "",
+    replica: Annotated[str, typer.Argument(help="host:port of another, which follows it.")] = "",
     algorithm: AlgorithmOption = "slot-map",
     yes: YesFlag = False,
     rate: RateOption = DEFAULT_RATE,
@@ -72,13 +80,15 @@ def add(
     as_json: JsonFlag = False,
 ) -> None:
     """Let two fresh nodes in as a shard, and move its share of the slots to it."""
-    change = _change(f"{primary},{replica}", "", algorithm)
-    argv = ["add", primary, replica, "--algorithm", algorithm]
+    change = _change(f"{primary},{replica}" if primary else SPARE, "", algorithm, seeds)
+    argv = ["add", *filter(None, (primary, replica)), "--algorithm", algorithm]
     _move(change, argv, None, yes=yes, rate=rate, seeds=seeds, as_json=as_json)
 
 
 def remove(
-    node: Annotated[str, typer.Argument(help="host:port of a node of the shard that leaves.")],
+    node: Annotated[
+        str, typer.Argument(help="host:port, or in the lab store-7: a node of the shard.")
+    ],
     algorithm: AlgorithmOption = "slot-map",
     yes: YesFlag = False,
     rate: RateOption = DEFAULT_RATE,
@@ -86,7 +96,7 @@ def remove(
     as_json: JsonFlag = False,
 ) -> None:
     """Move everything off a shard, then have its nodes forgotten."""
-    change = _change("", node, algorithm)
+    change = _change("", node, algorithm, seeds)
     argv = ["remove", node, "--algorithm", algorithm]
     _move(change, argv, None, yes=yes, rate=rate, seeds=seeds, as_json=as_json)
 
@@ -104,7 +114,7 @@ def rebalance(
     """Move slots so that every shard has the same share, or as a plan file says."""
     if plan_file is not None:
         _need_seeds(seeds, "--plan")
-    change = _change("", "", algorithm)
+    change = _change("", "", algorithm, seeds)
     argv = ["rebalance", "--algorithm", algorithm]
     _move(change, argv, plan_file, yes=yes, rate=rate, seeds=seeds, as_json=as_json)
 
@@ -171,10 +181,10 @@ def _reach(seeds: str, argv: list[str], *, as_json: bool):  # type: ignore[no-un
     return seeds_or_inside(seeds, [*argv, *(["--json"] if as_json else [])])
 
 
-def _change(add: str, remove: str, algorithm: str) -> "Change":
-    from squall.store_moves import read_change
+def _change(add: str, remove: str, algorithm: str, seeds: str) -> "Change":
+    from squall.store_change import read_change
 
-    return read_change(add, remove, algorithm)
+    return read_change(add, remove, algorithm, in_lab=not seeds)
 
 
 def _need_seeds(seeds: str, option: str) -> None:

@@ -13,7 +13,7 @@ from shard.policy.topology import Address
 from shard.policy.view import Row
 from tests.valkey import Valkey, start_cluster_nodes
 
-IDS = {f"store-{n}": f"{n:040x}" for n in range(1, 7)}
+IDS = {f"store-{n}": f"{n:040x}" for n in range(1, 9)}
 
 
 def row(name: str, follows: str | None = None, *flags: str) -> Row:
@@ -60,6 +60,28 @@ def test_role_that_nobody_has_is_refused() -> None:
         holder(ROLES, 3, "primary")
     with pytest.raises(ConfigError, match="the store has no shard 4: it has 1 to 3"):
         holder(ROLES, 4, "primary")
+
+
+SPARES = {name: row(name, None, "myself") for name in ("store-7", "store-8")}
+ADDED = {"store-7": row("store-7", None, "myself"), "store-8": row("store-8", "store-7")}
+
+
+@pytest.mark.unit
+def test_spare_nodes_are_no_shard_until_they_are_added() -> None:
+    """Then theirs has the next number."""
+    with pytest.raises(ConfigError, match="the store has no shard 4: it has 1 to 3"):
+        holder(ROLES | SPARES, 4, "primary")
+    assert holder(ROLES | ADDED, 4, "primary") == "store-7"
+    assert holder(ROLES | ADDED, 1, "primary") == "store-4"
+
+
+@pytest.mark.unit
+def test_a_primary_that_is_away_keeps_its_shard_s_number() -> None:
+    """Its heir is found once it has told of itself; nobody else is taken for it."""
+    roles = ROLES | {"store-1": row("store-1", None, "fail"), "store-4": row("store-4", "store-1")}
+    with pytest.raises(LabEnvironmentError, match="shard 1 has no primary now"):
+        holder(roles, 1, "primary")
+    assert holder(roles, 2, "primary") == "store-2"
 
 
 @pytest.mark.integration

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from shard.form import NotFormed, form
 from shard.move.joining import join_shard, let_go
 from shard.move.node import Cluster
 from shard.policy.plan import PlanRefused
@@ -62,4 +63,37 @@ async def test_who_is_not_fresh_stays_outside(
     with pytest.raises(PlanRefused, match="is not fresh"):
         await join_shard(look, head, follower)
     assert len(await look.look()) == 6
+    look.close()
+
+
+async def test_a_grown_cluster_that_was_killed_is_formed_with_its_spare_nodes(
+    cluster: StoreCluster, two_more: list[Valkey]
+) -> None:
+    """They stay outside until they are added; from then on they are waited for."""
+    spares = [Address(node.host, PORT) for node in two_more]
+    await form(cluster.addresses, spares=spares, limit_s=30)
+    assert all(len(node.cli("CLUSTER", "NODES").splitlines()) == 1 for node in two_more)
+
+    look = Cluster(cluster.addresses)
+    name = await join_shard(look, *spares)
+    donor = join(await look.look())[0].primary
+    slot = min(donor.row.slots)
+    grown = StoreCluster([*cluster.nodes, *two_more])
+    grown.hand_over(slot, donor.address, spares[0])
+    for number in range(8):
+        grown.kill(number)
+    for number in range(6):
+        cluster.start(number)
+    with pytest.raises(NotFormed, match=f"{spares[0]} does not answer"):
+        await form(cluster.addresses, spares=spares, limit_s=2)
+    for number in (6, 7):
+        grown.start(number)
+    two_more[:] = grown.nodes[6:]
+    await form(cluster.addresses, spares=spares, limit_s=30)
+
+    newcomer = next(one for one in join(await look.look()) if slot in one.primary.row.slots)
+    assert (newcomer.primary.node_id, newcomer.primary.address) == (name, spares[0])
+    assert [each.address for each in newcomer.replicas] == spares[1:]
+    grown = StoreCluster([*cluster.nodes, *two_more])
+    grown.hand_over(slot, spares[0], donor.address)
     look.close()

@@ -15,8 +15,10 @@ from shard.policy.formation import (
     MIN_PRIMARIES,
     TAKEOVER_AFTER_S,
     Action,
+    Plan,
     plan_formation,
     shard_name,
+    with_members,
 )
 from shard.policy.topology import Address
 from shard.policy.view import Row, View
@@ -130,10 +132,16 @@ class ModelCluster:
         if node.primary_id is None and not any(wanted & owned for owned in self.owned.values()):
             self.owned[node.node_id] = self.owned.get(node.node_id, frozenset()) | wanted
 
+    def plan(self) -> Plan:
+        """Name what is next; nodes beyond the sixth are spares."""
+        views = self.views()
+        members = with_members(views[:COUNT], views[COUNT:])
+        return plan_formation(members, ASSIGNMENT, LATER_S)
+
     def settle(self, rng: Random | None = None, rounds: int = 60) -> int:
         """Form, dropping each command with even chance when given chance; return the rounds."""
         for turn in range(rounds):
-            plan = plan_formation(self.views(), ASSIGNMENT, LATER_S)
+            plan = self.plan()
             if not plan.actions and not plan.missing:
                 return turn
             for action in plan.actions:
@@ -304,3 +312,88 @@ def test_a_shard_that_was_added_is_not_forgotten() -> None:
     gone = replace(added, is_connected=False)
     plan = plan_formation([with_added(view, gone) for view in views], ASSIGNMENT, LATER_S)
     assert any(action.command[1] == "FORGET" for action in plan.actions)
+
+
+def grown() -> ModelCluster:
+    """Make a model whose spare nodes have become its fourth shard."""
+    cluster = ModelCluster(COUNT + 2)
+    cluster.settle()
+    primary, replica = cluster.alive()[COUNT:]
+    for member in cluster.alive()[:COUNT]:
+        cluster.meet(member, primary.address)
+        cluster.meet(member, replica.address)
+    cluster.meet(primary, replica.address)
+    replica.primary_id = primary.node_id
+    donor = cluster.alive()[0].node_id
+    given = frozenset(sorted(cluster.owned[donor])[:100])
+    cluster.owned[donor] -= given
+    cluster.owned[primary.node_id] = given
+    assert not cluster.plan().missing
+    return cluster
+
+
+def test_spare_nodes_stay_out_of_a_cluster_that_was_not_grown() -> None:
+    """Fresh ones know nobody afterwards, and a silent one is not waited for."""
+    cluster = ModelCluster(COUNT + 2)
+    cluster.nodes[COUNT] = None
+
+    cluster.settle()
+
+    assert is_whole(cluster)
+    spare = cluster.nodes[COUNT + 1]
+    assert spare is not None
+    assert (spare.known, spare.primary_id) == ({}, None)
+
+
+def test_a_grown_cluster_finds_its_spare_nodes_at_new_addresses() -> None:
+    """They are introduced like all others and keep their slots."""
+    cluster = grown()
+    owned = dict(cluster.owned)
+    for number, node in enumerate(cluster.alive()):
+        node.address = Address(f"10.0.3.{number}", 6379)
+
+    cluster.settle()
+
+    assert is_whole(cluster)
+    assert cluster.owned == owned
+
+
+def test_a_grown_cluster_waits_for_a_spare_node_that_is_down() -> None:
+    """Nobody is forgotten and no slot is dealt out anew."""
+    cluster = grown()
+    cluster.nodes[COUNT] = None
+
+    plan = cluster.plan()
+
+    assert f"node {COUNT} does not answer" in plan.missing
+    assert not plan.actions
+
+
+@pytest.mark.parametrize("number", [COUNT, COUNT + 1])
+def test_a_spare_node_that_comes_back_empty_is_a_replica_again(number: int) -> None:
+    """Its old self is forgotten, and the data stay where they are."""
+    cluster = grown()
+    other = cluster.nodes[2 * COUNT + 1 - number]
+    back = cluster.nodes[number] = cluster.new(number)
+
+    cluster.settle()
+
+    assert is_whole(cluster)
+    assert other is not None
+    assert back.primary_id == other.node_id
+    assert len(cluster.owned[other.node_id]) == 100
+
+
+@pytest.mark.property
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), emptied=st.integers(0, COUNT + 1))
+def test_a_grown_cluster_with_one_node_emptied_loses_no_slot(seed: int, emptied: int) -> None:
+    """Half the commands lost: every slot stays with its shard."""
+    cluster = grown()
+    sizes = sorted(map(len, cluster.owned.values()))
+    cluster.nodes[emptied] = cluster.new(emptied)
+
+    cluster.settle(Random(seed))
+
+    assert is_whole(cluster)
+    assert sorted(map(len, cluster.owned.values())) == sizes
