@@ -9,6 +9,7 @@ from services.account.data import StoreAccounts
 from services.account.transport import AccountServicer
 from services.account.usecases import Accounts
 from services.server import serve_with_store
+from services.store_nodes import telling_store_nodes
 from shard.store import StoreClient
 
 
@@ -20,7 +21,8 @@ def add_servicer(store: StoreClient, server: grpc.aio.Server) -> None:
 
 async def main(node: Node) -> None:
     """Serve until told to stop."""
-    await serve_with_store(node, add_servicer)
+    async with telling_store_nodes(node):
+        await serve_with_store(node, add_servicer)
 
 
 if __name__ == "__main__":
