@@ -1,8 +1,9 @@
 """One client: its bytes cut into commands, its answers in the order of its commands.
 
-The hot path is ``_take``: a command whose beginning is known (``shard.proxy.heads``) costs one
-pattern, one look-up and the making of a ``Request``; its own bytes go to the node unchanged. All
-else, and all that a user isn't free to do, goes by ``shard.proxy.dispatch``.
+The hot path is ``_take_known``: a command whose beginning is known (``shard.proxy.heads``) costs a
+comparison, or one pattern and one look-up, and the making of a ``Request``; its own bytes go to the
+node unchanged. All else, and all that a user isn't free to do, goes by ``shard.proxy.dispatch``.
+Its answer is only noted: at the end of the turn those that are next go out together.
 
 - *Bounded*: of a client with ``pipeline`` commands unanswered, or which doesn't read its answers,
   nothing more is read; one whose answers pile up past ``output_bytes`` all the same is closed.
@@ -52,8 +53,8 @@ class Session(asyncio.Protocol):
         self.heard_s = front.clock()
         self._waiting: deque[Request] = deque()
         self._transport: asyncio.Transport | None = None
-        self._out: list[bytes] = []
-        self._held_bytes = 0  # answers that wait for an earlier one
+        self._is_noted = False  # to be flushed at the end of this turn
+        self._held_bytes = 0  # answers that haven't been written
         self._pieces: list[bytes] = []
         self._pieces_bytes = 0
         self._needed = 0
@@ -67,7 +68,7 @@ class Session(asyncio.Protocol):
     @property
     def is_idle(self) -> bool:
         """Whether it has no command under way."""
-        return not (self._waiting or self._out or self._pieces_bytes)
+        return not (self._waiting or self._pieces_bytes)
 
     @property
     def under_way(self) -> int:
@@ -110,33 +111,36 @@ class Session(asyncio.Protocol):
         self.finish()
 
     def answered(self, request: Request) -> None:
-        """Let answers go, as many as are next."""
-        waiting, out = self._waiting, self._out
-        if not waiting or waiting[0] is not request:
-            self._hold(request)
-            return
-        if not out:
-            self.front.turn.add(self)
+        """Let answers go at the end of this turn, as many as are next by then."""
         assert request.reply is not None
-        waiting.popleft()
-        out.append(request.reply)
-        while waiting and (reply := waiting[0].reply) is not None:
-            waiting.popleft()
-            out.append(reply)
-            self._held_bytes -= len(reply)
+        self._held_bytes += len(request.reply)
+        if not self._is_noted:
+            self._is_noted = True
+            self.front.turn.add(self)
 
     def flush(self) -> None:
         """Write the answers of this turn; read on when there is room again."""
-        out, self._out = self._out, []
+        self._is_noted = False
         if self._transport is None:
             return
-        self._transport.write(out[0] if len(out) == 1 else b"".join(out))
-        if self._is_choked and self._too_much_output():
+        self._write_next()
+        if (self._held_bytes or self._is_choked) and self._too_much_output():
             return
         if self._is_ending and not self._waiting:
             self._close()
         elif self._is_paused:
             self._go_on()
+
+    def _write_next(self) -> None:
+        """Write what has an answer up to the first that has none."""
+        waiting, out = self._waiting, list[bytes]()
+        while waiting and (reply := waiting[0].reply) is not None:
+            waiting.popleft()
+            out.append(reply)
+        if out and self._transport is not None:
+            data = b"".join(out)
+            self._held_bytes -= len(data)
+            self._transport.write(data)
 
     def finish(self) -> None:
         """Read nothing more; close once everything is answered."""
@@ -144,7 +148,7 @@ class Session(asyncio.Protocol):
         if self._transport is not None:
             if not self._is_lingering:
                 self._pause()
-            if not self._waiting and not self._out:
+            if not self._waiting:
                 self._close()
 
     def abort(self) -> None:
@@ -167,7 +171,6 @@ class Session(asyncio.Protocol):
         """Forget the client; answers that still come are dropped."""
         self._transport = None
         self._waiting.clear()
-        self._out.clear()
         self.front.buffered_bytes -= self._pieces_bytes
         self._pieces, self._pieces_bytes = [], 0
         self.front.leave(self)
@@ -212,38 +215,55 @@ class Session(asyncio.Protocol):
 
     def _take(self, data: bytes) -> int:
         """Take whole commands; return where the first stands that isn't, or has to wait."""
-        at, size, settings, router = 0, len(data), self.front.settings, self.front.router
-        waiting, send, place_of = self._waiting, router.send, router.place_of
-        match, known = HEAD.match, self.front.heads.get
-        deadline_s = self.heard_s + settings.command_timeout_s
+        at, size, pipeline = 0, len(data), self.front.settings.pipeline
         while at < size and not self._is_ending:
-            if len(waiting) >= settings.pipeline or self._is_choked:
+            room = pipeline - len(self._waiting)
+            if room <= 0 or self._is_choked:
                 self._pause()
                 break
-            found = match(data, at)
-            begin = b"" if found is None else found[0]
-            head = known(begin) if begin and self.is_plain and self._cut is None else None
-            stop = -1
-            if head is not None and found is not None:
-                key_at = found.end()
-                key_end = stop = key_at + head.key_bytes
-                if head.values:
-                    stop = _end_of_values(data, key_end, head.values)
-                stop = stop + 2 if data[stop : stop + 2] == _CRLF else -1
-            if head is None or stop < 0:
-                stop = self._take_slowly(data, at, begin)
-                if stop < 0:
+            if self.is_plain and self._cut is None:
+                stop = self._take_known(data, at, room)
+                if stop > at:
+                    at = stop
+                    continue
+            stop = self._take_slowly(data, at)
+            if stop < 0:
+                break
+            at = stop
+        return at
+
+    def _take_known(self, data: bytes, at: int, room: int) -> int:
+        """Take commands while their beginnings are known; return where the first stands that isn't.
+
+        The same beginning comes again and again, so it is compared with before it is looked up.
+        """
+        router, heads, protocol = self.front.router, self.front.heads, self.protocol
+        note, send, place_of = self._waiting.append, router.send, router.place_of
+        deadline_s = self.heard_s + self.front.settings.command_timeout_s
+        head, begin = None, b""
+        for _ in range(room):
+            if head is None or not data.startswith(begin, at):
+                found = HEAD.match(data, at)
+                head = None if found is None else heads.get(found[0])
+                if head is None or found is None:
                     break
-                at = stop
-                continue
-            key, payload, protocol = data[key_at:key_end], data[at:stop], self.protocol
-            one = Request(self, payload, place_of(key), key, head.work, deadline_s, protocol)
-            waiting.append(one)
+                begin = found[0]
+                begin_bytes, (key_bytes, values, work) = len(begin), head
+            key_at = at + begin_bytes
+            key_end = stop = key_at + key_bytes
+            if values:
+                stop = _end_of_values(data, key_end, values)
+            stop += 2
+            if data[stop - 2 : stop] != _CRLF:
+                break
+            key = data[key_at:key_end]
+            one = Request(self, data[at:stop], place_of(key), key, work, deadline_s, protocol)
+            note(one)
             send(one)
             at = stop
         return at
 
-    def _take_slowly(self, data: bytes, at: int, begin: bytes) -> int:
+    def _take_slowly(self, data: bytes, at: int) -> int:
         """Take one command of any kind; -1: it hasn't all come."""
         if data[at] != _ASTERISK:
             return self._take_line(data, at)
@@ -257,8 +277,8 @@ class Session(asyncio.Protocol):
             return -1
         self._cut = None
         if cut.words:
-            if begin and len(cut.words) > 1:
-                self.front.heads.learn(begin, cut.words)
+            if len(cut.words) > 1 and (begin := HEAD.match(data, at)) is not None:
+                self.front.heads.learn(begin[0], cut.words)
             dispatch(self, cut.words, data[at:stop])
         return stop
 
@@ -316,12 +336,6 @@ class Session(asyncio.Protocol):
             self._take_all(self._kept())
         if not self._is_paused and self._transport is not None:
             self._transport.resume_reading()
-
-    def _hold(self, request: Request) -> None:
-        """Note an answer whose turn hasn't come."""
-        if self._transport is not None and request.reply is not None:
-            self._held_bytes += len(request.reply)
-            self._too_much_output()
 
     def _too_much_output(self) -> bool:
         assert self._transport is not None
