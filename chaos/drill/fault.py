@@ -31,6 +31,7 @@ NEEDS: Mapping[str, str] = {
     "restart": "restart",
     "cpu": "cpu",
     "memory": "memory-limit",
+    "isolate": "isolate",
 }
 """What a driver must be capable of, by kind; a fault of a link needs ``cut``."""
 

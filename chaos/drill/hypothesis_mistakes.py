@@ -7,10 +7,11 @@ from typing import TypeAlias
 from chaos.drill.bound import parse_bound
 from chaos.drill.metrics import METRICS
 from chaos.drill.schema import ALL, Drill, Hypothesis
+from chaos.drivers.host_fault import ISOLATE
 from kit.nearest import nearest
 from kit.source import DataPath
 
-OF_WRITES = frozenset({"acknowledged_lost", "first_local_write_s"})
+OF_WRITES = frozenset({"acknowledged_lost", "first_local_write_s", "last_cut_off_write_s"})
 AT_A_SERVICE = frozenset({"calls_per_request", "origin_calls", "share_of_calls"})
 OF_CAPACITY = frozenset({"goodput_of_capacity", "jain_index", "admitted_of_quota"})
 
@@ -32,6 +33,8 @@ def hypothesis_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> I
         yield at, f"{metric} needs the drill's capacity"
     if metric in OF_WRITES and drill.writes is None:
         yield at, f"{metric} needs the drill's writes"
+    if metric == "last_cut_off_write_s" and all(f.kind != ISOLATE for f in drill.faults):
+        yield at, f"{metric} is of a primary cut off from its store: give a fault isolate"
     if metric == "jain_index" and hypothesis.route:
         yield (*at, "route"), "jain_index is of all classes together; leave route out"
     if metric == "watchdog_named" and not drill.faults:

@@ -19,7 +19,11 @@ from chaos.drill.quota_share import admitted_of_quota, error_count
 from chaos.drill.readings import NOTHING_READ, Readings
 from chaos.drill.records import REJECTIONS, Record, Window, select_route
 from chaos.drill.schema import ALL, RECOVER, STEADY, Drill, Hypothesis
-from chaos.drill.written import acknowledged_lost, first_local_write_s
+from chaos.drill.written import (
+    acknowledged_lost,
+    first_local_write_s,
+    last_cut_off_write_s,
+)
 
 NORMAL_SHARE = 0.9  # of the steady state's share in time: a window with less is not yet normal
 RECOVERY_WINDOW_S = 1.0
@@ -281,6 +285,10 @@ def _first_local_write_s(hypothesis: Hypothesis, arrivals: Arrivals) -> Observat
     return first_local_write_s(arrivals.readings.written)
 
 
+def _last_cut_off_write_s(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return last_cut_off_write_s(arrivals.readings.written)
+
+
 def _recovery(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return seconds_to_recover(arrivals)
 
@@ -317,5 +325,6 @@ METRICS: Mapping[str, Callable[[Hypothesis, Arrivals], Observation]] = {
     "command_seconds": _command_seconds,
     "acknowledged_lost": _acknowledged_lost,
     "first_local_write_s": _first_local_write_s,
+    "last_cut_off_write_s": _last_cut_off_write_s,
 }
 """By name; ``failed`` counts every sent arrival without a 2xx, rejections included."""

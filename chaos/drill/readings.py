@@ -65,11 +65,14 @@ class Written(NamedTuple):
         lost: Of these, those that are gone in the end.
         first_local_s: From the kill of a node to the first LOCAL write begun after it that was
             acknowledged; None for never, or when nothing was killed.
+        last_cut_off_s: From a primary's cut to the end of the last LOCAL write that it acknowledged
+            while cut off, 0 for none; None when no node was cut off.
     """
 
     acknowledged: int
     lost: int
     first_local_s: float | None
+    last_cut_off_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 The engine writes by itself, since a drill that is about acknowledgements must know each of them.
 Some seconds before the arm ends everything is read back; what the judge says stands in the arm's
 folder, as a history that `squall shard check --history` judges again.
+Where the drill cuts off the primary that it writes to, its clients are on that side: until the cut
+is over they reach no other node (``chaos.drill.side``).
 """
 
 import asyncio
@@ -16,8 +18,11 @@ from chaos.drill.arms import Arm
 from chaos.drill.loadgen import LoadProcess
 from chaos.drill.notes import Notes
 from chaos.drill.readings import Written
+from chaos.drill.records import Window
 from chaos.drill.schema import Drill
 from chaos.drill.shard_role import PRIMARY, StoreNode
+from chaos.drill.side import Side, last_good_s, side_of
+from chaos.drivers.host_fault import ISOLATE
 from chaos.store.check import LIMITS
 from chaos.store.injector import key_in
 from resilience.policy.contract import Mode
@@ -49,7 +54,8 @@ async def write_and_judge(
         return
     addresses = [Address(node.host, node.port) for node in nodes]
     durability = _durability(arm)
-    store = StoreClient(addresses, limits=LIMITS)
+    side = await side_of(drill, arm, nodes)
+    store = StoreClient(addresses, limits=LIMITS, dial=side.dial)
     try:
         await store.connect()
         prefix = f"drill:{os.getpid()}:{time.time_ns()}:"
@@ -61,13 +67,15 @@ async def write_and_judge(
             pace_s = WRITERS / drill.writes.rate
             work = Workload(store, store, recorder, durability, seed, pace_s)
             work.start(keys)
+            rejoining = asyncio.create_task(_rejoin(side, store, load))
             try:
                 await load.sleep_until(arm.seconds - READ_BACK_S)
             finally:
                 await work.stop()
+                rejoining.cancel()
             await record_end(store, addresses, keys, prefix, recorder)
         history = parse_history((folder / HISTORY).read_text())
-        notes.written = judged(history, _killed_s(notes), began_s)
+        notes.written = judged(history, _killed_s(notes), began_s, _cut(side, notes))
         await asyncio.gather(*(store.write("UNLINK", key) for key in (*keys.sets, *keys.probes)))
     except NotAsked:
         return  # a hypothesis about it then has nothing to go by, and is not held
@@ -75,17 +83,22 @@ async def write_and_judge(
         await store.close()
 
 
-def judged(history: History, killed_s: float | None, began_s: float) -> Written:
+def judged(
+    history: History, killed_s: float | None, began_s: float, cut: Window | None = None
+) -> Written:
     """Sum up a history.
 
     Args:
         history: Of an arm.
         killed_s: When a node was killed, on the run's clock; None for never.
         began_s: When the history began, on that clock.
+        cut: When its clients reached only a primary that was cut off, on that clock; None for
+            never.
     """
     ok = sum(1 for e in history.operations if e.op is Op.ADD and e.outcome is Outcome.OK)
     first_s = None if killed_s is None else _first_good_s(history, killed_s - began_s)
-    return Written(ok, judge(history).lost, first_s)
+    last_s = None if cut is None else last_good_s(history, cut.from_s - began_s, cut.to_s - began_s)
+    return Written(ok, judge(history).lost, first_s, last_s)
 
 
 def _first_good_s(history: History, since_s: float) -> float | None:
@@ -125,3 +138,17 @@ async def _keys(shard: int, nodes: Sequence[StoreNode], prefix: str) -> Keys:
 def _killed_s(notes: Notes) -> float | None:
     kills = [each.window.from_s for each in notes.faults.values() if each.fault.kind == "kill"]
     return min(kills, default=None)
+
+
+async def _rejoin(side: Side, store: StoreClient, load: LoadProcess) -> None:
+    """Let clients that are on one side of a cut reach all nodes once it is over."""
+    if side.is_apart:
+        await load.sleep_until(side.until_s)
+        side.rejoin()
+        store.redial()
+
+
+def _cut(side: Side, notes: Notes) -> Window | None:
+    """Return when clients reached only a node that was cut off."""
+    begun = [each.window.from_s for each in notes.faults.values() if each.fault.kind == ISOLATE]
+    return Window(min(begun), side.until_s) if begun and side.only is not None else None

@@ -1,4 +1,4 @@
-"""Acknowledged and lost, and how soon writes are taken again: figures of a drill's writes. Pure.
+"""What became of a drill's writes, as figures: lost, taken again, taken still. Pure.
 
 Why a count: a promise is broken by one write, and counts don't care how fast the machine is.
 Source: drills.md, rows 19 and 20, R3; who counts is ``shard.check.judge``.
@@ -22,3 +22,10 @@ def first_local_write_s(written: Written | None) -> Observation:
     if written is None or written.first_local_s is None:
         return NOTHING_SEEN
     return Observation(written.first_local_s, PROBE_SD_S, 1)
+
+
+def last_cut_off_write_s(written: Written | None) -> Observation:
+    """Return the seconds for which a primary that was cut off went on taking LOCAL writes."""
+    if written is None or written.last_cut_off_s is None:
+        return NOTHING_SEEN
+    return Observation(written.last_cut_off_s, PROBE_SD_S, 1)

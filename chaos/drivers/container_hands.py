@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from chaos.drivers.container_usage import Usage, usage
+from chaos.drivers.contract import TAKES, Capability
 from chaos.drivers.labelled import LabelledContainers, engine_errors, instance_of
 from chaos.keeper.look import Look, State
 from kit.errors import LabEnvironmentError
@@ -89,6 +90,15 @@ class ContainerHands:
             if total is None:
                 return
             await self._update(instance, Memory=total, MemorySwap=-1)
+
+    async def isolate(self, instance: str, for_s: float | None) -> None:
+        """See `Hands.isolate`; a container's network is not ours to change.
+
+        Raises:
+            LabEnvironmentError: Always, when asked to cut.
+        """
+        if for_s is not None:
+            raise LabEnvironmentError(f"{instance}: to isolate takes {TAKES[Capability.ISOLATE]}")
 
     async def _update(self, instance: str, **fields: int) -> None:
         await self._do(instance, lambda one: _update(one, fields))

@@ -67,7 +67,7 @@ class ContainerDriver:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """See `Driver.capabilities`."""
-        return capabilities_of(self._topology.services)
+        return capabilities_of(self._topology.services, isolates=False)
 
     def instances(self) -> Sequence[InstanceStatus]:
         """See `Driver.instances`; a keeper that was killed is replaced by whoever looks."""

@@ -37,6 +37,7 @@ class Capability(StrEnum):
     CPU = "cpu"
     MEMORY_LIMIT = "memory-limit"
     CUT = "cut"
+    ISOLATE = "isolate"
 
 
 # What a driver must be able to do for each kind of host fault.
@@ -47,6 +48,13 @@ NEEDS: Mapping[str, Capability] = {
     "restart": Capability.RESTART,
     "cpu": Capability.CPU,
     "memory": Capability.MEMORY_LIMIT,
+    "isolate": Capability.ISOLATE,
+}
+
+# What a driver must have for what not every lab can do.
+TAKES: Mapping[str, str] = {
+    Capability.ISOLATE: "a lab of processes (squall up --mode processes) under Linux, "
+    "nft and CAP_NET_ADMIN (root)",
 }
 
 
@@ -144,14 +152,15 @@ class Driver(Protocol):
         """Run a command where the service's first replica runs; returns its exit code."""
 
 
-def capabilities_of(services: Container[str]) -> frozenset[Capability]:
+def capabilities_of(services: Container[str], *, isolates: bool) -> frozenset[Capability]:
     """Return what a driver can do that reaches its instances: all, but cut without ``links``.
 
     Args:
         services: The services of the compose file.
+        isolates: Whether it can cut a store node off from the others.
     """
-    everything = frozenset(Capability)
-    return everything if LINKS_SERVICE in services else everything - {Capability.CUT}
+    lacks = set() if LINKS_SERVICE in services else {Capability.CUT}
+    return frozenset(Capability) - lacks - (set() if isolates else {Capability.ISOLATE})
 
 
 def require(driver: Driver, *needs: str) -> None:
@@ -167,4 +176,5 @@ def require(driver: Driver, *needs: str) -> None:
         raise LabEnvironmentError(
             f"this lab's driver cannot {', '.join(missing)}; it can "
             f"{', '.join(sorted(driver.capabilities))}"
+            + "".join(f"; to {name} takes {TAKES[name]}" for name in missing if name in TAKES)
         )

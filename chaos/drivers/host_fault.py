@@ -1,11 +1,12 @@
 """A fault of a host: what is done to whole instances, checked before anything is touched.
 
-Why: kill, pause, stop, restart and limits of CPU and memory are not rules that processes read from
-control; they are done to processes by whoever holds them. As a value such a fault can be checked,
-written to disk before it acts, and undone by somebody else than who began it.
+Why: kill, pause, stop, restart, isolate and limits of CPU and memory are not rules that processes
+read from control; they are done to processes by whoever holds them. As a value such a fault can be
+checked, written to disk before it acts, and undone by somebody else than who began it.
 Source: Pumba's commands (kill, pause, stop, restart); docker update's limits; design.md, "Faults,
 drills, verdicts".
-Not handled: cutting links (the wire kind ``down``), and whether the target exists (drivers know).
+Not handled: cutting links between clients and servers (the wire kind ``down``), and whether the
+target exists (drivers know).
 """
 
 import math
@@ -28,12 +29,15 @@ PARAMS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "pause": {},
     "stop": {},
     "restart": {},
+    "isolate": {},
     "cpu": {"cores": (MIN_CORES, MAX_CORES)},
     "memory": {"mb": (MIN_MEMORY_MB, MAX_MEMORY_MB)},
 }
 KINDS = tuple(PARAMS)
+ISOLATE = "isolate"
 
 _TARGET = re.compile(r"[a-z][a-z0-9-]*(\.[1-9][0-9]*)?")
+_STORE = re.compile(r"store-[1-9][0-9]*(\.1)?")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -108,6 +112,9 @@ def check_host_fault(fault: HostFault) -> None:
             "to cut a link use the kind down"
         )
     _require(bool(_TARGET.fullmatch(fault.target)), "target", fault.target, "give video or video.2")
+    if fault.kind == ISOLATE:
+        good = bool(_STORE.fullmatch(fault.target))
+        _require(good, "target", fault.target, "isolate cuts a store node off: give store-1")
     _require(
         _is_number(fault.ttl_s) and 0.0 < fault.ttl_s <= MAX_TTL_S,
         *("ttl_s", fault.ttl_s, f"give more than 0 and up to {MAX_TTL_S:.0f}"),

@@ -21,6 +21,7 @@ from chaos.drivers.contract import (
 from chaos.keeper.commands import KeeperClient
 from chaos.lab import STATE_FOLDER, load_lab
 from chaos.supervisor.channel import ask
+from chaos.supervisor.isolation import can_isolate
 from chaos.supervisor.logs import tail
 from chaos.supervisor.prepare import child_environment, plan_lab
 from kit.errors import ConfigError
@@ -41,7 +42,8 @@ class ProcessDriver:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """See `Driver.capabilities`."""
-        return capabilities_of(load_lab(self._root).topology().services)
+        services = load_lab(self._root).topology().services
+        return capabilities_of(services, isolates=can_isolate())
 
     def instances(self) -> Sequence[InstanceStatus]:
         """See `Driver.instances`."""

@@ -46,3 +46,12 @@ class Hands(Protocol):
 
     async def limit_memory(self, instance: str, mb: float | None, was: Mapping[str, int]) -> None:
         """Limit its memory, or restore the limit it had."""
+
+    async def isolate(self, instance: str, for_s: float | None) -> None:
+        """Cut a store node off from the others, or let everything pass again.
+
+        Args:
+            instance: A store node.
+            for_s: When the cut ends by itself at the latest, should nobody be left to end it; None
+                to end it now.
+        """

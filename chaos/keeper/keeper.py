@@ -175,6 +175,8 @@ class Keeper:
                     await self._hands.limit_cpu(instance, wanted.cores, was)
                 case "memory":
                     await self._hands.limit_memory(instance, wanted.memory_mb, was)
+                case "isolate":
+                    await self._hands.isolate(instance, wanted.isolated_s)
 
     async def _end_gracefully(self, entry: Entry) -> None:
         """Stop each instance; a restart then undoes itself, which starts them again."""
@@ -253,6 +255,8 @@ class Keeper:
                     await self._hands.limit_cpu(instance, wanted.cores, was)
                 case "memory":
                     await self._hands.limit_memory(instance, wanted.memory_mb, was)
+                case "isolate":
+                    await self._hands.isolate(instance, wanted.isolated_s)
                 case "pause":
                     if not wanted.is_paused:
                         await self._hands.resume(instance)

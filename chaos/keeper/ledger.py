@@ -92,12 +92,14 @@ class Wanted:
         is_paused: Whether it should be frozen.
         cores: Its CPU limit; None for the one it had.
         memory_mb: Its memory limit; None for the one it had.
+        isolated_s: When a cut ends by itself at the latest; None for no cut.
     """
 
     is_up: bool
     is_paused: bool
     cores: float | None
     memory_mb: float | None
+    isolated_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -195,6 +197,7 @@ class Ledger:
             is_paused=baseline.state == "paused" or "pause" in kinds,
             cores=min((f.params["cores"] for f in faults if f.kind == "cpu"), default=None),
             memory_mb=min((f.params["mb"] for f in faults if f.kind == "memory"), default=None),
+            isolated_s=max((f.ttl_s for f in faults if f.kind == "isolate"), default=None),
         )
 
     def close(self, entry: Entry, now_s: float, note: str = "") -> None:

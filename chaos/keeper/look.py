@@ -30,6 +30,7 @@ class Look:
         memory_bytes: Resident; 0 when unknown.
         limits: What its driver must know to restore its limits; ``memory`` is the limit in force
             in bytes, 0 or less for none.
+        dropped: Packets that a cut between it and others has swallowed.
         limit_of: What the memory limit counts where that isn't resident memory, for people.
     """
 
@@ -40,6 +41,7 @@ class Look:
     held_s: float = 0.0
     memory_bytes: int = 0
     limits: Mapping[str, int] = field(default_factory=dict)
+    dropped: int = 0
     limit_of: str = ""
 
     @property
@@ -60,6 +62,8 @@ def is_hit(kind: str, before: Look, now: Look) -> bool:
         return now.is_up and now.incarnation != before.incarnation
     if kind == "pause":
         return now.state == "paused"
+    if kind == "isolate":
+        return now.dropped > before.dropped
     if kind == "cpu":
         return now.held_s > _since(before, now).held_s
     return _memory_limit(now) > 0 and _memory_limit(now) != _memory_limit(before)
@@ -87,6 +91,8 @@ def tell(kind: str, before: Look, now: Look, seconds: float) -> str:
         )
     if kind == "pause":
         return now.state
+    if kind == "isolate":
+        return f"{now.dropped} packets to and from other nodes swallowed"
     if kind == "cpu":
         start = _since(before, now)
         rate = (now.cpu_s - start.cpu_s) / seconds if seconds > 0 else 0.0

@@ -63,7 +63,8 @@ class Supervisor:
             for plan in plans
         }
         self._forwarders = [Forwarder(forward) for plan in plans for forward in plan.forwards]
-        self._keeper = Keeper(ProcessHands(self._children), folder / LEDGER_FILE)
+        self._hands = ProcessHands(self._children)
+        self._keeper = Keeper(self._hands, folder / LEDGER_FILE)
         self._commands: dict[str, Command] = {
             "status": self._status,
             "memory": self._memory,
@@ -96,7 +97,8 @@ class Supervisor:
                 await forwarder.start()
             server = CommandServer(self._commands, "the supervisor")
             await server.start(listen(self._folder))
-            # Whatever an earlier supervisor left undone ended with its processes.
+            # Whatever an earlier supervisor left undone ended with its processes, but for cuts.
+            self._hands.heal_all()
             self._keeper.forget_standing(STARTED_ANEW)
             for child in self._children.values():
                 child.start()
@@ -107,6 +109,7 @@ class Supervisor:
             if keeping is not None:
                 keeping.cancel()
                 await self._keeper.close(LAB_ENDED)
+                self._hands.heal_all()
             for forwarder in self._forwarders:
                 forwarder.close()
             await self._stop_all()

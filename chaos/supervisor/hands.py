@@ -1,20 +1,25 @@
 """The keeper's hands in process mode: the supervisor's own children."""
 
 import asyncio
+import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from chaos.keeper.look import Look
 from chaos.keeper.look import State as LookState
+from chaos.supervisor import isolation
 from chaos.supervisor.child import Child, State
 from chaos.supervisor.limits import data_limit, limit_for, set_data_limit
 from chaos.supervisor.throttle import Throttle
 from chaos.supervisor.tree import cpu_seconds, family, is_stopped, resident_bytes
-from kit.errors import ConfigError
+from kit.errors import ConfigError, LabEnvironmentError
 
 # A stop takes effect in microseconds unless a thread is deep in the kernel: look for 1 s.
 STOP_LOOKS = 500
 LOOK_EVERY_S = 0.002
+
+_STORE = re.compile(r"store-[1-9][0-9]*")
 
 
 def named(children: Mapping[str, Child], target: str) -> list[Child]:
@@ -41,6 +46,7 @@ class ProcessHands:
     def __init__(self, children: Mapping[str, Child]) -> None:
         self._children = children
         self._throttles: dict[str, Throttle] = {}
+        self._isolated: set[str] = set()
 
     async def resolve(self, target: str) -> Sequence[str]:
         """See `Hands.resolve`."""
@@ -64,6 +70,7 @@ class ProcessHands:
             held_s=throttle.held_s if throttle is not None else 0.0,
             memory_bytes=resident_bytes(pids),
             limits={"memory": data_limit(pid)},
+            dropped=await self._dropped(instance),
             limit_of=" of data",
         )
 
@@ -114,6 +121,34 @@ class ProcessHands:
         child.on_spawn = lambda pid: _limit(pid, mb)
         if child.pid is not None:
             _limit(child.pid, mb)
+
+    async def isolate(self, instance: str, for_s: float | None) -> None:
+        """See `Hands.isolate`; who is no store node reaches the others through no bus."""
+        host = self._children[instance].plan.host
+        if for_s is None:
+            if instance in self._isolated:
+                await asyncio.to_thread(isolation.heal, host)
+                self._isolated.discard(instance)
+            return
+        others = [
+            child.plan.host
+            for child in self._children.values()
+            if _STORE.fullmatch(child.plan.service) and child.plan.host != host
+        ]
+        self._isolated.add(instance)
+        await asyncio.to_thread(isolation.cut_off, host, others, for_s)
+
+    def heal_all(self) -> None:
+        """Take away every cut at our addresses, an earlier supervisor's too; none is no error."""
+        self._isolated.clear()
+        if isolation.can_isolate():
+            with contextlib.suppress(LabEnvironmentError):
+                isolation.heal_all(child.plan.host for child in self._children.values())
+
+    async def _dropped(self, instance: str) -> int:
+        if instance not in self._isolated:
+            return 0
+        return await asyncio.to_thread(isolation.dropped, self._children[instance].plan.host)
 
 
 def _limit(pid: int, mb: float) -> None:

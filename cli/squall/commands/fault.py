@@ -41,6 +41,7 @@ TO A HOST      --on video | video.2; done to whole instances
   restart                        SIGTERM, wait, start
   cpu --cores                    limit CPU, e.g. 0.1
   memory --mb                    limit resident memory
+  isolate                        cut a store node off from the others (--on store-1; root)
 \b
 Every kind takes --ttl. What was done to a host is undone even if this command is killed.
 """

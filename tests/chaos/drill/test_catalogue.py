@@ -9,6 +9,7 @@ import pytest
 from chaos.drill.catalogue import DRILLS, drill_files
 from chaos.drill.loading import load_drill
 from chaos.drill.schema import FAULT, RECOVER, Drill
+from chaos.store.own import NODE_TIMEOUT_S
 from resilience.policy.contract import Mode
 
 pytestmark = pytest.mark.unit
@@ -280,3 +281,20 @@ def test_primary_kill_is_row_nineteen() -> None:
     assert drill.policies["replicated"] is Mode.ON
     assert drill.control.off == ("replicated",)
     assert must_show(drill) == {"lost": ">= 5"}
+
+
+def test_split_brain_is_row_twenty() -> None:
+    """A primary cut off for 15 s together with who writes 100 times a second to its shard."""
+    drill = named("split-brain")
+
+    assert drill.writes is not None
+    assert (drill.writes.rate, drill.writes.shard) == (100, 1)
+    (fault,) = drill.faults
+    assert (fault.kind, fault.on, fault.seconds) == ("isolate", "shard.1.primary", 15)
+    assert claims(drill)["lost"] == ("acknowledged_lost", "<= 0")
+    assert claims(drill)["fenced"] == ("last_cut_off_write_s", "<= 2")
+    assert NODE_TIMEOUT_S == 1.0  # the bound is twice this
+    assert drill.capabilities == ["isolate"]
+    assert drill.policies["replicated"] is Mode.ON
+    assert drill.control.off == ("replicated",)
+    assert must_show(drill) == {"lost": ">= 20"}

@@ -51,6 +51,7 @@ def test_params_of_every_kind_are_fields() -> None:
         ("down", "link:video>store-1", "cut"),
         ("kill", "control", "kill"),
         ("memory", "video.1", "memory-limit"),
+        ("isolate", "shard.1.primary", "isolate"),
     ],
 )
 def test_needs_follow_from_kind_and_target(kind: str, on: str, need: str | None) -> None:

@@ -186,4 +186,5 @@ def test_bad_faults_are_usage_errors(small: Small) -> None:
         small.driver.begin(fault("kill", "wbe"))
     with pytest.raises(ConfigError, match="no host fault of the last minutes"):
         small.driver.end("nobody")
-    assert small.driver.capabilities == frozenset(Capability) - {Capability.CUT}
+    lacking = {Capability.CUT, Capability.ISOLATE}
+    assert small.driver.capabilities == frozenset(Capability) - lacking

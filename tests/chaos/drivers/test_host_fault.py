@@ -39,7 +39,7 @@ GOOD: dict[str, dict[str, float]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(GOOD))
 @pytest.mark.parametrize("target", ["video", "video.2", "store-1", "store-1.1"])
 def test_every_kind_on_a_service_and_on_an_instance_is_let_through(kind: str, target: str) -> None:
     """Read back from JSON it is the same value."""
@@ -50,6 +50,16 @@ def test_every_kind_on_a_service_and_on_an_instance_is_let_through(kind: str, ta
     }
     assert read_host_fault(fields) == fault
     assert NEEDS[kind] in Capability
+
+
+def test_every_kind_is_known_and_only_store_nodes_are_cut_off() -> None:
+    """Other services don't talk to each other as nodes do."""
+    assert set(KINDS) == {*GOOD, "isolate"}
+    for target in ("store-1", "store-12.1"):
+        check_host_fault(HostFault("f-1", "isolate", target, 20.0))
+    for target in ("video", "video.2", "store-1.2", "cache-1"):
+        with pytest.raises(ConfigError, match="isolate cuts a store node off: give store-1"):
+            check_host_fault(HostFault("f-1", "isolate", target, 20.0))
 
 
 @pytest.mark.parametrize(
@@ -97,9 +107,11 @@ def test_a_fault_says_itself_in_a_few_words() -> None:
 
 
 def test_cut_needs_the_links_process() -> None:
-    """Everything else any driver with instances can do."""
-    assert capabilities_of({"links", "video"}) == frozenset(Capability)
-    assert capabilities_of({"video"}) == frozenset(Capability) - {Capability.CUT}
+    """Everything else any driver with instances can do, and not all can isolate."""
+    everything = frozenset(Capability)
+    assert capabilities_of({"links", "video"}, isolates=True) == everything
+    assert capabilities_of({"video"}, isolates=True) == everything - {Capability.CUT}
+    assert capabilities_of({"links"}, isolates=False) == everything - {Capability.ISOLATE}
 
 
 class Unable(ProcessDriver):
@@ -121,6 +133,8 @@ def test_a_driver_that_cannot_says_so() -> None:
         require(Unable(), NEEDS["pause"])
     with pytest.raises(LabEnvironmentError, match="cannot pause; it can kill"):
         require(Unable(Capability.KILL), NEEDS["pause"])
+    with pytest.raises(LabEnvironmentError, match="it can kill; to isolate takes a lab of pro"):
+        require(Unable(Capability.KILL), NEEDS["isolate"])
     require(Unable(Capability.PAUSE), NEEDS["pause"])
     assert LabEnvironmentError.exit_code == 3
 

@@ -17,6 +17,7 @@ from chaos.drivers.contract import Capability, Driver, HostFault, HostProof
 from chaos.drivers.processes import ProcessDriver
 from chaos.lab import Lab
 from chaos.supervisor.channel import ask
+from chaos.supervisor.isolation import can_isolate
 from chaos.supervisor.launch import start_supervisor
 from chaos.supervisor.limits import data_limit
 from chaos.supervisor.tree import cpu_seconds, family, is_stopped
@@ -309,8 +310,9 @@ def test_bad_faults_are_usage_errors(driver: Driver) -> None:
 
 
 def test_links_decide_whether_a_driver_can_cut(driver: Driver, tmp_path: Path) -> None:
-    """Without a service ``links`` everything but cut."""
-    assert driver.capabilities == frozenset(Capability) - {Capability.CUT}
+    """Without a service ``links`` everything but cut, and isolate where the kernel lets us."""
+    lacking = {Capability.CUT} | (set() if can_isolate() else {Capability.ISOLATE})
+    assert driver.capabilities == frozenset(Capability) - lacking
     (tmp_path / "docker-compose.yml").write_text("services: {links: {command: [python]}}\n")
     assert Capability.CUT in ProcessDriver(tmp_path).capabilities
 

@@ -77,6 +77,11 @@ class FakeHands:
         limits = dict(was) if mb is None else {"memory": int(mb * 2**20)}
         self.looks[instance] = replace(self.looks[instance], limits=limits)
 
+    async def isolate(self, instance: str, for_s: float | None) -> None:
+        """Cut off, with a packet lost at once, or not."""
+        self._act(f"isolate {instance} {for_s}")
+        self.looks[instance] = replace(self.looks[instance], dropped=0 if for_s is None else 1)
+
     def _down(self, instance: str, code: int) -> None:
         if self.looks[instance].is_up:
             self.looks[instance] = Look("stopped", exit_code=code)

@@ -303,3 +303,21 @@ async def test_the_same_id_at_once_is_taken_once(bench: Bench) -> None:
 def test_documented_limits_hold() -> None:
     """Twice the grace period of the lab, and a second between two tries."""
     assert (END_LIMIT_S, RETRY_AFTER_S) == (30.0, 1.0)
+
+
+async def test_a_store_node_is_cut_off_until_its_lease_ends(bench: Bench) -> None:
+    """Its time to live goes with it: should the keeper die too, the cut ends by itself."""
+    bench.hands.looks["store-1.1"] = Look("running", "store-1.1 1")
+    await bench.keeper.begin(HostFault("a", "isolate", "store-1", 60.0), 3.0)
+    bench.run()
+
+    bench.now_s += 3.0
+    await bench.keeper.begin(HostFault("b", "pause", "video.1", 60.0), 3.0)  # it looks again
+    proof = await bench.until_over("a")
+
+    assert (proof.hits, proof.detail) == (
+        1,
+        "store-1.1 1 packets to and from other nodes swallowed",
+    )
+    assert bench.hands.done[0] == "isolate store-1.1 60.0"
+    assert bench.hands.done[-1] == "isolate store-1.1 None"

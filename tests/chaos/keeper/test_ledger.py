@@ -93,6 +93,16 @@ def test_faults_on_one_instance_add_up() -> None:
     assert ledger.wanted("video.1", without=[kill.fault.id]) == Wanted(True, True, 0.1, 64)
 
 
+def test_a_node_is_cut_off_as_long_as_somebody_wants_it() -> None:
+    """Two cuts of one node: it is joined again when both are over."""
+    ledger = Ledger()
+    first, second = add(ledger, "isolate"), add(ledger, "isolate")
+    wanted = ledger.wanted("video.1", without=[first.fault.id])
+    assert wanted == Wanted(True, False, None, None, isolated_s=second.fault.ttl_s)
+    ids = [first.fault.id, second.fault.id]
+    assert ledger.wanted("video.1", without=ids).isolated_s is None
+
+
 @pytest.mark.parametrize(
     ("look", "wanted"),
     [

@@ -23,6 +23,13 @@ DOWN = Look("stopped", exit_code=0)
         ("restart", DOWN, False, "process 1 became stopped"),
         ("pause", Look("paused", "process 1"), True, "paused"),
         ("pause", UP, False, "running"),
+        ("isolate", UP, False, "0 packets to and from other nodes swallowed"),
+        (
+            "isolate",
+            Look("running", "process 1", dropped=3),
+            True,
+            "3 packets to and from other nodes swallowed",
+        ),
         ("cpu", UP, False, "used 0.00 cores, held for 0.0 s"),
         (
             "cpu",
