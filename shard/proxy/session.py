@@ -133,12 +133,13 @@ class Session(asyncio.Protocol):
 
     def _write_next(self) -> None:
         """Write what has an answer up to the first that has none."""
-        waiting, out = self._waiting, list[bytes]()
+        waiting = self._waiting
+        out: list[bytes] = []
         while waiting and (reply := waiting[0].reply) is not None:
             waiting.popleft()
             out.append(reply)
         if out and self._transport is not None:
-            data = b"".join(out)
+            data = out[0] if len(out) == 1 else b"".join(out)
             self._held_bytes -= len(data)
             self._transport.write(data)
 
@@ -240,8 +241,8 @@ class Session(asyncio.Protocol):
         router, heads, protocol = self.front.router, self.front.heads, self.protocol
         note, send, place_of = self._waiting.append, router.send, router.place_of
         deadline_s = self.heard_s + self.front.settings.command_timeout_s
-        head, begin = None, b""
-        for _ in range(room):
+        head, begin, size = None, b"", len(data)
+        while at < size and room:
             if head is None or not data.startswith(begin, at):
                 found = HEAD.match(data, at)
                 head = None if found is None else heads.get(found[0])
@@ -260,7 +261,7 @@ class Session(asyncio.Protocol):
             one = Request(self, data[at:stop], place_of(key), key, work, deadline_s, protocol)
             note(one)
             send(one)
-            at = stop
+            at, room = stop, room - 1
         return at
 
     def _take_slowly(self, data: bytes, at: int) -> int:
