@@ -231,6 +231,7 @@ def check_ports(lab: Lab) -> list[Check]:
     variables = {
         "front door": (lab.ports.front, "SQUALL_PORT"),
         "control": (lab.ports.control, "SQUALL_CONTROL_PORT"),
+        "store": (lab.ports.store, "SQUALL_STORE_PORT"),
     }
     if lab.is_answering():
         return [

@@ -35,6 +35,7 @@ CONTROL_OFFSET = -1
 LOCUST_OFFSET = 9
 CONSOLE_OFFSET = 10
 TOXICS_OFFSET = 11
+STORE_OFFSET = 12
 PING_TIMEOUT_S = 1.0
 INSIDE = "SQUALL_INSIDE"  # set in the container `lab`: the command, without an engine's socket
 
@@ -48,6 +49,7 @@ class LabPorts:
     locust: int
     console: int
     toxics: int = DEFAULT_PORT + TOXICS_OFFSET  # not in the files of labs before it was published
+    store: int = DEFAULT_PORT + STORE_OFFSET  # the same
 
     @property
     def environment(self) -> dict[str, str]:
@@ -58,6 +60,7 @@ class LabPorts:
             "SQUALL_LOCUST_PORT": str(self.locust),
             "SQUALL_CONSOLE_PORT": str(self.console),
             "SQUALL_TOXICS_PORT": str(self.toxics),
+            "SQUALL_STORE_PORT": str(self.store),
         }
 
 
@@ -74,6 +77,7 @@ def read_ports(environ: Mapping[str, str] = os.environ) -> LabPorts:
         _port(environ, "SQUALL_LOCUST_PORT", front + LOCUST_OFFSET),
         _port(environ, "SQUALL_CONSOLE_PORT", front + CONSOLE_OFFSET),
         _port(environ, "SQUALL_TOXICS_PORT", front + TOXICS_OFFSET),
+        _port(environ, "SQUALL_STORE_PORT", front + STORE_OFFSET),
     )
 
 

@@ -42,6 +42,8 @@ def inside_banner(data: Mapping[str, object]) -> str:
 def _page(title: str, data: Mapping[str, object], lines: list[str]) -> str:
     places = [f"  front door  http://127.0.0.1:{data['port']}/  (pages: /docs)"]
     places.append(f"  control     127.0.0.1:{data['control_port']}")
+    if "store_port" in data:
+        places.append(f"  store       127.0.0.1:{data['store_port']}  (any Redis client)")
     if "locust_port" in data:
         places.append(f"  locust      http://127.0.0.1:{data['locust_port']}/  (after make load)")
     return "\n".join([title, "", *places, "", *(f"    {line}" for line in lines)])

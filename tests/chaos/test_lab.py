@@ -12,10 +12,11 @@ from tests.valkey import start_valkey
 
 
 def test_ports_lie_beside_the_front_door() -> None:
-    """8080 brings control 8079, Locust 8089, console 8090, toxics 8091; one moves them all."""
-    assert read_ports({}) == LabPorts(8080, 8079, 8089, 8090, 8091)
-    assert read_ports({"SQUALL_PORT": "18080"}) == LabPorts(18080, 18079, 18089, 18090, 18091)
-    assert read_ports({"SQUALL_CONTROL_PORT": "7"}) == LabPorts(8080, 7, 8089, 8090, 8091)
+    """8080 brings 8079 (control), 8089, 8090, 8091 and 8092 (store); one moves them all."""
+    moved = LabPorts(18080, 18079, 18089, 18090, 18091, 18092)
+    assert read_ports({}) == LabPorts(8080, 8079, 8089, 8090, 8091, 8092)
+    assert read_ports({"SQUALL_PORT": "18080"}) == moved
+    assert read_ports({"SQUALL_CONTROL_PORT": "7"}) == LabPorts(8080, 7, 8089, 8090, 8091, 8092)
 
 
 @pytest.mark.parametrize("text", ["http", "0", "65536", "-1", "80.5", "²"])
@@ -27,12 +28,13 @@ def test_a_port_that_is_none_is_refused(text: str) -> None:
 
 def test_ports_are_handed_on_as_variables() -> None:
     """The compose file and every command read the same names."""
-    assert LabPorts(1, 2, 3, 4, 5).environment == {
+    assert LabPorts(1, 2, 3, 4, 5, 6).environment == {
         "SQUALL_PORT": "1",
         "SQUALL_CONTROL_PORT": "2",
         "SQUALL_LOCUST_PORT": "3",
         "SQUALL_CONSOLE_PORT": "4",
         "SQUALL_TOXICS_PORT": "5",
+        "SQUALL_STORE_PORT": "6",
     }
 
 

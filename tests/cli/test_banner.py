@@ -12,7 +12,8 @@ UP = {**DATA, "mode": "processes", "started": True, "seconds": 3.1, "memory_mib"
 
 def test_the_lines_to_paste_stand_as_the_readme_has_them() -> None:
     """On the default port nothing is moved."""
-    text = banner({**UP, "locust_port": 8089})
+    text = banner({**UP, "store_port": 8092, "locust_port": 8089})
+    assert "  store       127.0.0.1:8092  (any Redis client)" in text.splitlines()
     assert [line.strip() for line in text.splitlines()][-6:] == TRY_LINES.splitlines()
 
 

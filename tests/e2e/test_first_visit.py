@@ -13,7 +13,7 @@ PROCESSES = {
     "account.1", "cache-1.1", "cache-2.1", "cache-3.1", "comment.1", "control.1",
     "counter.1", "gateway.1", "gateway.2", "l4.1", "l7.1", "links.1",
     "store-1.1", "store-2.1", "store-3.1", "store-4.1", "store-5.1", "store-6.1",
-    "store-7.1", "store-8.1",
+    "store-7.1", "store-8.1", "store-proxy.1",
     "video.1", "video.2", "video.3",
 }  # fmt: skip
 DEGRADED_LIMIT_S = 0.450

@@ -32,6 +32,7 @@ def status(as_json: JsonFlag = False) -> None:
     data = {
         "mode": lab.mode,
         "url": lab.base_url,
+        "store": None if lab.inside else f"127.0.0.1:{lab.ports.store}",
         "control_answers": lab.is_answering(),
         "is_ready": not missing,
         "memory_bytes": sum(memory.values()),
@@ -80,7 +81,9 @@ def as_text(data: Mapping[str, Any]) -> str:
     ]
     control = "" if data["control_answers"] else ", control doesn't answer"
     state = "ready" if data["is_ready"] else "not ready"
-    title = f"{data['mode']} at {data['url']}: {state}, {_mib(data['memory_bytes'])} MiB{control}"
+    store = f", store at {data['store']}" if data.get("store") else ""
+    size = f"{_mib(data['memory_bytes'])} MiB"
+    title = f"{data['mode']} at {data['url']}{store}: {state}, {size}{control}"
     return f"{title}\n\n{table(head, rows)}"
 
 

@@ -159,5 +159,6 @@ def _describe(lab: "Lab", seconds: float, *, is_new: bool) -> dict[str, object]:
         "url": lab.base_url,
         "port": lab.ports.front,
         "control_port": lab.ports.control,
+        "store_port": lab.ports.store,
         "locust_port": lab.ports.locust,
     }
