@@ -67,12 +67,10 @@ async def write_and_judge(
             pace_s = WRITERS / drill.writes.rate
             work = Workload(store, store, recorder, durability, seed, pace_s)
             work.start(keys)
-            rejoining = asyncio.create_task(_rejoin(side, store, load))
             try:
-                await load.sleep_until(arm.seconds - READ_BACK_S)
+                await _wait(side, store, load, arm.seconds - READ_BACK_S)
             finally:
                 await work.stop()
-                rejoining.cancel()
             await record_end(store, addresses, keys, prefix, recorder)
         history = parse_history((folder / HISTORY).read_text())
         notes.written = judged(history, _killed_s(notes), began_s, _cut(side, notes))
@@ -140,12 +138,13 @@ def _killed_s(notes: Notes) -> float | None:
     return min(kills, default=None)
 
 
-async def _rejoin(side: Side, store: StoreClient, load: LoadProcess) -> None:
-    """Let clients that are on one side of a cut reach all nodes once it is over."""
+async def _wait(side: Side, store: StoreClient, load: LoadProcess, until_s: float) -> None:
+    """Let clients write; those on one side of a cut reach all nodes once it is over."""
     if side.is_apart:
         await load.sleep_until(side.until_s)
         side.rejoin()
         store.redial()
+    await load.sleep_until(until_s)
 
 
 def _cut(side: Side, notes: Notes) -> Window | None:
