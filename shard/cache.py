@@ -8,7 +8,9 @@ is flushed if it missed anything, before anybody reads from it.
 **Promise.** A read that begins after ``delete`` has returned never yields what was filled from an
 origin read before that delete, whichever of several clients asks, and whatever node died, froze or
 was cut off meanwhile. Its one bound, a client and a reader with no live node between them, is
-``STALE_BOUND_S``. How: ``shard.policy.coherence``; nothing here decides it.
+``STALE_BOUND_S``. How: ``shard.policy.coherence``; nothing here decides it. With a local cache
+(``local``) the promise holds as it stands for the deletes of the same client; those of others are
+seen as soon as the node's word of them has come, and after ``local_cache.PROOF_S`` at most.
 
 **Never in the way.** A cache that is down is a miss, within ``DEFAULT_TIMEOUT_S``.
 
@@ -24,7 +26,10 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from hashing.bounded import DEFAULT_BALANCE_FACTOR, BoundedRing
+from resilience.policy.contract import Mode
+from resilience.switches import FixedSwitches, Switches
 from shard.cache_delete import DELETE_TIMEOUT_S, Deleter
+from shard.cache_local import LocalReader
 from shard.cache_node import CacheNode
 from shard.cache_observer import SILENT_CACHE, CacheObserver
 from shard.cache_placement import Placement
@@ -35,12 +40,15 @@ from shard.connection import Limits
 from shard.hot_keys import HotKeys
 from shard.link import Dial, directly
 from shard.policy.coherence import Coherence
+from shard.policy.local_cache import LocalCache
 from shard.policy.topology import Address
 
 __all__ = ["NOTHING", "CacheClient", "Hit", "Miss", "Token"]
 
+EJECTION = "cache_ejection"  # its switch; off: nobody stands in for a node that is gone
 DEFAULT_LOAD_FLOOR = 1000.0  # gets a second and client below which no node counts as hot: 1 % of it
 _LIMITS = Limits(reply_timeout_s=DELETE_TIMEOUT_S)
+_NEVER = FixedSwitches(default=Mode.OFF)
 
 
 class CacheClient:
@@ -56,6 +64,8 @@ class CacheClient:
         rng: Jitter; seed it for tests.
         clock: Monotonic seconds.
         limits: Of each connection.
+        local: Where copies of hot keys are kept; None: nowhere.
+        switches: Asked for ``local_cache`` and ``cache_ejection`` with each read; None: both on.
 
     Raises:
         ValueError: When there is no node, or one is listed twice.
@@ -73,6 +83,8 @@ class CacheClient:
         load_floor: float = DEFAULT_LOAD_FLOOR,
         balance_factor: float = DEFAULT_BALANCE_FACTOR,
         limits: Limits = _LIMITS,
+        local: LocalCache | None = None,
+        switches: Switches | None = None,
     ) -> None:
         addresses = [Address(*node) for node in nodes]
         if not addresses:
@@ -93,9 +105,21 @@ class CacheClient:
         # Not from rng: two clients with one seed must not take each other's tokens for their own.
         self._coherence = Coherence(secrets.token_hex(TOKEN_CHARS // 4), names)
         self._watch = Watch(
-            self._nodes, self._coherence, look_timeout_s=timeout_s, observer=observer, clock=clock
+            self._nodes,
+            self._coherence,
+            look_timeout_s=timeout_s,
+            observer=observer,
+            on_round=lambda: self.local.on_round(),
+            clock=clock,
         )
-        self._placement = Placement(ring, self._nodes, self._coherence, load_floor)
+        asked = switches or FixedSwitches()
+        self._placement = Placement(
+            ring,
+            self._nodes,
+            self._coherence,
+            load_floor,
+            lambda: asked.mode(EJECTION) is not Mode.OFF,
+        )
         self._deleter = Deleter(
             self._placement,
             self._nodes,
@@ -112,8 +136,20 @@ class CacheClient:
             timeout_s=timeout_s,
             clock=clock,
         )
-
         self.hot_keys = HotKeys(self._rng, clock)
+        self.local = LocalReader(
+            self._reader,
+            self._nodes,
+            self._coherence,
+            self.hot_keys,
+            LocalCache() if local is None else local,
+            _NEVER if local is None else asked,
+            limits=limits,
+            rng=self._rng,
+            dial=dial,
+            timeout_s=timeout_s,
+            clock=clock,
+        )
 
     def __repr__(self) -> str:
         return f"<CacheClient {', '.join(map(repr, self._nodes.values()))}>"
@@ -126,6 +162,7 @@ class CacheClient:
         """End the looks, the deletes under way and every connection."""
         await self._watch.stop()
         await self._deleter.close()
+        await self.local.close()
         for node in self._nodes.values():
             await node.link.close()
 
@@ -133,6 +170,7 @@ class CacheClient:
         """Connect anew, by the way that ``dial`` says now."""
         for node in self._nodes.values():
             node.redial()
+        self.local.redial()
         self._watch.hurry()
 
     async def get(self, key: str, *, deadline_s: float | None = None) -> Hit | Miss:
@@ -151,27 +189,32 @@ class CacheClient:
         began_s = self._clock()
         for key in keys:
             self.hot_keys.see(key)
-        answers = await self._reader.get_many(keys, deadline_s)
+        answers = await self.local.get_many(keys, deadline_s)
         duration_s = self._clock() - began_s
         for answer in answers:
             self._observer.on_operation("get", _name(answer), duration_s)
         return answers
 
-    async def fill(self, miss: Miss, key: str, value: bytes, ttl_s: float) -> bool:
+    async def fill(
+        self, miss: Miss, key: str, value: bytes, ttl_s: float, stale_s: float = 0.0
+    ) -> bool:
         """Store what the origin said after this miss.
 
         Args:
-            miss: What ``get`` of the same key returned, before the origin was asked.
+            miss: What ``get`` of the same key returned, before the origin was asked; of a stale
+                hit ``Miss(hit.refresh)``.
             key: The key.
             value: Its value.
             ttl_s: Seconds to live, > 0; spread by ``TTL_JITTER_RATIO``, at most
                 ``STALE_BOUND_S``, at a node that only helps out at most ``OVERFLOW_TTL_S``.
+            stale_s: For how long after that it is still given, as stale, while one reader fetches
+                it anew; seconds, 0 or less means not at all. Both together have the same bounds.
 
         Returns:
             False when the key was deleted meanwhile, or its node can't take the value.
         """
         began_s = self._clock()
-        result = await self._reader.fill(miss.token, key, value, ttl_s)
+        result = await self._reader.fill(miss.token, key, value, ttl_s, stale_s)
         self._observer.on_operation("fill", result, self._clock() - began_s)
         return result == "stored"
 
@@ -183,7 +226,8 @@ class CacheClient:
         looks at most, once an outage. It goes on when its caller is cancelled.
         """
         began_s = self._clock()
-        result = await self._deleter.delete(keys)
+        with self.local.held(keys):
+            result = await self._deleter.delete(keys)
         self._observer.on_operation("delete", result, self._clock() - began_s)
 
     def owner(self, key: str) -> str:
@@ -200,6 +244,7 @@ class CacheClient:
             "overflows": self._reader.overflow_count,
             "looks": self._watch.round_count,
             "deletes": dict(self._deleter.counts),
+            "local": dict(self.local.snapshot()),
         }
 
     def _snapshot_node(self, node: CacheNode) -> Mapping[str, object]:
@@ -229,5 +274,5 @@ class CacheClient:
 
 def _name(answer: Hit | Miss) -> str:
     if isinstance(answer, Hit):
-        return "hit"
+        return "local" if answer.is_local else "stale" if answer.is_stale else "hit"
     return "off" if answer.token is None else "miss"

@@ -11,8 +11,9 @@ class CacheObserver(Protocol):
 
         Args:
             operation: ``get``, ``fill`` or ``delete``.
-            result: get: ``hit``, ``miss``, ``off`` (no node could say). fill: ``stored``,
-                ``refused``, ``off``. delete: ``done``, ``barred`` (a node was barred instead),
+            result: get: ``hit``, ``local`` (a hit, and no node was asked), ``stale`` (a hit past
+                its time), ``miss``, ``off`` (no node could say). fill: ``stored``, ``refused``,
+                ``off``. delete: ``done``, ``barred`` (a node was barred instead),
                 ``unproven`` (a node may answer others with the old value, see Coherence).
             duration_s: From the call to its end.
         """

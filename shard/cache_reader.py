@@ -19,6 +19,7 @@ from shard.cache_scripts import Call, fill_call, get_call, is_unknown_script
 from shard.connection import Connection
 from shard.policy.attempt import Failure
 from shard.policy.coherence import STALE_BOUND_S
+from shard.policy.freshness import life
 from shard.resp import Answer, is_plain
 
 DEFAULT_TIMEOUT_S = 0.05  # a get; a healthy one takes 0.2 ms, the origin some 10
@@ -38,10 +39,23 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A value, and how many seconds ago it was filled."""
+    """A value that was found.
+
+    Args:
+        value: Its bytes.
+        age_s: Seconds since it was filled.
+        is_stale: Past its time (``shard.policy.freshness``), and not deleted.
+        refresh: Of a stale one: the right to fill it anew, which one reader gets at a time.
+        node: Where it was read.
+        is_local: Out of this process's memory, without asking the node.
+    """
 
     value: bytes
     age_s: float
+    is_stale: bool = False
+    refresh: Token | None = None
+    node: str = ""
+    is_local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +76,10 @@ class _Asked(NamedTuple):
     connection: Connection
     call: Call
     sent: "asyncio.Future[Answer]"
+
+    def token(self, value: bytes) -> Token:
+        """Return the token that the node answered."""
+        return Token(self.place.node.name, self.run, value.decode(), self.place.is_overflow)
 
 
 class Reader:
@@ -108,7 +126,9 @@ class Reader:
         asked = [await self._ask(key, until_s) for key in keys]
         return [await self._take(each, until_s, is_ours) for each in asked]
 
-    async def fill(self, token: Token | None, key: str, value: bytes, ttl_s: float) -> str:
+    async def fill(
+        self, token: Token | None, key: str, value: bytes, ttl_s: float, stale_s: float = 0.0
+    ) -> str:
         """Store a value where its token still is; say ``stored``, ``refused`` or ``off``."""
         if token is None:
             return "off"
@@ -118,7 +138,8 @@ class Reader:
             return "off"
         spread = self._rng.uniform(1.0 - TTL_JITTER_RATIO, 1.0 + TTL_JITTER_RATIO)
         longest_s = OVERFLOW_TTL_S if token.is_overflow else STALE_BOUND_S
-        call = fill_call(node.entry(key), token.value, value, min(ttl_s * spread, longest_s))
+        lasting = life(ttl_s * spread, stale_s, longest_s)
+        call = fill_call(node.entry(key), token.value, value, lasting)
         answer = await node.run(connection, call, self._clock() + self._timeout_s)
         if isinstance(answer, Failure):
             node.judge(answer)
@@ -157,10 +178,14 @@ class Reader:
         match answer:
             case [1, int(age_ms), bytes(value)]:
                 node.hit_count += 1
-                return Hit(value, max(0, age_ms) / 1000.0)
+                return Hit(value, max(0, age_ms) / 1000.0, node=node.name)
+            case [2, int(age_ms), bytes(value), bytes(token)]:
+                node.hit_count += 1
+                right = asked.token(token) if token else None
+                return Hit(value, max(0, age_ms) / 1000.0, True, right, node.name)
             case [0, bytes(token)]:
                 node.miss_count += 1
-                return Miss(Token(node.name, asked.run, token.decode(), asked.place.is_overflow))
+                return Miss(asked.token(token))
             case _:
                 self.off_count += 1
                 return NOTHING

@@ -1,10 +1,15 @@
 """What runs on a cache node: four scripts over one entry and one table.
 
 An *entry* is a key behind the node's run id (``8f2a…:video:7``): ``t`` + token while somebody may
-fill it, or ``v`` + token + time of the fill (13 digits, the node's clock in ms) + value. All who
-miss between two deletes hold the same token: it names the time in which what they read at the
+fill it, or ``f`` + token + three times (13 digits each, the node's clock in ms) + value. The times
+are the fill's, the soft end until which it is fresh, and until when a refresh is somebody's. All
+who miss between two deletes hold the same token: it names the time in which what they read at the
 origin is valid. A delete is a plain UNLINK: the token goes with the entry, and a fill that doesn't
 find it is refused.
+
+A *stale* entry is past its soft end (``shard.policy.freshness``). A get still gives its value, and
+the first one in ``REFRESH_S`` gets the token with it: the right to fill it anew. A delete revokes
+that one too. The time to live of the key is the hard end.
 
 The *table* (``squall:meta``, a hash) holds ``beat`` (last look of anybody, ms), ``gen`` (flushes),
 ``n:client`` (when that client left which notices) and ``a:client`` (when flushed for which).
@@ -20,6 +25,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from shard.policy.coherence import STALE_BOUND_S, Board, Posting
+from shard.policy.freshness import REFRESH_S, Life
 from shard.resp import Answer, Argument, ReplyError, pack
 from shard.script import Script
 
@@ -43,31 +49,38 @@ local function flush()
 end
 """
 
-# KEYS: table, entry. ARGV: gap ms, token, token ms. -> {1, age ms, value} | {0, token} | {-1}
+# KEYS: table, entry. ARGV: gap ms, token, token ms, refresh ms.
+# -> {1, age ms, value} | {2, age ms, stale value, token or ''} | {0, token} | {-1}
 GET = Script(
     _NOW
     + """
 local beat = tonumber(redis.call('HGET', KEYS[1], 'beat'))
 if not beat or now - beat > tonumber(ARGV[1]) then return {-1} end
 local entry = redis.call('GET', KEYS[2])
-if not entry then
+if not entry or not string.find(entry, '^[tf]') then
   redis.call('SET', KEYS[2], 't' .. ARGV[2], 'PX', ARGV[3])
   return {0, ARGV[2]}
 end
-if string.sub(entry, 1, 1) == 't' then return {0, string.sub(entry, 2)} end
-return {1, now - tonumber(string.sub(entry, 26, 38)), string.sub(entry, 39)}
+local kind = string.sub(entry, 1, 1)
+if kind == 't' then return {0, string.sub(entry, 2)} end
+local age, value = now - tonumber(string.sub(entry, 26, 38)), string.sub(entry, 65)
+if now < tonumber(string.sub(entry, 39, 51)) then return {1, age, value} end
+if now < tonumber(string.sub(entry, 52, 64)) then return {2, age, value, ''} end
+redis.call('SETRANGE', KEYS[2], 51, string.format('%013.0f', now + ARGV[4]))
+return {2, age, value, string.sub(entry, 2, 25)}
 """
 )
 
-# KEYS: table, entry. ARGV: token, value, ms to live. -> 1 stored | 0 refused
+# KEYS: table, entry. ARGV: token, value, ms to live, ms fresh. -> 1 stored | 0 refused
 FILL = Script(
     _NOW
     + """
 local entry = redis.call('GET', KEYS[2])
-if not entry or string.sub(entry, 2, 25) ~= ARGV[1] then return 0 end
-if string.sub(entry, 1, 1) == 't' then
-  local filled = 'v' .. ARGV[1] .. string.format('%013.0f', now) .. ARGV[2]
-  redis.call('SET', KEYS[2], filled, 'PX', ARGV[3])
+if not entry or not string.find(entry, '^[tf]') then return 0 end
+if string.sub(entry, 2, 25) ~= ARGV[1] then return 0 end
+if string.sub(entry, 1, 1) == 't' or now >= tonumber(string.sub(entry, 39, 51)) then
+  local times = string.format('%013.0f%013.0f%013.0f', now, now + ARGV[4], 0)
+  redis.call('SET', KEYS[2], 'f' .. ARGV[1] .. times .. ARGV[2], 'PX', ARGV[3])
 end
 return 1
 """
@@ -126,14 +139,41 @@ class Call(NamedTuple):
         return pack(("EVAL", self.script.source, *self.tail))
 
 
+class Filled(NamedTuple):
+    """What lies at a node.
+
+    Args:
+        value: Without what stands before it.
+        age_s: Seconds since its fill.
+        fresh_s: Seconds until its soft end; negative when it is stale.
+    """
+
+    value: bytes
+    age_s: float
+    fresh_s: float
+
+
 def get_call(entry: str, token: str) -> Call:
     """Read an entry, or place a token where there is none."""
-    return _call(GET, (META_KEY, entry), (_ms(GAP_S), token, _ms(TOKEN_TTL_S)))
+    args = (_ms(GAP_S), token, _ms(TOKEN_TTL_S), _ms(REFRESH_S))
+    return _call(GET, (META_KEY, entry), args)
 
 
-def fill_call(entry: str, token: str, value: bytes, ttl_s: float) -> Call:
-    """Put a value where its token still is."""
-    return _call(FILL, (META_KEY, entry), (token, value, max(1, _ms(ttl_s))))
+def fill_call(entry: str, token: str, value: bytes, life: Life) -> Call:
+    """Put a value where its token still is, unless a fresh one is there already."""
+    args = (token, value, max(1, _ms(life.total_s)), max(1, _ms(life.fresh_s)))
+    return _call(FILL, (META_KEY, entry), args)
+
+
+def parse_entry(entry: Answer, time: Answer) -> Filled | None:
+    """Read an entry as it lies at its node, with the node's answer to TIME; None: no value."""
+    match entry, time:
+        case bytes(), [bytes(seconds), bytes(micros)] if entry[:1] == b"f":
+            now_ms = int(seconds) * 1000 + int(micros) // 1000
+            filled_ms, fresh_ms = int(entry[25:38]), int(entry[38:51])
+            age_s, fresh_s = (now_ms - filled_ms) / 1000.0, (fresh_ms - now_ms) / 1000.0
+            return Filled(entry[64:], max(0.0, age_s), fresh_s)
+    return None
 
 
 def look_call(client: str, notices: Mapping[str, int]) -> Call:

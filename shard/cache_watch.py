@@ -40,6 +40,7 @@ class Watch:
         coherence: Told what the looks show.
         look_timeout_s: For one look, seconds, > 0 and well below ``LEASE_S``.
         observer: Hears of flushes.
+        on_round: Called after each round; quick.
         clock: Monotonic seconds.
     """
 
@@ -50,12 +51,14 @@ class Watch:
         *,
         look_timeout_s: float,
         observer: CacheObserver = SILENT_CACHE,
+        on_round: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._nodes = nodes
         self._coherence = coherence
         self._look_timeout_s = look_timeout_s
         self._observer = observer
+        self._on_round = on_round
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -132,6 +135,7 @@ class Watch:
                     sent.append(self._send(node, node.link.connection))
             for look in sent:
                 await self._take(look, group)
+        self._on_round()
 
     async def _connect_and_look(self, node: CacheNode, group: asyncio.TaskGroup) -> None:
         until_s = self._clock() + self._look_timeout_s

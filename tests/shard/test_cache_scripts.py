@@ -21,14 +21,20 @@ from shard.cache_scripts import (
     is_unknown_script,
     look_call,
     parse_board,
+    parse_entry,
 )
 from shard.connection import Connection, Limits
 from shard.policy.coherence import Board, Posting
+from shard.policy.freshness import REFRESH_S, Life
 from shard.resp import Answer, ReplyError, pack
 from tests.shard.model_cache import ModelNode
 from tests.valkey import Valkey, start_valkey
 
 pytestmark = pytest.mark.integration
+
+MINUTE = Life(60.0, 60.0)
+LONG_PAST = "0000000000001"
+SOFT_END_AT, REFRESH_AT = 38, 51  # where an entry's times stand
 
 TOKENS = ("a" * TOKEN_CHARS, "b" * TOKEN_CHARS, "c" * TOKEN_CHARS)
 
@@ -100,7 +106,7 @@ async def test_a_value_comes_back_byte_for_byte_with_its_age(node: Node) -> None
     for value in (b"", b"t", bytes(range(256)), b"x" * 100_000):
         await node.do("DEL", "k")
         await node.run(get_call("k", TOKENS[0]))
-        assert await node.run(fill_call("k", TOKENS[0], value, 60.0)) == 1
+        assert await node.run(fill_call("k", TOKENS[0], value, MINUTE)) == 1
         hit = await node.run(get_call("k", TOKENS[1]))
         assert isinstance(hit, list)
         assert hit[0] == 1
@@ -111,12 +117,12 @@ async def test_a_value_comes_back_byte_for_byte_with_its_age(node: Node) -> None
 async def test_a_fill_needs_its_token(node: Node) -> None:
     """Revoked by a delete, replaced since, never given: refused each time."""
     await node.look()
-    assert await node.run(fill_call("k", TOKENS[0], b"never given", 60.0)) == 0
+    assert await node.run(fill_call("k", TOKENS[0], b"never given", MINUTE)) == 0
     await node.run(get_call("k", TOKENS[0]))
     await node.do("UNLINK", "k")
-    assert await node.run(fill_call("k", TOKENS[0], b"revoked", 60.0)) == 0
+    assert await node.run(fill_call("k", TOKENS[0], b"revoked", MINUTE)) == 0
     await node.run(get_call("k", TOKENS[1]))
-    assert await node.run(fill_call("k", TOKENS[0], b"replaced", 60.0)) == 0
+    assert await node.run(fill_call("k", TOKENS[0], b"replaced", MINUTE)) == 0
 
     assert await node.run(get_call("k", TOKENS[2])) == [0, TOKENS[1].encode()]
 
@@ -125,12 +131,91 @@ async def test_of_two_fills_with_one_token_the_first_stays(node: Node) -> None:
     """Both are of the same time between two deletes, so both are told yes."""
     await node.look()
     await node.run(get_call("k", TOKENS[0]))
-    assert await node.run(fill_call("k", TOKENS[0], b"first", 60.0)) == 1
-    assert await node.run(fill_call("k", TOKENS[0], b"second", 60.0)) == 1
+    assert await node.run(fill_call("k", TOKENS[0], b"first", MINUTE)) == 1
+    assert await node.run(fill_call("k", TOKENS[0], b"second", MINUTE)) == 1
 
     hit = await node.run(get_call("k", TOKENS[1]))
     assert isinstance(hit, list)
     assert hit[2] == b"first"
+
+
+async def test_past_its_soft_end_a_value_is_stale_and_one_reader_may_refresh_it(
+    node: Node,
+) -> None:
+    """The token comes with it once; who asks meanwhile gets the value alone; then it is fresh."""
+    await node.look()
+    await node.run(get_call("k", TOKENS[0]))
+    await node.run(fill_call("k", TOKENS[0], b"old", Life(10.0, 100.0)))
+    await node.do("SETRANGE", "k", SOFT_END_AT, LONG_PAST)
+    first = await node.run(get_call("k", TOKENS[1]))
+    second = await node.run(get_call("k", TOKENS[2]))
+    assert isinstance(first, list)
+    assert isinstance(second, list)
+    assert (first[0], first[2:]) == (2, [b"old", TOKENS[0].encode()])
+    assert (second[0], second[2:]) == (2, [b"old", b""])
+    life_ms = await node.do("PTTL", "k")
+    assert isinstance(life_ms, int)
+    assert 90_000 < life_ms <= 100_000  # the right to refresh prolongs no life
+
+    assert await node.run(fill_call("k", TOKENS[0], b"new", Life(10.0, 100.0))) == 1
+    fresh = await node.run(get_call("k", TOKENS[1]))
+    assert isinstance(fresh, list)
+    assert (fresh[0], fresh[2]) == (1, b"new")
+
+
+async def test_a_refresh_that_never_came_is_anothers_after_a_while(node: Node) -> None:
+    """Who had the right may have died."""
+    await node.look()
+    await node.run(get_call("k", TOKENS[0]))
+    await node.run(fill_call("k", TOKENS[0], b"old", Life(10.0, 100.0)))
+    await node.do("SETRANGE", "k", SOFT_END_AT, LONG_PAST)
+    await node.run(get_call("k", TOKENS[1]))
+    until = await node.do("GETRANGE", "k", REFRESH_AT, REFRESH_AT + 12)
+    now = await node.do("TIME")
+    assert isinstance(until, bytes)
+    assert isinstance(now, list)
+    assert 0 < int(until) - int(now[0]) * 1000 <= REFRESH_S * 1000 + 1000
+    await node.do("SETRANGE", "k", REFRESH_AT, LONG_PAST)
+    again = await node.run(get_call("k", TOKENS[2]))
+    assert isinstance(again, list)
+    assert again[3] == TOKENS[0].encode()
+
+
+async def test_a_delete_wins_over_a_stale_value_and_its_refresh(node: Node) -> None:
+    """Nothing is given after it, and what was read before it isn't stored."""
+    await node.look()
+    await node.run(get_call("k", TOKENS[0]))
+    await node.run(fill_call("k", TOKENS[0], b"old", Life(10.0, 100.0)))
+    await node.do("SETRANGE", "k", SOFT_END_AT, LONG_PAST)
+    await node.run(get_call("k", TOKENS[1]))
+    await node.do("UNLINK", "k")
+
+    assert await node.run(fill_call("k", TOKENS[0], b"old too", Life(10.0, 100.0))) == 0
+    assert await node.run(get_call("k", TOKENS[2])) == [0, TOKENS[2].encode()]
+
+
+async def test_an_entry_of_another_version_is_no_value_and_takes_no_fill(node: Node) -> None:
+    """A process that was updated meets what the one before it has left."""
+    await node.look()
+    await node.do("SET", "k", b"v" + TOKENS[0].encode() + b"1" * 13 + b"old")
+    assert await node.run(fill_call("k", TOKENS[0], b"new", MINUTE)) == 0
+    assert await node.run(get_call("k", TOKENS[1])) == [0, TOKENS[1].encode()]
+
+
+async def test_an_entry_is_read_as_it_lies(node: Node) -> None:
+    """Value, age and freshness; a token, nothing and an error are no value."""
+    await node.look()
+    nothing = parse_entry(await node.do("GET", "k"), await node.do("TIME"))
+    await node.run(get_call("k", TOKENS[0]))
+    token = parse_entry(await node.do("GET", "k"), await node.do("TIME"))
+    await node.run(fill_call("k", TOKENS[0], b"a cat", Life(30.0, 60.0)))
+    filled = parse_entry(await node.do("GET", "k"), await node.do("TIME"))
+    assert (nothing, token) == (None, None)
+    assert filled is not None
+    assert filled.value == b"a cat"
+    assert 0.0 <= filled.age_s < 5.0
+    assert filled.age_s + filled.fresh_s == pytest.approx(30.0)
+    assert parse_entry(ReplyError("LOADING"), await node.do("TIME")) is None
 
 
 async def test_a_node_nobody_has_looked_at_serves_nothing(node: Node) -> None:
@@ -138,7 +223,7 @@ async def test_a_node_nobody_has_looked_at_serves_nothing(node: Node) -> None:
     assert await node.run(get_call("k", TOKENS[0])) == [-1]
     await node.look()
     await node.run(get_call("k", TOKENS[0]))
-    await node.run(fill_call("k", TOKENS[0], b"old", 60.0))
+    await node.run(fill_call("k", TOKENS[0], b"old", MINUTE))
     await node.do("HINCRBY", META_KEY, "beat", -3_100)
     assert await node.run(get_call("k", TOKENS[1])) == [-1]
     before = await node.look()
@@ -169,7 +254,7 @@ async def test_a_flush_forgets_values_and_tokens_and_keeps_the_table(node: Node)
     assert await node.run(flush_call("ann", 5)) == 0
     assert await node.run(flush_call("ann", 4)) == 0
 
-    assert await node.run(fill_call("k", TOKENS[0], b"old", 60.0)) == 0
+    assert await node.run(fill_call("k", TOKENS[0], b"old", MINUTE)) == 0
     board = await node.look("eve")
     assert board.flushed == {"ann": 5}
     assert board.notices == {Posting("bob", "cache-2"): 7}
@@ -248,7 +333,7 @@ async def _compare(server: Valkey, steps: list[tuple[object, ...]]) -> None:
                     answer = await node.run(get_call("k", token))
                     assert _as_model(answer) == _shown(known)
                 case ("fill", str(token), int(value)):
-                    stored = await node.run(fill_call("k", token, str(value).encode(), 60.0))
+                    stored = await node.run(fill_call("k", token, str(value).encode(), MINUTE))
                     assert stored == model.fill("k", token, value)
                 case ("unlink",):
                     await node.do("UNLINK", "k")
