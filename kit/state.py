@@ -44,6 +44,7 @@ DEFAULT_MODES: Mapping[str, Mode] = {
     "cancellation": Mode.ON,  # off: work goes on for a caller who left
     "retry_budget": Mode.ON,  # off: every call may retry as often as it likes
     "cache": Mode.ON,  # off: video asks the store for everything
+    "cache_ejection": Mode.ON,  # off: nobody stands in for a cache node that is dead
     "single_flight": Mode.ON,  # off: who misses the cache together asks the store each by himself
     "slow_clients": Mode.ON,  # off: a client may take as long as it likes to send a request
     "breaker": Mode.SHADOW,

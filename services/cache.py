@@ -52,7 +52,7 @@ def _client(node: Node) -> CacheClient:
         """Say where to connect for a node's address now."""
         return Address(*node.directory.dial(*address))
 
-    client = CacheClient(node.settings.cache, dial=dial)
+    client = CacheClient(node.settings.cache, dial=dial, switches=node)
     nodes = [Address(*each) for each in node.settings.cache]
     ways = [dial(each) for each in nodes]
 

@@ -258,6 +258,7 @@ def load_plan(drill: Drill, arm: Arm, *, seed: int, run_id: str, parent_pid: int
         "gaps": load.gaps,
         "seed": seed,
         "zipf": load.zipf,
+        "videos": load.videos,
         "budget_s": load.budget_ms / 1000,
         "give_up_s": load.give_up_s,
         "max_in_flight": load.max_in_flight,

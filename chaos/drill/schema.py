@@ -28,6 +28,7 @@ DEFAULT_SEED = 17
 DEFAULT_BUDGET_MS = 1000.0  # the gateway's default route budget
 DEFAULT_GIVE_UP_S = 5.0
 DEFAULT_MAX_IN_FLIGHT = 1024
+DEFAULT_VIDEOS = 200  # what `squall seed` writes
 DEFAULT_STEADY_SHARE = 0.95  # of what is sent before the fault, answered in time: else no verdict
 DEFAULT_CV = 0.25  # R2
 
@@ -115,6 +116,7 @@ class Load(Part, frozen=True):
             route may, and is what records call it. A route is a class of its own.
         gaps: ``poisson`` or ``constant``.
         zipf: Exponent of the choice of videos.
+        videos: How many of them are asked for, >= 1: 1, 2, 3 and so on.
         budget_ms: An answer later than this after it was due isn't in time.
         give_up_s: When a client leaves.
         max_in_flight: Beyond it an arrival counts as unsent.
@@ -125,6 +127,7 @@ class Load(Part, frozen=True):
     classes: dict[str, LoadClass] = msgspec.field(default_factory=dict)
     gaps: Literal["poisson", "constant"] = "poisson"
     zipf: float = 1.0
+    videos: int = DEFAULT_VIDEOS
     budget_ms: float = DEFAULT_BUDGET_MS
     give_up_s: float = DEFAULT_GIVE_UP_S
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT

@@ -26,7 +26,7 @@ def test_defaults_are_those_of_the_design() -> None:
     """What protects without side effects is on, the rest is in shadow."""
     on = {"deadline", "limiter", "drain", "panic", "outlier", "checks"}
     on |= {"p2c", "static", "cancellation", "retry_budget", "cache", "single_flight"}
-    on |= {"quota_local", "slow_clients"}
+    on |= {"quota_local", "slow_clients", "cache_ejection"}
     shadow = {"breaker", "retry", "hedge", "bulkhead", "criticality", "partitions"}
     shadow |= {"fallback", "quota"}
     assert {name for name, mode in DEFAULT_MODES.items() if mode is Mode.ON} == on

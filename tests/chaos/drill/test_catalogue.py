@@ -10,13 +10,16 @@ from chaos.drill.catalogue import DRILLS, drill_files
 from chaos.drill.loading import load_drill
 from chaos.drill.schema import FAULT, RECOVER, Drill
 from chaos.store.own import NODE_TIMEOUT_S
+from hashing.bounded import BoundedRing
 from resilience.policy.contract import Mode
+from services.video.data import video_key
 
 pytestmark = pytest.mark.unit
 
 PLAIN = (8, 20.0)  # R2: "every other station 8 x 20 ms unless said"
 ABOUT = {
     "stampede": {"cache", "single_flight"},
+    "cache-node-loss": {"cache", "cache_ejection", "single_flight"},
     "gray-failure": {"checks", "outlier"},
     "mass-ejection": {"checks", "panic"},
     "slow-clients": {"slow_clients"},
@@ -53,7 +56,7 @@ def test_every_drill_keeps_the_rules(drill: Drill) -> None:
     assert stations(drill).keys() == {"account", "comment", "counter", "video"}
     assert all(must_show(drill).values())
     # Both would find out about a broken replica by themselves; where one is on, the row says so.
-    elsewhere = {"checks", "outlier", "panic", "cache", "single_flight"}
+    elsewhere = {"checks", "outlier", "panic", "cache", "cache_ejection", "single_flight"}
     assert not (elsewhere & drill.policies.keys()) - ABOUT.get(drill.drill, set())
     assert len(drill.control.off) == 1 or drill.control.ablation is not None
 
@@ -235,6 +238,25 @@ def test_stampede_is_row_sixteen() -> None:
     assert drill.policies["cache"] == drill.policies["single_flight"] == Mode.ON
     assert drill.control.off == ("single_flight",)
     assert must_show(drill) == {"origin calls": ">= 60"}
+
+
+def test_cache_node_loss_is_row_twenty_two() -> None:
+    """Page 60 over 100 videos that live 15 s; the node of 39 is killed as long (decision 10)."""
+    drill = named("cache-node-loss")
+
+    assert {tuple(phase.rates.items()) for phase in drill.load.phases} == {(("page", 60),)}
+    assert (drill.load.videos, drill.load.zipf) == (100, 0)
+    ring = BoundedRing(["cache-1", "cache-2", "cache-3"])
+    owners = [ring.lookup(video_key(number).encode()) for number in range(1, 101)]
+    (fault,) = drill.faults
+    assert (fault.kind, fault.on, fault.seconds) == ("kill", "cache-2", 15)
+    assert owners.count(fault.on) == 39
+    lived_s = drill.setup.settings["video"]["cache_ttl_ms"] / 1000
+    assert drill.phase(FAULT).seconds == lived_s == 15
+    assert claims(drill)["origin calls"] == ("origin_calls", "<= 160")  # 1.6 times a hundred
+    assert claims(drill)["page in time"] == ("in_time_share", ">= 0.97")
+    assert drill.control.off == ("cache_ejection", "single_flight")
+    assert must_show(drill) == {"origin calls": ">= 300"}
 
 
 def test_slow_clients_is_row_twelve() -> None:
