@@ -22,6 +22,13 @@ class Lookup(Enum):
     OFF = "off"
     HIT = "hit"
     MISS = "miss"
+    LOCAL = "local"
+    STALE = "stale"
+
+    @property
+    def is_hit(self) -> bool:
+        """Whether the answer comes out of the cache, and has an age."""
+        return self in (Lookup.HIT, Lookup.LOCAL, Lookup.STALE)
 
 
 class Cached(NamedTuple, Generic[T]):
@@ -42,7 +49,7 @@ class Cached(NamedTuple, Generic[T]):
     def headers(self) -> dict[str, str]:
         """Say so to the client."""
         headers = {"server-timing": f'cache;desc="{self.lookup.value}"'}
-        if self.lookup is Lookup.HIT:
+        if self.lookup.is_hit:
             headers["age"] = str(max(0, int(self.age_s)))
         if self.decisions:
             headers[DECISION_HEADER] = _NO_TEXT.sub("?", ", ".join(self.decisions))

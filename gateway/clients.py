@@ -181,4 +181,9 @@ def _comment(comment: comment_pb2.Comment) -> Comment:
     )
 
 
-_LOOKUPS = {video_pb2.CacheUse.HIT: Lookup.HIT, video_pb2.CacheUse.MISS: Lookup.MISS}
+_LOOKUPS = {
+    video_pb2.CacheUse.HIT: Lookup.HIT,
+    video_pb2.CacheUse.MISS: Lookup.MISS,
+    video_pb2.CacheUse.LOCAL: Lookup.LOCAL,
+    video_pb2.CacheUse.STALE: Lookup.STALE,
+}

@@ -8,6 +8,7 @@ from kit.node import Node
 from services.hot_keys import tell_hot_keys
 from services.read_through import ReadThrough
 from shard.cache import CacheClient
+from shard.policy.local_cache import LocalCache
 from shard.policy.topology import Address
 
 
@@ -16,8 +17,8 @@ async def reading_through(node: Node) -> AsyncIterator[ReadThrough]:
     """Read through the cache that the node's settings name, if they name one.
 
     A cache that is away holds nothing up: the client goes on trying, and readers go to the store.
-    The figures are in the answers ``policies`` (as ``cache`` and ``single_flight``) and ``stats``,
-    and in the metrics.
+    The figures are in the answers ``policies`` (as ``cache``, ``local_cache`` and
+    ``single_flight``) and ``stats``, and in the metrics.
     """
     client = _client(node) if node.settings.cache else None
     reads = ReadThrough(client, node, scope=node.instance)
@@ -34,6 +35,7 @@ async def reading_through(node: Node) -> AsyncIterator[ReadThrough]:
 
     node.answer("stats", stats)
     if client is not None:
+        node.register_gate("local_cache", client.local)
         tell_hot_keys(node, "cache", client.hot_keys, client.owner)
     try:
         if client is not None:
@@ -52,7 +54,7 @@ def _client(node: Node) -> CacheClient:
         """Say where to connect for a node's address now."""
         return Address(*node.directory.dial(*address))
 
-    client = CacheClient(node.settings.cache, dial=dial, switches=node)
+    client = CacheClient(node.settings.cache, dial=dial, local=LocalCache(), switches=node)
     nodes = [Address(*each) for each in node.settings.cache]
     ways = [dial(each) for each in nodes]
 

@@ -21,6 +21,7 @@ old value for a time to live at most; an origin that answers with old values its
 was cut off does, for up to a second) has them kept as long; refreshing ahead of a value's end.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from resilience import context as request_context
+from resilience.errors import ServiceError
 from resilience.policy.contract import Mode, Snapshot
 from resilience.single_flight import SingleFlight
 from resilience.switches import Switches
@@ -40,6 +42,11 @@ T = TypeVar("T")
 
 NAME = "cache"  # its switch, and what decisions are noted under
 
+_COUNTS = (
+    "hits", "local_hits", "stale_hits", "misses", "origin_reads", "fills", "fills_refused",
+    "refreshes_failed", "deletes",
+)  # fmt: skip
+
 
 class Lookup(Enum):
     """What the cache had to do with an answer."""
@@ -47,14 +54,24 @@ class Lookup(Enum):
     OFF = "off"
     HIT = "hit"
     MISS = "miss"
+    LOCAL = "local"  # a hit, and no node was asked
+    STALE = "stale"  # a hit past its time; somebody reads it anew
 
 
 class Found(NamedTuple, Generic[T]):
-    """A value and where it came from; ``age_s`` counts from when a hit was read at its origin."""
+    """A value and where it came from.
+
+    Args:
+        value: What was found.
+        lookup: How.
+        age_s: Of a hit: seconds since it was read at its origin.
+        refresh: Of a stale hit: the right to fill it anew, if it is ours.
+    """
 
     value: T
     lookup: Lookup
     age_s: float = 0.0
+    refresh: Miss | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +80,8 @@ class Kind(Generic[T]):
 
     Args:
         ttl_s: For how long, seconds; only what a lost delete leaves behind ever lives so long.
+        stale_s: For how long after that it is given as stale while one reader fetches it anew,
+            seconds; 0: not at all.
         encode: Makes its bytes.
         decode: Reads them back; raises ``msgspec.MsgspecError`` for what it doesn't understand.
     """
@@ -70,6 +89,7 @@ class Kind(Generic[T]):
     ttl_s: float
     encode: Callable[[T], bytes]
     decode: Callable[[bytes], T]
+    stale_s: float = 0.0
 
 
 class Cache(Protocol):
@@ -78,7 +98,9 @@ class Cache(Protocol):
     async def get(self, key: str, *, deadline_s: float | None = None) -> Hit | Miss:
         """Look one key up."""
 
-    async def fill(self, miss: Miss, key: str, value: bytes, ttl_s: float) -> bool:
+    async def fill(
+        self, miss: Miss, key: str, value: bytes, ttl_s: float, stale_s: float = 0.0
+    ) -> bool:
         """Keep what was fetched after a miss; False when a delete came in between."""
 
     async def delete(self, *keys: str) -> None:
@@ -112,6 +134,7 @@ class ReadThrough:
         self._switches = switches
         self._clock = clock
         self._counts: dict[str, int] = {}
+        self._refreshing: set[asyncio.Task[None]] = set()
         self.reset(0.0)
 
     async def get(
@@ -126,6 +149,8 @@ class ReadThrough:
         """
         found = await self._look(key, kind)
         if isinstance(found, Found):
+            if found.refresh is not None:
+                self._refresh_behind(key, kind, origin, found.refresh)
             return found
         # Who had begun before us may have filled it: what we missed need not be missing any more.
         again = self.flights.is_under_way(key)
@@ -154,11 +179,13 @@ class ReadThrough:
 
     def reset(self, now_s: float) -> None:
         """Zero the counts; what is kept stays."""
-        names = ("hits", "misses", "origin_reads", "fills", "fills_refused", "deletes")
-        self._counts = dict.fromkeys(names, 0)
+        self._counts = dict.fromkeys(_COUNTS, 0)
 
     async def close(self) -> None:
         """End what is under way."""
+        for task in self._refreshing:
+            task.cancel()
+        await asyncio.gather(*self._refreshing, return_exceptions=True)
         await self.flights.close()
 
     async def _look(self, key: str, kind: Kind[T]) -> Found[T] | Miss | None:
@@ -180,8 +207,29 @@ class ReadThrough:
             self._note("unreadable", key)
             await self.forget(key)
             return Miss(None)
-        self._note("hit", key, age_s=round(found.age_s, 3))
-        return Found(value, Lookup.HIT, found.age_s)
+        lookup = _lookup(found)
+        if lookup is not Lookup.HIT:
+            self._counts[f"{lookup.value}_hits"] += 1
+        self._note(lookup.value, key, age_s=round(found.age_s, 3))
+        refresh = None if found.refresh is None else Miss(found.refresh)
+        return Found(value, lookup, found.age_s, refresh)
+
+    def _refresh_behind(
+        self, key: str, kind: Kind[T], origin: Callable[[], Awaitable[T | None]], right: Miss
+    ) -> None:
+        """Fetch what is stale anew; its readers don't wait, and have what they asked for."""
+
+        async def refresh() -> None:
+            try:
+                load = partial(self._load, key, kind, origin, right, False)
+                await self.flights.do(key, load, fresh=True)
+            except ServiceError as error:  # it stays stale, and soon another one may try
+                self._counts["refreshes_failed"] += 1
+                self._note("refresh-failed", key, reason=error.reason)
+
+        task = asyncio.create_task(refresh(), name=f"refresh of {key}")
+        self._refreshing.add(task)
+        task.add_done_callback(self._refreshing.discard)
 
     async def _load(
         self,
@@ -203,22 +251,28 @@ class ReadThrough:
             return None
         if missed is None:
             return Found(value, Lookup.OFF)
-        await self._fill(missed, key, kind.encode(value), kind.ttl_s)
+        await self._fill(missed, key, kind, value)
         return Found(value, Lookup.MISS)
 
-    async def _fill(self, missed: Miss, key: str, value: bytes, ttl_s: float) -> None:
+    async def _fill(self, missed: Miss, key: str, kind: Kind[T], value: T) -> None:
         if self._cache is None or missed.token is None:
             return
-        if await self._cache.fill(missed, key, value, ttl_s):
+        if await self._cache.fill(missed, key, kind.encode(value), kind.ttl_s, kind.stale_s):
             self._counts["fills"] += 1
         else:
             self._counts["fills_refused"] += 1
             self._note("fill-refused", key)
 
-    def _note(self, what: str, key: str, **detail: float) -> None:
+    def _note(self, what: str, key: str, **detail: float | str) -> None:
         context = request_context.current()
         if context is not None:
             context.note(NAME, what, self._clock(), key=key, **detail)
+
+
+def _lookup(hit: Hit) -> Lookup:
+    if hit.is_local:
+        return Lookup.LOCAL
+    return Lookup.STALE if hit.is_stale else Lookup.HIT
 
 
 def _by_node(figures: Mapping[str, object]) -> dict[str, float | int | str]:

@@ -82,6 +82,9 @@ def known_settings() -> Mapping[str, Setting]:
         "cache_ttl_ms": Setting(
             ("video",), "ms", 1, VIDEO_TTL_S * 1000, "for which a video is kept in the cache"
         ),
+        "cache_stale_ms": Setting(
+            ("video",), "ms", 0, 0.0, "for which it is given as stale after that; 0: not at all"
+        ),
         "origin_ms": Setting(
             ("video",), "ms", 0, 0.0, "by which the store is slower to give a video that isn't kept"
         ),

@@ -30,6 +30,7 @@ async def main(node: Node) -> None:
         def follow(_: object = None) -> None:
             """Take the numbers of the newest state."""
             cache.set_ttl(node.setting("cache_ttl_ms", VIDEO_TTL_S * 1000) / 1000)
+            cache.set_stale(node.setting("cache_stale_ms", 0.0) / 1000)
             cache.set_origin_delay(node.setting("origin_ms", 0.0) / 1000)
 
         follow()

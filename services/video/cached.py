@@ -2,9 +2,10 @@
 
 Keys ``video:<id>`` and ``feed``. Every write deletes what it changes, so a time to live bounds only
 what a lost delete may leave behind; the list isn't kept, since each cursor would be a key of its
-own. Two numbers say live for how long a video is kept (``cache_ttl_ms``) and how much later its
-origin answers (``origin_ms``): so a stampede can be seen with a store as slow as one likes, which a
-slow link can't show (over 300 ms its connections are given up, ``shard.connection``).
+own. Numbers say live for how long a video is kept (``cache_ttl_ms``), for how much longer it is
+given as stale (``cache_stale_ms``) and how much later its origin answers (``origin_ms``): so a
+stampede can be seen with a store as slow as one likes, which a slow link can't show (over 300 ms
+its connections are given up, ``shard.connection``).
 """
 
 import asyncio
@@ -42,7 +43,11 @@ class VideoCache:
         Args:
             ttl_s: Less than a millisecond counts as one.
         """
-        self._video = replace(VIDEO, ttl_s=max(MIN_TTL_S, ttl_s))
+        self._video = replace(self._video, ttl_s=max(MIN_TTL_S, ttl_s))
+
+    def set_stale(self, stale_s: float) -> None:
+        """Give videos for so much longer, as stale, while one reader fetches them anew; 0: not."""
+        self._video = replace(self._video, stale_s=max(0.0, stale_s))
 
     def set_origin_delay(self, seconds: float) -> None:
         """Let what isn't kept take so much longer to read, >= 0; 0 adds nothing."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from resilience.errors import Code, ServiceError
 from resilience.policy.contract import Mode
 from resilience.switches import FixedSwitches
 from services.read_through import Found, Kind, Lookup, ReadThrough
+from shard.cache import Miss
 from tests.resilience.fakes import make_context
 from tests.services.video.fakes import MemoryCache, read_through
 
@@ -81,6 +83,55 @@ async def test_a_miss_is_filled_and_then_hit() -> None:
     cache.age_s = 2.5
     assert await read(read_through(cache), origin) == Found("one", Lookup.HIT, 2.5)
     assert (origin.reads, cache.ttls_s) == (1, {"k": 30.0})
+
+
+async def test_a_stale_value_is_given_at_once_and_read_anew_behind() -> None:
+    """Nobody waits; one reader fetches; a write meanwhile is not undone by what it fetched."""
+    cache, origin, kind = MemoryCache(), Origin(), replace(TEXT, stale_s=5.0)
+    reads = read_through(cache)
+    await reads.get("k", kind, origin.read)
+    assert cache.stales_s == {"k": 5.0}
+    cache.is_stale, origin.value, origin.barrier = True, "two", asyncio.Event()
+    for _ in range(3):
+        found = await asyncio.wait_for(reads.get("k", kind, origin.read), LIMIT_S)
+        assert found is not None
+        assert (found.value, found.lookup) == ("one", Lookup.STALE)
+    await until(lambda: origin.under_way == 1)
+    origin.barrier.set()
+    await until(lambda: cache.values["k"] == b"t:two")
+    assert (origin.reads, reads.snapshot()["stale_hits"]) == (2, 3)
+
+    origin.barrier = asyncio.Event()
+    await reads.get("k", kind, origin.read)
+    await until(lambda: origin.under_way == 1)
+    await write(reads, origin, "three")
+    origin.barrier.set()
+    await until(lambda: reads.snapshot()["fills_refused"] == 1)
+    assert "k" not in cache.values
+    await reads.close()
+
+
+async def test_a_refresh_that_fails_leaves_the_stale_value() -> None:
+    """It is counted, and no reader hears of it."""
+    cache, origin = MemoryCache(), Origin()
+    reads = read_through(cache)
+    await read(reads, origin)
+    cache.is_stale = True
+    origin.error = ServiceError(Code.UNAVAILABLE, "STORE_UNAVAILABLE", "away")
+    assert await read(reads, origin) == Found("one", Lookup.STALE, 0.0, Miss(cache.tokens["k"]))
+    await until(lambda: reads.snapshot()["refreshes_failed"] == 1)
+    assert cache.values["k"] == b"t:one"
+    await reads.close()
+
+
+async def test_a_local_hit_says_so() -> None:
+    """It is a hit all the same."""
+    cache, origin = MemoryCache(), Origin()
+    reads = read_through(cache)
+    await read(reads, origin)
+    cache.is_local, cache.age_s = True, 1.0
+    assert await read(reads, origin) == Found("one", Lookup.LOCAL, 1.0)
+    assert (reads.snapshot()["hits"], reads.snapshot()["local_hits"]) == (1, 1)
 
 
 async def test_without_a_cache_every_read_goes_to_the_origin() -> None:
@@ -247,6 +298,9 @@ async def test_figures_count_since_the_reset_and_name_the_nodes() -> None:
         await read(reads, origin)
     assert reads.snapshot() == {
         "hits": 3,
+        "local_hits": 0,
+        "stale_hits": 0,
+        "refreshes_failed": 0,
         "misses": 1,
         "origin_reads": 1,
         "fills": 1,

@@ -24,41 +24,41 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61pi/video/v1/video.proto\x12\x08video.v1\"c\n\x05Video\x12\n\n\x02id\x18\x01 \x01(\x03\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\tauthor_id\x18\x03 \x01(\x03\x12\x12\n\nduration_s\x18\x04 \x01(\x05\x12\x18\n\x10published_unix_s\x18\x05 \x01(\x03\"j\n\x08\x43\x61\x63heUse\x12)\n\x06lookup\x18\x01 \x01(\x0e\x32\x19.video.v1.CacheUse.Lookup\x12\r\n\x05\x61ge_s\x18\x02 \x01(\x01\"$\n\x06Lookup\x12\x07\n\x03OFF\x10\x00\x12\x07\n\x03HIT\x10\x01\x12\x08\n\x04MISS\x10\x02\"\x1d\n\x0fGetVideoRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"U\n\x10GetVideoResponse\x12\x1e\n\x05video\x18\x01 \x01(\x0b\x32\x0f.video.v1.Video\x12!\n\x05\x63\x61\x63he\x18\x02 \x01(\x0b\x32\x12.video.v1.CacheUse\"2\n\x11ListVideosRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"J\n\x12ListVideosResponse\x12\x1f\n\x06videos\x18\x01 \x03(\x0b\x32\x0f.video.v1.Video\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\x1f\n\x0eGetFeedRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"U\n\x0fGetFeedResponse\x12\x1f\n\x06videos\x18\x01 \x03(\x0b\x32\x0f.video.v1.Video\x12!\n\x05\x63\x61\x63he\x18\x02 \x01(\x0b\x32\x12.video.v1.CacheUse\"y\n\x13PublishVideoRequest\x12\x11\n\tauthor_id\x18\x01 \x01(\x03\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\nduration_s\x18\x03 \x01(\x05\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x05 \x01(\t\"H\n\x14PublishVideoResponse\x12\x1e\n\x05video\x18\x01 \x01(\x0b\x32\x0f.video.v1.Video\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"q\n\x12UpdateVideoRequest\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x12\n\naccount_id\x18\x02 \x01(\x03\x12\r\n\x05title\x18\x03 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x05 \x01(\t\"G\n\x13UpdateVideoResponse\x12\x1e\n\x05video\x18\x01 \x01(\x0b\x32\x0f.video.v1.Video\x12\x10\n\x08replayed\x18\x02 \x01(\x08*\x81\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x13\n\x0fVIDEO_NOT_FOUND\x10\x01\x12\x12\n\x0e\x43URSOR_INVALID\x10\x02\x12\x15\n\x11STORE_UNAVAILABLE\x10\x03\x12\x12\n\x0eNOT_REPLICATED\x10\x04\x12\x0e\n\nID_INVALID\x10\x05\x12\x11\n\rLIMIT_INVALID\x10\x06\x12\x11\n\rSTORE_TIMEOUT\x10\x07\x12\x14\n\x10STORE_OVERLOADED\x10\x08\x12\x0e\n\nSTORE_FULL\x10\t\x12\x0f\n\x0bSTORE_ERROR\x10\n\x12\x17\n\x13VIDEO_TITLE_INVALID\x10\x0b\x12\x1a\n\x16VIDEO_DURATION_INVALID\x10\x0c\x12\x12\n\x0eNOT_THE_AUTHOR\x10\r\x12\x11\n\rEDIT_CONFLICT\x10\x0e\x12\x1a\n\x16IDEMPOTENCY_KEY_REUSED\x10\x0f\x12\x1b\n\x17IDEMPOTENCY_KEY_INVALID\x10\x10\x32\xf5\x02\n\x0cVideoService\x12\x41\n\x08GetVideo\x12\x19.video.v1.GetVideoRequest\x1a\x1a.video.v1.GetVideoResponse\x12G\n\nListVideos\x12\x1b.video.v1.ListVideosRequest\x1a\x1c.video.v1.ListVideosResponse\x12>\n\x07GetFeed\x12\x18.video.v1.GetFeedRequest\x1a\x19.video.v1.GetFeedResponse\x12M\n\x0cPublishVideo\x12\x1d.video.v1.PublishVideoRequest\x1a\x1e.video.v1.PublishVideoResponse\x12J\n\x0bUpdateVideo\x12\x1c.video.v1.UpdateVideoRequest\x1a\x1d.video.v1.UpdateVideoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61pi/video/v1/video.proto\x12\x08video.v1\"c\n\x05Video\x12\n\n\x02id\x18\x01 \x01(\x03\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\tauthor_id\x18\x03 \x01(\x03\x12\x12\n\nduration_s\x18\x04 \x01(\x05\x12\x18\n\x10published_unix_s\x18\x05 \x01(\x03\"\x80\x01\n\x08\x43\x61\x63heUse\x12)\n\x06lookup\x18\x01 \x01(\x0e\x32\x19.video.v1.CacheUse.Lookup\x12\r\n\x05\x61ge_s\x18\x02 \x01(\x01\":\n\x06Lookup\x12\x07\n\x03OFF\x10\x00\x12\x07\n\x03HIT\x10\x01\x12\x08\n\x04MISS\x10\x02\x12\t\n\x05LOCAL\x10\x03\x12\t\n\x05STALE\x10\x04\"\x1d\n\x0fGetVideoRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"U\n\x10GetVideoResponse\x12\x1e\n\x05video\x18\x01 \x01(\x0b\x32\x0f.video.v1.Video\x12!\n\x05\x63\x61\x63he\x18\x02 \x01(\x0b\x32\x12.video.v1.CacheUse\"2\n\x11ListVideosRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"J\n\x12ListVideosResponse\x12\x1f\n\x06videos\x18\x01 \x03(\x0b\x32\x0f.video.v1.Video\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\x1f\n\x0eGetFeedRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"U\n\x0fGetFeedResponse\x12\x1f\n\x06videos\x18\x01 \x03(\x0b\x32\x0f.video.v1.Video\x12!\n\x05\x63\x61\x63he\x18\x02 \x01(\x0b\x32\x12.video.v1.CacheUse\"y\n\x13PublishVideoRequest\x12\x11\n\tauthor_id\x18\x01 \x01(\x03\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\nduration_s\x18\x03 \x01(\x05\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x05 \x01(\t\"H\n\x14PublishVideoResponse\x12\x1e\n\x05video\x18\x01 \x01(\x0b\x32\x0f.video.v1.Video\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"q\n\x12UpdateVideoRequest\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x12\n\naccount_id\x18\x02 \x01(\x03\x12\r\n\x05title\x18\x03 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x05 \x01(\t\"G\n\x13UpdateVideoResponse\x12\x1e\n\x05video\x18\x01 \x01(\x0b\x32\x0f.video.v1.Video\x12\x10\n\x08replayed\x18\x02 \x01(\x08*\x81\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x13\n\x0fVIDEO_NOT_FOUND\x10\x01\x12\x12\n\x0e\x43URSOR_INVALID\x10\x02\x12\x15\n\x11STORE_UNAVAILABLE\x10\x03\x12\x12\n\x0eNOT_REPLICATED\x10\x04\x12\x0e\n\nID_INVALID\x10\x05\x12\x11\n\rLIMIT_INVALID\x10\x06\x12\x11\n\rSTORE_TIMEOUT\x10\x07\x12\x14\n\x10STORE_OVERLOADED\x10\x08\x12\x0e\n\nSTORE_FULL\x10\t\x12\x0f\n\x0bSTORE_ERROR\x10\n\x12\x17\n\x13VIDEO_TITLE_INVALID\x10\x0b\x12\x1a\n\x16VIDEO_DURATION_INVALID\x10\x0c\x12\x12\n\x0eNOT_THE_AUTHOR\x10\r\x12\x11\n\rEDIT_CONFLICT\x10\x0e\x12\x1a\n\x16IDEMPOTENCY_KEY_REUSED\x10\x0f\x12\x1b\n\x17IDEMPOTENCY_KEY_INVALID\x10\x10\x32\xf5\x02\n\x0cVideoService\x12\x41\n\x08GetVideo\x12\x19.video.v1.GetVideoRequest\x1a\x1a.video.v1.GetVideoResponse\x12G\n\nListVideos\x12\x1b.video.v1.ListVideosRequest\x1a\x1c.video.v1.ListVideosResponse\x12>\n\x07GetFeed\x12\x18.video.v1.GetFeedRequest\x1a\x19.video.v1.GetFeedResponse\x12M\n\x0cPublishVideo\x12\x1d.video.v1.PublishVideoRequest\x1a\x1e.video.v1.PublishVideoResponse\x12J\n\x0bUpdateVideo\x12\x1c.video.v1.UpdateVideoRequest\x1a\x1d.video.v1.UpdateVideoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'api.video.v1.video_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ERRORREASON']._serialized_start=999
-  _globals['_ERRORREASON']._serialized_end=1384
+  _globals['_ERRORREASON']._serialized_start=1022
+  _globals['_ERRORREASON']._serialized_end=1407
   _globals['_VIDEO']._serialized_start=38
   _globals['_VIDEO']._serialized_end=137
-  _globals['_CACHEUSE']._serialized_start=139
-  _globals['_CACHEUSE']._serialized_end=245
-  _globals['_CACHEUSE_LOOKUP']._serialized_start=209
-  _globals['_CACHEUSE_LOOKUP']._serialized_end=245
-  _globals['_GETVIDEOREQUEST']._serialized_start=247
-  _globals['_GETVIDEOREQUEST']._serialized_end=276
-  _globals['_GETVIDEORESPONSE']._serialized_start=278
-  _globals['_GETVIDEORESPONSE']._serialized_end=363
-  _globals['_LISTVIDEOSREQUEST']._serialized_start=365
-  _globals['_LISTVIDEOSREQUEST']._serialized_end=415
-  _globals['_LISTVIDEOSRESPONSE']._serialized_start=417
-  _globals['_LISTVIDEOSRESPONSE']._serialized_end=491
-  _globals['_GETFEEDREQUEST']._serialized_start=493
-  _globals['_GETFEEDREQUEST']._serialized_end=524
-  _globals['_GETFEEDRESPONSE']._serialized_start=526
-  _globals['_GETFEEDRESPONSE']._serialized_end=611
-  _globals['_PUBLISHVIDEOREQUEST']._serialized_start=613
-  _globals['_PUBLISHVIDEOREQUEST']._serialized_end=734
-  _globals['_PUBLISHVIDEORESPONSE']._serialized_start=736
-  _globals['_PUBLISHVIDEORESPONSE']._serialized_end=808
-  _globals['_UPDATEVIDEOREQUEST']._serialized_start=810
-  _globals['_UPDATEVIDEOREQUEST']._serialized_end=923
-  _globals['_UPDATEVIDEORESPONSE']._serialized_start=925
-  _globals['_UPDATEVIDEORESPONSE']._serialized_end=996
-  _globals['_VIDEOSERVICE']._serialized_start=1387
-  _globals['_VIDEOSERVICE']._serialized_end=1760
+  _globals['_CACHEUSE']._serialized_start=140
+  _globals['_CACHEUSE']._serialized_end=268
+  _globals['_CACHEUSE_LOOKUP']._serialized_start=210
+  _globals['_CACHEUSE_LOOKUP']._serialized_end=268
+  _globals['_GETVIDEOREQUEST']._serialized_start=270
+  _globals['_GETVIDEOREQUEST']._serialized_end=299
+  _globals['_GETVIDEORESPONSE']._serialized_start=301
+  _globals['_GETVIDEORESPONSE']._serialized_end=386
+  _globals['_LISTVIDEOSREQUEST']._serialized_start=388
+  _globals['_LISTVIDEOSREQUEST']._serialized_end=438
+  _globals['_LISTVIDEOSRESPONSE']._serialized_start=440
+  _globals['_LISTVIDEOSRESPONSE']._serialized_end=514
+  _globals['_GETFEEDREQUEST']._serialized_start=516
+  _globals['_GETFEEDREQUEST']._serialized_end=547
+  _globals['_GETFEEDRESPONSE']._serialized_start=549
+  _globals['_GETFEEDRESPONSE']._serialized_end=634
+  _globals['_PUBLISHVIDEOREQUEST']._serialized_start=636
+  _globals['_PUBLISHVIDEOREQUEST']._serialized_end=757
+  _globals['_PUBLISHVIDEORESPONSE']._serialized_start=759
+  _globals['_PUBLISHVIDEORESPONSE']._serialized_end=831
+  _globals['_UPDATEVIDEOREQUEST']._serialized_start=833
+  _globals['_UPDATEVIDEOREQUEST']._serialized_end=946
+  _globals['_UPDATEVIDEORESPONSE']._serialized_start=948
+  _globals['_UPDATEVIDEORESPONSE']._serialized_end=1019
+  _globals['_VIDEOSERVICE']._serialized_start=1410
+  _globals['_VIDEOSERVICE']._serialized_end=1783
 # @@protoc_insertion_point(module_scope)

@@ -121,6 +121,10 @@ class CacheUse(_message.Message):
         """the answer comes from it"""
         MISS: CacheUse._Lookup.ValueType  # 2
         """it was asked, and the store answered"""
+        LOCAL: CacheUse._Lookup.ValueType  # 3
+        """the answer comes from the replica's own copy of it"""
+        STALE: CacheUse._Lookup.ValueType  # 4
+        """the answer comes from it and is past its time; it is being read anew"""
 
     class Lookup(_Lookup, metaclass=_LookupEnumTypeWrapper): ...
     OFF: CacheUse.Lookup.ValueType  # 0
@@ -129,6 +133,10 @@ class CacheUse(_message.Message):
     """the answer comes from it"""
     MISS: CacheUse.Lookup.ValueType  # 2
     """it was asked, and the store answered"""
+    LOCAL: CacheUse.Lookup.ValueType  # 3
+    """the answer comes from the replica's own copy of it"""
+    STALE: CacheUse.Lookup.ValueType  # 4
+    """the answer comes from it and is past its time; it is being read anew"""
 
     LOOKUP_FIELD_NUMBER: _builtins.int
     AGE_S_FIELD_NUMBER: _builtins.int

@@ -84,7 +84,11 @@ class MemoryCache:
         self.values: dict[str, bytes] = {}
         self.ttls_s: dict[str, float] = {}
         self.tokens: dict[str, Token] = {}
+        self.rights: dict[str, Token] = {}
+        self.stales_s: dict[str, float] = {}
         self.age_s = 0.0
+        self.is_local = False
+        self.is_stale = False  # the first reader of each value gets the right to fill it anew
         self.is_down = False
         self.deleted: list[str] = []
         self._numbers = itertools.count(1)
@@ -94,15 +98,19 @@ class MemoryCache:
         if self.is_down:
             return Miss(None)
         if key in self.values:
-            return Hit(self.values[key], self.age_s)
+            right = self.rights.pop(key, None) if self.is_stale else None
+            return Hit(self.values[key], self.age_s, self.is_stale, right, "cache-1", self.is_local)
         token = Token("cache-1", "run", str(next(self._numbers)), is_overflow=False)
         return Miss(self.tokens.setdefault(key, token))
 
-    async def fill(self, miss: Miss, key: str, value: bytes, ttl_s: float) -> bool:
+    async def fill(
+        self, miss: Miss, key: str, value: bytes, ttl_s: float, stale_s: float = 0.0
+    ) -> bool:
         """Keep it when its token still holds."""
-        if self.is_down or self.tokens.get(key) != miss.token:
+        if self.is_down or miss.token is None or self.tokens.get(key) != miss.token:
             return False
-        self.values[key], self.ttls_s[key] = value, ttl_s
+        self.values[key], self.ttls_s[key], self.stales_s[key] = value, ttl_s, stale_s
+        self.rights[key] = miss.token
         return True
 
     async def delete(self, *keys: str) -> None:
