@@ -22,6 +22,8 @@ was cut off does, for up to a second) has them kept as long; refreshing ahead of
 """
 
 import asyncio
+import contextvars
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -39,6 +41,8 @@ from resilience.switches import Switches
 from shard.cache import Hit, Miss
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 NAME = "cache"  # its switch, and what decisions are noted under
 
@@ -217,7 +221,10 @@ class ReadThrough:
     def _refresh_behind(
         self, key: str, kind: Kind[T], origin: Callable[[], Awaitable[T | None]], right: Miss
     ) -> None:
-        """Fetch what is stale anew; its readers don't wait, and have what they asked for."""
+        """Fetch what is stale anew; its readers don't wait, and have what they asked for.
+
+        So their deadlines and their leaving don't concern it: it has the origin's own time limit.
+        """
 
         async def refresh() -> None:
             try:
@@ -225,9 +232,11 @@ class ReadThrough:
                 await self.flights.do(key, load, fresh=True)
             except ServiceError as error:  # it stays stale, and soon another one may try
                 self._counts["refreshes_failed"] += 1
-                self._note("refresh-failed", key, reason=error.reason)
+                log.info("a refresh failed", extra={"key": key, "reason": error.reason})
 
-        task = asyncio.create_task(refresh(), name=f"refresh of {key}")
+        task = asyncio.create_task(
+            refresh(), name=f"refresh of {key}", context=contextvars.Context()
+        )
         self._refreshing.add(task)
         task.add_done_callback(self._refreshing.discard)
 
@@ -263,7 +272,7 @@ class ReadThrough:
             self._counts["fills_refused"] += 1
             self._note("fill-refused", key)
 
-    def _note(self, what: str, key: str, **detail: float | str) -> None:
+    def _note(self, what: str, key: str, **detail: float) -> None:
         context = request_context.current()
         if context is not None:
             context.note(NAME, what, self._clock(), key=key, **detail)

@@ -13,7 +13,7 @@ from tests.e2e.wait import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-LOOKUP = re.compile(r'cache;desc="(hit|miss|off)"')
+LOOKUP = re.compile(r'cache;desc="(hit|miss|off|local|stale)"')
 REPLICA = re.compile(r'desc="(video\.\d+)"')
 REPLICAS = {"video.1", "video.2", "video.3"}
 

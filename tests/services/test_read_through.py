@@ -111,6 +111,25 @@ async def test_a_stale_value_is_given_at_once_and_read_anew_behind() -> None:
     await reads.close()
 
 
+async def test_a_refresh_outlives_the_request_that_found_it_due() -> None:
+    """It runs under nobody's deadline."""
+    cache, seen = MemoryCache(), list[object]()
+    reads = read_through(cache)
+    await read(reads, Origin())
+    cache.is_stale = True
+
+    async def origin() -> str:
+        seen.append(request_context.current())
+        return "two"
+
+    token = request_context.enter(make_context())
+    assert await reads.get("k", TEXT, origin) is not None
+    request_context.leave(token)
+    await until(lambda: cache.values["k"] == b"t:two")
+    assert seen == [None]
+    await reads.close()
+
+
 async def test_a_refresh_that_fails_leaves_the_stale_value() -> None:
     """It is counted, and no reader hears of it."""
     cache, origin = MemoryCache(), Origin()
