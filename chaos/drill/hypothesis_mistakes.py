@@ -1,5 +1,6 @@
 """What is wrong with a hypothesis: metric, route, bound, and what each metric needs beside it."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from typing import TypeAlias
@@ -12,7 +13,8 @@ from kit.nearest import nearest
 from kit.source import DataPath
 
 OF_WRITES = frozenset({"acknowledged_lost", "first_local_write_s", "last_cut_off_write_s"})
-AT_A_SERVICE = frozenset({"calls_per_request", "origin_calls", "share_of_calls"})
+AT_A_SERVICE = frozenset({"calls_per_request", "origin_calls", "share_of_calls", "node_share"})
+_CACHE_NODE = re.compile(r"cache-[1-9][0-9]*")
 OF_CAPACITY = frozenset({"goodput_of_capacity", "jain_index", "admitted_of_quota"})
 
 Mistake: TypeAlias = tuple[DataPath, str]
@@ -44,6 +46,11 @@ def hypothesis_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> I
         yield at, f"{metric} {needs}"
     if metric == "share_of_calls" and hypothesis.at and "." not in hypothesis.at:
         yield (*at, "at"), f"share_of_calls is of one replica: at: {hypothesis.at}.1"
+    if metric == "node_share" and hypothesis.at and not _CACHE_NODE.fullmatch(hypothesis.at):
+        yield (
+            (*at, "at"),
+            f"node_share is of a node of the cache such as cache-1: {hypothesis.at}",
+        )
     yield from _last_s_mistakes(drill, hypothesis, at)
     yield from _command_mistakes(drill, hypothesis, at)
     yield from bound_mistakes(hypothesis.bound, (*at, "bound"))

@@ -13,6 +13,7 @@ from statistics import fmean, stdev
 from chaos.drill import readings
 from chaos.drill.calls import calls_per_request, share_of_calls
 from chaos.drill.fairness import jain_index
+from chaos.drill.node_share import node_share
 from chaos.drill.observation import NOTHING_SEEN, Observation, batch_sd, count, ratio, share
 from chaos.drill.origin import origin_calls
 from chaos.drill.quota_share import admitted_of_quota, error_count
@@ -215,6 +216,10 @@ def _origin_calls(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return origin_calls(arrivals.readings, arrivals.window(hypothesis.phase), hypothesis.at)
 
 
+def _node_share(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return node_share(arrivals.readings, arrivals.window(hypothesis.phase), hypothesis.at)
+
+
 def _share_of_calls(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return share_of_calls(arrivals.readings, arrivals.window(hypothesis.phase), hypothesis.at)
 
@@ -321,6 +326,7 @@ METRICS: Mapping[str, Callable[[Hypothesis, Arrivals], Observation]] = {
     "origin_calls": _origin_calls,
     "calls_per_request": _calls_per_request,
     "share_of_calls": _share_of_calls,
+    "node_share": _node_share,
     "watchdog_named": _watchdog_named,
     "command_seconds": _command_seconds,
     "acknowledged_lost": _acknowledged_lost,

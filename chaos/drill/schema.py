@@ -179,7 +179,7 @@ class Hypothesis(Part, frozen=True):
         of: Shares of what was ``sent``, or of what was ``answered`` with success.
         last_s: For ``goodput_of_offered``: only the last so many seconds of the phase.
         at: For what a service counts (``calls_per_request``, ``origin_calls``): which one; for
-            ``share_of_calls`` which replica.
+            ``share_of_calls`` which replica, for ``node_share`` which node of the cache.
         command: For ``command_seconds``: a `squall` command line, without the word itself.
         exits: The code with which it must exit to count.
     """

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.unit
 PLAIN = (8, 20.0)  # R2: "every other station 8 x 20 ms unless said"
 ABOUT = {
     "stampede": {"cache", "single_flight"},
+    "hot-key": {"cache", "cache_ejection", "single_flight"},
     "cache-node-loss": {"cache", "cache_ejection", "single_flight"},
     "gray-failure": {"checks", "outlier"},
     "mass-ejection": {"checks", "panic"},
@@ -238,6 +239,22 @@ def test_stampede_is_row_sixteen() -> None:
     assert drill.policies["cache"] == drill.policies["single_flight"] == Mode.ON
     assert drill.control.off == ("single_flight",)
     assert must_show(drill) == {"origin calls": ">= 60"}
+
+
+def test_hot_key_is_row_seventeen() -> None:
+    """Zipf 1.1, then 80 % on one video; no cap of a link (decision 10)."""
+    drill = named("hot-key")
+
+    assert drill.load.zipf == 1.1
+    assert drill.phase(FAULT).rates == {"page": 12, "hot": 48}
+    hot = drill.load.classes["hot"]
+    ring = BoundedRing(["cache-1", "cache-2", "cache-3"])
+    assert drill.hypotheses[0].at == ring.lookup(video_key(hot.video or 0).encode())
+    assert not drill.faults  # the readers are the fault
+    assert claims(drill)["of its node"] == ("node_share", "<= 0.35")
+    assert claims(drill)["page in time"] == ("in_time_share", ">= 0.95")
+    assert drill.control.off == ("local_cache",)
+    assert must_show(drill) == {"of its node": ">= 0.60"}
 
 
 def test_cache_node_loss_is_row_twenty_two() -> None:
