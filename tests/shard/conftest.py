@@ -10,6 +10,7 @@ import pytest
 from shard.connection import Limits
 from shard.form import form
 from shard.store import StoreClient
+from tests.shard.cache_nodes import CacheNodes, start_cache_nodes
 from tests.shard.cluster import StoreCluster, start_cluster
 
 
@@ -44,3 +45,17 @@ async def store(cluster: StoreCluster) -> AsyncIterator[StoreClient]:
     await client.connect()
     yield client
     await client.close()
+
+
+@pytest.fixture(scope="module")
+def three_nodes() -> Iterator[CacheNodes]:
+    """Run three nodes for the module."""
+    with start_cache_nodes() as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def nodes(three_nodes: CacheNodes) -> CacheNodes:
+    """Hand the nodes out running and empty."""
+    three_nodes.mend()
+    return three_nodes

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from random import Random
 
 import pytest
@@ -21,7 +21,6 @@ from tests.shard.cache_nodes import (
     missed,
     node_of,
     put,
-    start_cache_nodes,
     until_state,
     until_up,
 )
@@ -31,20 +30,6 @@ from tests.valkey import start_valkey
 pytestmark = pytest.mark.integration
 
 Make = Callable[..., CacheClient]
-
-
-@pytest.fixture(scope="module")
-def three_nodes() -> Iterator[CacheNodes]:
-    """Run three nodes for the module."""
-    with start_cache_nodes() as nodes:
-        yield nodes
-
-
-@pytest.fixture
-def nodes(three_nodes: CacheNodes) -> CacheNodes:
-    """Hand the nodes out empty."""
-    three_nodes.mend()
-    return three_nodes
 
 
 @pytest.fixture

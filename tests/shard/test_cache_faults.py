@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -19,7 +19,6 @@ from tests.shard.cache_nodes import (
     found,
     node_of,
     put,
-    start_cache_nodes,
     until_state,
     until_up,
 )
@@ -29,20 +28,6 @@ pytestmark = pytest.mark.integration
 
 SOAK_S = 2.0
 PATIENCE_S = 0.2  # four times the default: a busy machine must not look like a dead node
-
-
-@pytest.fixture(scope="module")
-def three_nodes() -> Iterator[CacheNodes]:
-    """Run three nodes for the module."""
-    with start_cache_nodes() as nodes:
-        yield nodes
-
-
-@pytest.fixture
-def nodes(three_nodes: CacheNodes) -> CacheNodes:
-    """Hand the nodes out running and empty."""
-    three_nodes.mend()
-    return three_nodes
 
 
 class Ways:

@@ -1,6 +1,6 @@
 """Local copies and stale values on real nodes: who says when they end, and what is never given."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -11,27 +11,13 @@ from resilience.switches import FixedSwitches
 from shard.cache import CacheClient, Hit, Miss
 from shard.cache_local import NAME
 from shard.policy.local_cache import LocalCache
-from tests.shard.cache_nodes import CacheNodes, found, put, start_cache_nodes, until_up
+from tests.shard.cache_nodes import CacheNodes, found, put, until_up
 from tests.shard.fake import until
 
 pytestmark = pytest.mark.integration
 
 KEY = "video:7"
 TIMEOUT_S = 0.2  # a busy machine must not look like a dead node
-
-
-@pytest.fixture(scope="module")
-def three_nodes() -> Iterator[CacheNodes]:
-    """Run three nodes for the module."""
-    with start_cache_nodes() as nodes:
-        yield nodes
-
-
-@pytest.fixture
-def nodes(three_nodes: CacheNodes) -> CacheNodes:
-    """Hand the nodes out running and empty."""
-    three_nodes.mend()
-    return three_nodes
 
 
 @asynccontextmanager
