@@ -26,11 +26,11 @@ with socket.create_server((os.environ["NAME"].split("/")[0], int(sys.argv[1]))) 
             client.sendall(os.environ["NAME"].encode())
 """
 STUBBORN = """\
-import signal, time
+import signal
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("deaf", flush=True)
 while True:
-    time.sleep(60)
+    signal.pause()
 """
 # A shell whose child burns a core.
 BUSY = """
