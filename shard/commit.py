@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from shard.connection import Command, Connection
+from shard.nudge import Nudge
 from shard.policy.attempt import Failure
 from shard.policy.durability import REPLICAS_NEEDED, ReplicaWatch
 from shard.resp import Answer, ReplyError, is_plain, pack
@@ -38,6 +39,7 @@ class GroupCommit:
         connection: Used for nothing else.
         watch: Learns from every WAIT.
         wait_timeout_s: How long a WAIT may block, seconds; below the reply timeout.
+        nudge: Of the node; None for none.
         clock: Monotonic seconds.
     """
 
@@ -47,6 +49,7 @@ class GroupCommit:
         watch: ReplicaWatch,
         *,
         wait_timeout_s: float = DEFAULT_WAIT_TIMEOUT_S,
+        nudge: Nudge | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connection = connection
@@ -54,6 +57,7 @@ class GroupCommit:
         self.group_count = 0
         self.probe_count = 0
         self._wait_payload = _pack_wait(wait_timeout_s)
+        self._nudge = nudge
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._group: Command | None = None  # the WAIT that will follow the writes queued now
@@ -112,6 +116,8 @@ class GroupCommit:
         self.connection.enqueue(group)
         self.connection.flush()
         self.connection.hold()
+        if self._nudge is not None:
+            self._nudge.begin()
 
     def _learn(self, replicas: Answer) -> None:
         if isinstance(replicas, ReplyError):
@@ -120,6 +126,8 @@ class GroupCommit:
             self.watch.on_count(replicas, self._clock())
 
     def _on_wait(self, future: asyncio.Future[Answer]) -> None:
+        if self._nudge is not None:
+            self._nudge.end()
         self._learn(future.result())
         self._is_waiting = False
         if not self.watch.is_replicated:

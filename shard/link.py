@@ -24,6 +24,7 @@ from typing import TypeAlias
 from shard.commit import DEFAULT_WAIT_TIMEOUT_S, GroupCommit
 from shard.connection import Connection, Limits
 from shard.greeting import PLAINLY, Greeting
+from shard.nudge import Nudge
 from shard.policy.attempt import Failure
 from shard.policy.backoff import Backoff
 from shard.policy.durability import DEFAULT_PROBE_INTERVAL_S, ReplicaWatch
@@ -208,6 +209,7 @@ class CommitLink(Link):
     Args:
         wait_timeout_s: See ``GroupCommit``.
         probe_interval_s: See ``ReplicaWatch``.
+        nudge: See ``GroupCommit``.
     """
 
     def __init__(
@@ -222,12 +224,14 @@ class CommitLink(Link):
         clock: Callable[[], float] = time.monotonic,
         wait_timeout_s: float = DEFAULT_WAIT_TIMEOUT_S,
         probe_interval_s: float = DEFAULT_PROBE_INTERVAL_S,
+        nudge: Nudge | None = None,
     ) -> None:
         super().__init__(
             address, limits, rng, dial=dial, greeting=greeting, on_event=on_event, clock=clock
         )
         self.group: GroupCommit | None = None
         self._wait_timeout_s = wait_timeout_s
+        self._nudge = nudge
         self._watch = ReplicaWatch(probe_interval_s)  # outlives connections: it is of the node
 
     async def open_group(self, timeout_s: float | None = None) -> GroupCommit | None:
@@ -237,7 +241,11 @@ class CommitLink(Link):
 
     async def _greet(self, connection: Connection) -> bool:
         self.group = GroupCommit(
-            connection, self._watch, wait_timeout_s=self._wait_timeout_s, clock=self._clock
+            connection,
+            self._watch,
+            wait_timeout_s=self._wait_timeout_s,
+            nudge=self._nudge,
+            clock=self._clock,
         )
         if not await super()._greet(connection):
             return False

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from random import Random
@@ -11,6 +11,7 @@ from shard.commit import DEFAULT_WAIT_TIMEOUT_S
 from shard.connection import Limits
 from shard.greeting import PLAINLY, Greeting
 from shard.link import CommitLink, Dial, Link, directly
+from shard.nudge import Nudge
 from shard.observer import SILENT, StoreObserver
 from shard.policy.topology import Address
 
@@ -20,6 +21,8 @@ MAX_IDLE = 4  # connections kept per node for the next who needs one of his own
 @dataclass(slots=True)
 class Nodes:
     """Two links per address, one plain, one for REPLICATED writes; others are lent out.
+
+    A third is opened once a replica was slow to confirm (``shard.nudge``).
 
     Args:
         limits: Of each connection.
@@ -41,6 +44,7 @@ class Nodes:
     _plain: dict[Address, Link] = field(default_factory=dict)
     _commit: dict[Address, CommitLink] = field(default_factory=dict)
     _reader: dict[Address, Link] = field(default_factory=dict)
+    _nudging: dict[Address, Link] = field(default_factory=dict)
     _idle: dict[Address, list[Link]] = field(default_factory=dict)
     _lent: set[Link] = field(default_factory=set)
 
@@ -66,6 +70,7 @@ class Nodes:
         """Return the link for REPLICATED writes."""
         link = self._commit.get(address)
         if link is None:
+            nudging = self._nudging[address] = self._link(address, self.limits, self.greeting)
             link = self._commit[address] = CommitLink(
                 address,
                 self.limits,
@@ -75,6 +80,7 @@ class Nodes:
                 on_event=self.observer.on_connection,
                 clock=self.clock,
                 wait_timeout_s=self.wait_timeout_s,
+                nudge=Nudge(nudging.open),
             )
         return link
 
@@ -120,13 +126,16 @@ class Nodes:
             clock=self.clock,
         )
 
+    def _all(self) -> Sequence[MutableMapping[Address, Link] | MutableMapping[Address, CommitLink]]:
+        return self._plain, self._commit, self._reader, self._nudging
+
     def connected(self) -> list[Address]:
         """Return the addresses whose plain link is open."""
         return [each for each, link in self._plain.items() if link.connection is not None]
 
     def redial(self) -> None:
         """Let every link whose way has changed take the new one (``Link.redial``)."""
-        for links in (self._plain, self._commit, self._reader):
+        for links in self._all():
             for link in links.values():
                 link.redial()
         for idle in self._idle.values():
@@ -135,7 +144,7 @@ class Nodes:
 
     async def retain(self, wanted: Collection[Address]) -> None:
         """Drop the links to all other addresses, once nothing is in flight on them."""
-        for links in (self._plain, self._commit, self._reader):
+        for links in self._all():
             for address, link in list(links.items()):
                 if address not in wanted and not link.in_flight:
                     del links[address]
@@ -146,7 +155,7 @@ class Nodes:
 
     async def close(self) -> None:
         """End every connection."""
-        for links in (self._plain, self._commit, self._reader):
+        for links in self._all():
             for link in list(links.values()):
                 await link.close()
             links.clear()
@@ -157,7 +166,7 @@ class Nodes:
 
     def snapshot(self) -> dict[str, int]:
         """Return sums over all connections that are open now."""
-        links = (*self._plain.values(), *self._commit.values(), *self._reader.values())
+        links = [link for links in self._all() for link in links.values()]
         connections = [link.connection for link in links if link.connection is not None]
         groups = [link.group for link in self._commit.values() if link.group is not None]
         return {
