@@ -7,6 +7,7 @@ library's ``binascii.crc_hqx`` with initial value 0 is that CRC.
 """
 
 from binascii import crc_hqx
+from functools import cache
 
 SLOT_COUNT = 16_384  # 2**14: the bitmap of owned slots in a gossip header stays at 2 KiB
 _SLOT_MASK = SLOT_COUNT - 1
@@ -27,3 +28,15 @@ def hashed_part(key: bytes) -> bytes:
         return key
     end = key.find(b"}", start + 1)
     return key[start + 1 : end] if end > start + 1 else key
+
+
+def tag_of(slot: int) -> bytes:
+    """Return two bytes that as a hash tag, between braces, put a key into a slot, 0..16383."""
+    return _tags()[slot]
+
+
+@cache
+def _tags() -> dict[int, bytes]:
+    """Find a tag for each slot: the CRC takes each value once over all pairs of bytes."""
+    pairs = (number.to_bytes(2, "big") for number in range(1 << 16))
+    return {slot_of(b"{%b}" % pair): pair for pair in pairs if b"}" not in pair}

@@ -15,6 +15,7 @@ from shard.move.joining import join_shard, let_go
 from shard.move.journal import LEASE_MS, Journal, Taken
 from shard.move.mover import Mover, Progress
 from shard.move.node import Cluster
+from shard.move.pace import Rates
 from shard.policy.plan import (
     Plan,
     PlanRefused,
@@ -66,7 +67,7 @@ async def carry_out(
     nodes: Sequence[Address],
     change: Change,
     file: Path | None,
-    rate: float,
+    rates: Rates,
     *,
     ask: bool,
     as_json: bool,
@@ -77,7 +78,7 @@ async def carry_out(
         under_way = await _refusing(journal.plan())
         if under_way is not None:
             say("squall: a move is under way and is gone on with (to end it: squall shard cancel)")
-            await _run(cluster, journal, under_way, rate, as_json=as_json)
+            await _run(cluster, journal, under_way, rates, as_json=as_json)
             return
         shards = join(await cluster.look())
         plan = _refused(from_text, text) if text is not None else _plan(shards, change)
@@ -89,20 +90,20 @@ async def carry_out(
             await _refusing(join_shard(cluster, first, second))
             plan = _plan(join(await cluster.look()), change)
         await journal.begin(plan)
-        await _run(cluster, journal, plan, rate, as_json=as_json)
+        await _run(cluster, journal, plan, rates, as_json=as_json)
 
 
-async def go_on(nodes: Sequence[Address], rate: float, *, as_json: bool) -> None:
+async def go_on(nodes: Sequence[Address], rates: Rates, *, as_json: bool) -> None:
     """Go on with the plan under way."""
     async with _at_work(nodes) as (cluster, journal):
         plan = await _refusing(journal.plan())
         if plan is None:
             raise LabEnvironmentError("no move is under way: squall shard plan shows what could be")
-        await _run(cluster, journal, plan, rate, as_json=as_json)
+        await _run(cluster, journal, plan, rates, as_json=as_json)
 
 
 async def call_off(nodes: Sequence[Address], *, as_json: bool) -> None:
-    """Have the mover at work cancel; without one, take its slot back."""
+    """Have the mover at work cancel; without one, take its slots back."""
     async with _opened(nodes) as (cluster, journal):
         plan = await _refusing(journal.plan())
         if plan is None:
@@ -113,7 +114,7 @@ async def call_off(nodes: Sequence[Address], *, as_json: bool) -> None:
             await journal.ask_to_stop()
             holder = await journal.holder()
             emit_end("asked to stop", plan, None, as_json=as_json)
-            say(f"squall: {holder} ends with its next slot")
+            say(f"squall: {holder} ends with its next slots")
             return
         try:
             await Mover(cluster, journal).back(plan)
@@ -134,11 +135,11 @@ def emit_end(word: str, plan: Plan, last: Progress | None, *, as_json: bool) -> 
 
 
 async def _run(
-    cluster: Cluster, journal: Journal, plan: Plan, rate: float, *, as_json: bool
+    cluster: Cluster, journal: Journal, plan: Plan, rates: Rates, *, as_json: bool
 ) -> None:
     bar = Bar()
     try:
-        moved = await Mover(cluster, journal, rate_keys_s=rate, report=bar).run(plan)
+        moved = await Mover(cluster, journal, rates=rates, report=bar).run(plan)
     finally:
         bar.end()
     if moved:

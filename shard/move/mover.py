@@ -1,28 +1,30 @@
-"""Carries a plan out, slot by slot, through failovers; or takes it back.
+"""Carries a plan out, some slots at a time, through failovers; or takes it back.
 
-Before each slot it knows who is which shard's primary, since every trouble is followed by a fresh
-look. A slot whose nodes can't go on is tried again for a while; then the mover gives up with what
-stood in the way, and the same command goes on later from there.
+Before each group of slots it knows who is which shard's primary, since every trouble is followed by
+a fresh look. A group whose nodes can't go on is tried again for a while; then the mover gives up
+with what stood in the way, and the same command goes on later from there.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from shard.move.group import Watcher, move_together
 from shard.move.journal import Journal, Taken
-from shard.move.node import Cluster, NodeLink, NodeTrouble
-from shard.move.slot import SlotMove, Watcher
+from shard.move.node import Cluster, NodeTrouble
+from shard.move.pace import Pace, Rates
+from shard.move.slot import SlotMove
 from shard.policy.assignment import Move
-from shard.policy.plan import Plan
+from shard.policy.holders import Holders
+from shard.policy.plan import Plan, next_group
 from shard.policy.slot_move import Step
 from shard.policy.survey import NodeState
 
-DEFAULT_RATE_KEYS_S = (
-    5000.0  # codis:config/dashboard.toml moves 500 keys a step: ten steps a second
-)
+DEFAULT_RATES = Rates()
 DEFAULT_PATIENCE_S = 60.0  # as long as forming the cluster may take (``shard.form``)
 LOOK_AGAIN_S = 0.1
+GROUP_KEYS = 1000  # what 0.2 s copy at that rate: what changes meanwhile is left to MIGRATE
 
 
 class Progress(NamedTuple):
@@ -60,9 +62,9 @@ class Mover:
     Args:
         cluster: To look at and to speak to.
         journal: Holds the lease, which this keeps.
-        rate_keys_s: Keys copied per second at most, > 0.
-        patience_s: How long one slot may be stuck before this gives up.
-        report: Told after each slot, and when something stands in the way.
+        rates: How fast it may be.
+        patience_s: How long one group of slots may be stuck before this gives up.
+        report: Told after each group, and when something stands in the way.
         watcher: Told after each step of each slot; tests break something there.
     """
 
@@ -71,19 +73,18 @@ class Mover:
         cluster: Cluster,
         journal: Journal,
         *,
-        rate_keys_s: float = DEFAULT_RATE_KEYS_S,
+        rates: Rates = DEFAULT_RATES,
         patience_s: float = DEFAULT_PATIENCE_S,
         report: Callable[[Progress], None] = lambda progress: None,
         watcher: Watcher = _no_watcher,
     ) -> None:
         self._cluster = cluster
         self._journal = journal
-        self._rate_keys_s = rate_keys_s
+        self._keys_pace, self._slots_pace = Pace(rates.keys_s), Pace(rates.slots_s)
         self._patience_s = patience_s
         self._report = report
         self._watcher = watcher
-        self._states: dict[str, NodeState] = {}
-        self._free_s = 0.0
+        self._holders = Holders([])
         self._began_s = 0.0
         self._keys = 0
 
@@ -95,12 +96,13 @@ class Mover:
         """
         self._began_s = time.monotonic()
         await self._look()
-        for number, move in enumerate(plan.moves, start=1):
+        done = 0
+        while group := next_group(plan.moves, done):
             if await self._journal.is_asked_to_stop():
                 await self.back(plan)
                 return False
-            await self._through(plan, move, number - 1, back=False)
-            self._report(self._progress(number, plan))
+            done += await self._through(plan, group, done, back=False)
+            self._report(self._progress(done, plan))
         await self._journal.end()
         return True
 
@@ -112,19 +114,20 @@ class Mover:
         """
         self._began_s = self._began_s or time.monotonic()
         await self._look()
-        for number, move in enumerate(plan.moves):
-            if move.slot in self._open():
-                await self._through(plan, move, number, back=True)
+        is_open = self._holders.open_slots()
+        left = [move for move in plan.moves if move.slot in is_open]
+        settled, done = len(plan.moves) - len(left), 0
+        while group := next_group(left, done):
+            done += await self._through(plan, group, settled + done, back=True)
         await self._journal.end()
 
-    async def _through(self, plan: Plan, move: Move, done: int, *, back: bool) -> None:
-        """Move one slot, looking again after each trouble."""
+    async def _through(self, plan: Plan, group: Sequence[Move], done: int, *, back: bool) -> int:
+        """Move a group, or its first slots, looking again after each trouble; say how many."""
         limit_s = time.monotonic() + self._patience_s
         while True:
             try:
                 await self._journal.take()
-                await self._once(plan, move, back=back)
-                return
+                return await self._once(plan, group, back=back)
             except Taken:
                 raise
             except NodeTrouble as error:
@@ -134,62 +137,57 @@ class Mover:
                 await asyncio.sleep(LOOK_AGAIN_S)
                 await self._look()
 
-    async def _once(self, plan: Plan, move: Move, *, back: bool) -> None:
-        target = self._primary(plan.members[move.target], move.target)
-        source = self._holder(move.slot, target)
-        if source is None:  # done, unless its shard doesn't answer
-            if move.slot in target.row.slots:
-                return
-            raise NodeTrouble(f"slot {move.slot} has no owner that answers")
-        one = SlotMove(move.slot, source, target, self._link, self._pace, self._watcher)
-        try:
-            await one.run(back=back)
-        finally:
-            self._keys += one.keys_moved
-
-    def _primary(self, node_ids: tuple[str, ...], name: str) -> NodeState:
-        """Find who of a shard is its primary now: after a failover the one with slots."""
-        found = [
-            state
-            for state in self._states.values()
-            if state.node_id in node_ids and not state.trouble and not state.row.is_replica
-        ]
-        if not found:
+    async def _once(self, plan: Plan, group: Sequence[Move], *, back: bool) -> int:
+        name = group[0].target
+        target = self._holders.primary(plan.members[name])
+        if target is None:
             raise NodeTrouble(f"shard {name[:8]} has no primary that answers")
-        return max(found, key=lambda state: len(state.row.slots))
-
-    def _holder(self, slot: int, target: NodeState) -> NodeState | None:
-        """Find who else says that a slot is its own, or still has a mark on it."""
-        others = [
-            state
-            for state in self._states.values()
-            if state is not target and not state.row.is_replica and not state.trouble
+        sources = [self._source(move.slot, target) for move in group]
+        size = await self._size([(m.slot, s) for m, s in zip(group, sources, strict=True)])
+        slots = [
+            self._slot_move(move.slot, source, target, lane)
+            for lane, (move, source) in enumerate(zip(group[:size], sources, strict=False), 1)
+            if source is not None
         ]
-        for state in others:
-            if slot in state.row.slots or slot in state.migrating:
-                return state
-        return None
+        await self._slots_pace.wait(len(slots))
+        try:
+            await move_together(slots, self._watcher, back=back)
+        finally:
+            self._keys += sum(one.keys_moved for one in slots)
+        return size
 
-    def _open(self) -> set[int]:
-        """Return the slots with a mark on any primary."""
-        primaries = [state for state in self._states.values() if not state.row.is_replica]
-        return {slot for state in primaries for slot in (*state.importing, *state.migrating)}
+    def _source(self, slot: int, target: NodeState) -> NodeState | None:
+        """Find from whom a slot comes; None when it has come."""
+        source = self._holders.other_than(target, slot)
+        if source is None and slot not in target.row.slots:
+            raise NodeTrouble(f"slot {slot} has no owner that answers")
+        return source
+
+    async def _size(self, slots: Sequence[tuple[int, NodeState | None]]) -> int:
+        """Say how many of a group's slots have no more keys together than a group may."""
+        counts = await asyncio.gather(*(self._count(slot, source) for slot, source in slots))
+        keys = 0
+        for size, count in enumerate(counts):
+            keys += count
+            if size and keys > GROUP_KEYS:
+                return size
+        return len(slots)
+
+    async def _count(self, slot: int, source: NodeState | None) -> int:
+        if source is None:
+            return 0
+        found = await self._cluster.link(source.address).ask("CLUSTER", "COUNTKEYSINSLOT", slot)
+        return found if isinstance(found, int) else 0
+
+    def _slot_move(self, slot: int, source: NodeState, target: NodeState, lane: int) -> SlotMove:
+        link_from, link_to = (self._cluster.link(one.address, lane) for one in (source, target))
+        return SlotMove(slot, source, target, link_from, link_to, self._keys_pace.wait)
 
     async def _look(self) -> None:
         try:
-            self._states = {state.node_id: state for state in await self._cluster.look()}
+            self._holders = Holders(await self._cluster.look())
         except NodeTrouble:
-            self._states = {}  # nobody answers: the next attempt says so
-
-    def _link(self, state: NodeState) -> NodeLink:
-        return self._cluster.link(state.address)
-
-    async def _pace(self, keys: int) -> None:
-        """Wait until so many keys may be copied."""
-        now_s = time.monotonic()
-        self._free_s = max(self._free_s, now_s) + keys / self._rate_keys_s
-        if self._free_s - now_s > keys / self._rate_keys_s:
-            await asyncio.sleep(self._free_s - now_s - keys / self._rate_keys_s)
+            self._holders = Holders([])  # nobody answers: the next attempt says so
 
     def _progress(self, slots: int, plan: Plan, waiting_for: str = "") -> Progress:
         seconds = time.monotonic() - self._began_s

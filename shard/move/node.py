@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from shard.connection import Connection, Limits
+from shard.nudge import Nudge
 from shard.policy.attempt import Failure
 from shard.policy.survey import NodeState, parse_node
 from shard.policy.topology import Address
@@ -13,6 +15,7 @@ from shard.policy.view import parse_row
 from shard.resp import Argument, Reply, ReplyError, pack
 
 # A node may be asked for all its slots at once. SETSLOT waits a second for its replicas.
+_NUDGING = -1  # the lane of nudges
 LIMITS = Limits(connect_timeout_s=0.5, reply_timeout_s=3.0, max_in_flight=20_000)
 
 
@@ -23,9 +26,11 @@ class NodeTrouble(Exception):
 class NodeLink:
     """Connects when first asked, and again after a loss."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, nudge: Nudge | None = None) -> None:
         self.address = address
+        self._nudge = nudge
         self._connection: Connection | None = None
+        self._opening = asyncio.Lock()  # for those who ask at once
 
     async def ask(self, *command: Argument, asking: bool = False) -> Reply:
         """Send one command.
@@ -44,16 +49,17 @@ class NodeLink:
         """Send commands in one write; replies in their order. Arguments as ``ask``."""
         connection = await self._open()
         deadline_s = time.monotonic() + LIMITS.reply_timeout_s
-        answers = await asyncio.gather(
-            *(
-                connection.send(
-                    pack(tuple(command)),
-                    deadline_s,
-                    [connection.leader(pack(("ASKING",)))] if asking else (),
+        with self._nudging(commands):
+            answers = await asyncio.gather(
+                *(
+                    connection.send(
+                        pack(tuple(command)),
+                        deadline_s,
+                        [connection.leader(pack(("ASKING",)))] if asking else (),
+                    )
+                    for command in commands
                 )
-                for command in commands
             )
-        )
         for command, answer in zip(commands, answers, strict=True):
             if isinstance(answer, ReplyError | Failure):
                 words = " ".join(map(str, command[:4]))
@@ -89,23 +95,51 @@ class NodeLink:
         except ValueError as error:
             raise NodeTrouble(f"{self.address}: {error}") from error
 
+    async def connection(self) -> Connection | None:
+        """Return the connection, opened if need be; None when the node can't be reached."""
+        try:
+            return await self._open()
+        except NodeTrouble:
+            return None
+
     def close(self) -> None:
         """End the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
+    @contextmanager
+    def _nudging(self, commands: Sequence[Sequence[Argument]]) -> Iterator[None]:
+        """Nudge the node while it waits for its replica."""
+        if self._nudge is None or not any(map(_waits, commands)):
+            yield
+            return
+        self._nudge.begin()
+        try:
+            yield
+        finally:
+            self._nudge.end()
+
     async def _open(self) -> Connection:
-        if self._connection is None or not self._connection.is_open:
-            try:
-                async with asyncio.timeout(LIMITS.connect_timeout_s):
-                    _, self._connection = await asyncio.get_running_loop().create_connection(
-                        lambda: Connection(LIMITS), self.address.host, self.address.port
-                    )
-            except OSError as error:
-                why = str(error) or type(error).__name__
-                raise NodeTrouble(f"{self.address} does not answer ({why})") from error
-        return self._connection
+        async with self._opening:
+            if self._connection is None or not self._connection.is_open:
+                self._connection = await self._connect()
+            return self._connection
+
+    async def _connect(self) -> Connection:
+        try:
+            async with asyncio.timeout(LIMITS.connect_timeout_s):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: Connection(LIMITS), self.address.host, self.address.port
+                )
+        except OSError as error:
+            why = str(error) or type(error).__name__
+            raise NodeTrouble(f"{self.address} does not answer ({why})") from error
+        return connection
+
+
+def _waits(command: Sequence[Argument]) -> bool:
+    return command[0] == "WAIT" or command[1:2] == ("SETSLOT",)
 
 
 def _text(reply: Reply) -> str:
@@ -121,11 +155,22 @@ class Cluster:
 
     def __init__(self, seeds: Sequence[Address]) -> None:
         self._seeds = list(seeds)
-        self._links: dict[Address, NodeLink] = {}
+        self._links: dict[tuple[Address, int], NodeLink] = {}
+        self._nudges: dict[Address, Nudge] = {}
 
-    def link(self, address: Address) -> NodeLink:
-        """Return the link to a node."""
-        return self._links.setdefault(address, NodeLink(address))
+    def link(self, address: Address, lane: int = 0) -> NodeLink:
+        """Return the link to a node.
+
+        Args:
+            lane: Any number; a link of its own for each, so that what waits on one (SETSLOT for
+                replicas) leaves the others alone.
+        """
+        link = self._links.get((address, lane))
+        if link is None:
+            nudging = self._links.setdefault((address, _NUDGING), NodeLink(address))
+            nudge = self._nudges.setdefault(address, Nudge(nudging.connection))
+            link = self._links[address, lane] = NodeLink(address, nudge)
+        return link
 
     async def look(self) -> list[NodeState]:
         """Ask every node.
@@ -156,6 +201,8 @@ class Cluster:
 
     def close(self) -> None:
         """End all connections."""
+        for nudge in self._nudges.values():
+            nudge.close()
         for link in self._links.values():
             link.close()
 

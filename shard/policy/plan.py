@@ -2,7 +2,8 @@
 
 Shards are known by the ids of their nodes, not by numbers: a failover in the middle changes which
 of them is the primary and nothing else. The algorithm only decides the assignment; the moves are
-its difference to what is, in turns over the sources so that none is drained ahead of the others.
+its difference to what is, in groups of slots that may go side by side, and in turns over the
+sources so that none is drained ahead of the others.
 
 - ``slot-map``: who has too many gives to who has too few. Moved equals what the newcomer ends with.
 - ``maglev``: nodes take turns at a table; a few slots also move between those who stay. Its ratio
@@ -15,7 +16,7 @@ Not handled: weights; slots that are hotter than others.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import takewhile, zip_longest
 
 from hashing import maglev, modulo, slot_map
 from hashing.algorithm import Node
@@ -24,6 +25,7 @@ from shard.policy.assignment import Move, assign, moves, slots_by_owner
 
 ALGORITHMS = ("slot-map", "maglev", "modulo")
 DEFAULT_ALGORITHM = "slot-map"
+GROUP_SLOTS = 16  # side by side: more are a longer pause of their nodes (docs/shard/moving.md)
 
 
 class PlanRefused(ValueError):
@@ -96,12 +98,30 @@ def make_plan(
 
 
 def in_turns(unordered: Sequence[Move]) -> list[Move]:
-    """Order moves so that the sources take turns, each with its slots ascending."""
-    by_source: dict[str, list[Move]] = {}
+    """Order moves so that the sources take turns, each with a group of slots ascending."""
+    by_way: dict[tuple[str, str], list[Move]] = {}
     for move in sorted(unordered):
-        by_source.setdefault(move.source, []).append(move)
-    rounds = zip_longest(*by_source.values())
-    return [move for move in chain.from_iterable(rounds) if move is not None]
+        by_way.setdefault((move.source, move.target), []).append(move)
+    turns = zip_longest(*(_in_groups(each) for each in by_way.values()), fillvalue=())
+    return [move for turn in turns for group in turn for move in group]
+
+
+def next_group(ordered: Sequence[Move], done: int) -> Sequence[Move]:
+    """Return the moves that come next and may go side by side: of one source to one target.
+
+    Args:
+        ordered: As in a plan.
+        done: How many of them are.
+
+    Returns:
+        At most ``GROUP_SLOTS``; none when all are done.
+    """
+    left = ordered[done : done + GROUP_SLOTS]
+    return [*takewhile(lambda move: move[1:] == left[0][1:], left)]
+
+
+def _in_groups(moves_: Sequence[Move]) -> list[Sequence[Move]]:
+    return [moves_[at : at + GROUP_SLOTS] for at in range(0, len(moves_), GROUP_SLOTS)]
 
 
 def check_assignment(after: Sequence[str], known: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashing.slots import SLOT_COUNT, hashed_part, slot_of
+from hashing.slots import SLOT_COUNT, hashed_part, slot_of, tag_of
 
 
 def test_documented_constants() -> None:
@@ -52,3 +52,9 @@ def test_an_empty_tag_hashes_the_whole_key() -> None:
 def test_keys_of_one_tag_share_a_slot(tag: bytes, rest: bytes) -> None:
     """What multi-key commands rely on: a common tag is a common slot."""
     assert slot_of(b"{" + tag + b"}" + rest) == slot_of(b"{" + tag + b"}")
+
+
+@given(st.integers(0, SLOT_COUNT - 1), st.binary())
+def test_a_tag_puts_any_key_into_its_slot(slot: int, name: bytes) -> None:
+    """Whatever follows it."""
+    assert slot_of(b"{%b}%b" % (tag_of(slot), name)) == slot

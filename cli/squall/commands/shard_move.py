@@ -9,6 +9,7 @@ from squall.output import JsonFlag
 from squall.store_reach import SPARE, SeedsOption
 
 if TYPE_CHECKING:
+    from shard.move.pace import Rates
     from squall.store_change import Change
 
 AlgorithmOption = Annotated[
@@ -16,6 +17,9 @@ AlgorithmOption = Annotated[
 ]
 YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before it moves.")]
 RateOption = Annotated[float, typer.Option(help="Keys copied per second at most.", metavar="KEYS")]
+SlotRateOption = Annotated[
+    float, typer.Option(help="Slots moved per second at most.", metavar="SLOTS")
+]
 AddOption = Annotated[
     str,
     typer.Option(
@@ -28,7 +32,9 @@ RemoveOption = Annotated[
         "--remove", help="A shard that leaves, by a node: host:port or, in the lab, store-7."
     ),
 ]
-DEFAULT_RATE = 5000.0  # shard.move.mover has the same, with its source; a test holds them together
+# shard.move.pace has the same, with their source; a test holds them together.
+DEFAULT_RATE = 5000.0
+DEFAULT_SLOT_RATE = 64.0
 
 
 def register(app: typer.Typer) -> None:
@@ -76,13 +82,14 @@ def add(
     algorithm: AlgorithmOption = "slot-map",
     yes: YesFlag = False,
     rate: RateOption = DEFAULT_RATE,
+    slot_rate: SlotRateOption = DEFAULT_SLOT_RATE,
     seeds: SeedsOption = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Let two fresh nodes in as a shard, and move its share of the slots to it."""
     change = _change(f"{primary},{replica}" if primary else SPARE, "", algorithm, seeds)
     argv = ["add", *filter(None, (primary, replica)), "--algorithm", algorithm]
-    _move(change, argv, None, yes=yes, rate=rate, seeds=seeds, as_json=as_json)
+    _move(change, argv, None, yes=yes, rates=_rates(rate, slot_rate), seeds=seeds, as_json=as_json)
 
 
 def remove(
@@ -92,13 +99,14 @@ def remove(
     algorithm: AlgorithmOption = "slot-map",
     yes: YesFlag = False,
     rate: RateOption = DEFAULT_RATE,
+    slot_rate: SlotRateOption = DEFAULT_SLOT_RATE,
     seeds: SeedsOption = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Move everything off a shard, then have its nodes forgotten."""
     change = _change("", node, algorithm, seeds)
     argv = ["remove", node, "--algorithm", algorithm]
-    _move(change, argv, None, yes=yes, rate=rate, seeds=seeds, as_json=as_json)
+    _move(change, argv, None, yes=yes, rates=_rates(rate, slot_rate), seeds=seeds, as_json=as_json)
 
 
 def rebalance(
@@ -108,6 +116,7 @@ def rebalance(
     ] = None,
     yes: YesFlag = False,
     rate: RateOption = DEFAULT_RATE,
+    slot_rate: SlotRateOption = DEFAULT_SLOT_RATE,
     seeds: SeedsOption = "",
     as_json: JsonFlag = False,
 ) -> None:
@@ -116,18 +125,30 @@ def rebalance(
         _need_seeds(seeds, "--plan")
     change = _change("", "", algorithm, seeds)
     argv = ["rebalance", "--algorithm", algorithm]
-    _move(change, argv, plan_file, yes=yes, rate=rate, seeds=seeds, as_json=as_json)
+    _move(
+        change,
+        argv,
+        plan_file,
+        yes=yes,
+        rates=_rates(rate, slot_rate),
+        seeds=seeds,
+        as_json=as_json,
+    )
 
 
 def resume(
-    rate: RateOption = DEFAULT_RATE, seeds: SeedsOption = "", as_json: JsonFlag = False
+    rate: RateOption = DEFAULT_RATE,
+    slot_rate: SlotRateOption = DEFAULT_SLOT_RATE,
+    seeds: SeedsOption = "",
+    as_json: JsonFlag = False,
 ) -> None:
     """Go on with a move whose mover was killed; what it had done stays done."""
-    nodes = _reach(seeds, ["resume", "--rate", f"{_rate(rate):g}"], as_json=as_json)
+    rates = _rates(rate, slot_rate)
+    nodes = _reach(seeds, ["resume", *_rates_argv(rates)], as_json=as_json)
     from squall.store_moves import go_on
     from squall.store_reach import run
 
-    run(go_on(nodes, rate, as_json=as_json))
+    run(go_on(nodes, rates, as_json=as_json))
 
 
 def cancel(seeds: SeedsOption = "", as_json: JsonFlag = False) -> None:
@@ -145,19 +166,18 @@ def _move(
     plan_file: Path | None,
     *,
     yes: bool,
-    rate: float,
+    rates: "Rates",
     seeds: str,
     as_json: bool,
 ) -> None:
     """Show, ask, move; in the lab each of the three where it can be done."""
-    _rate(rate)
     if not seeds and not yes:
         _show_then_ask(change)
-    nodes = _reach(seeds, [*argv, "--rate", f"{rate:g}", "--yes"], as_json=as_json)
+    nodes = _reach(seeds, [*argv, *_rates_argv(rates), "--yes"], as_json=as_json)
     from squall.store_moves import carry_out
     from squall.store_reach import run
 
-    run(carry_out(nodes, change, plan_file, rate, ask=not yes, as_json=as_json))
+    run(carry_out(nodes, change, plan_file, rates, ask=not yes, as_json=as_json))
 
 
 def _show_then_ask(change: "Change") -> None:
@@ -194,9 +214,15 @@ def _need_seeds(seeds: str, option: str) -> None:
         raise ConfigError(f"{option} works with --seeds: the lab's nodes can't see this folder")
 
 
-def _rate(rate: float) -> float:
+def _rates(keys_s: float, slots_s: float) -> "Rates":
     from kit.errors import ConfigError
+    from shard.move.pace import Rates
 
-    if not rate >= 1.0:
-        raise ConfigError(f"--rate {rate:g}: give keys per second, 1 or more")
-    return rate
+    for option, value, what in (("--rate", keys_s, "keys"), ("--slot-rate", slots_s, "slots")):
+        if not value >= 1.0:
+            raise ConfigError(f"{option} {value:g}: give {what} per second, 1 or more")
+    return Rates(keys_s, slots_s)
+
+
+def _rates_argv(rates: "Rates") -> list[str]:
+    return ["--rate", f"{rates.keys_s:g}", "--slot-rate", f"{rates.slots_s:g}"]

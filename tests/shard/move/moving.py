@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 from hashing.slots import slot_of
 from shard.connection import Limits
+from shard.move.group import Watcher
 from shard.move.journal import Journal
 from shard.move.mover import Mover, Progress
 from shard.move.node import Cluster
-from shard.move.slot import Watcher
 from shard.policy.assignment import Move
 from shard.policy.plan import Plan, in_turns
 from shard.policy.slot_move import Step
@@ -62,6 +62,8 @@ async def check_whole(nodes: StoreCluster, plan: Plan, values: Mapping[str, byte
 
     async def trouble() -> str:
         primaries = [shard.primary for shard in join(await look.look())]
+        if silent := [one.trouble for one in primaries if one.trouble]:
+            return silent[0]  # one that was killed last, and nobody has taken its place yet
         owners = [sum(slot in one.row.slots for one in primaries) for slot in slots]
         marks = [(one.address, one.importing, one.migrating) for one in primaries]
         is_open = any(importing or migrating for _, importing, migrating in marks)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from hashing.slots import slot_of
-from shard.move.mover import DEFAULT_RATE_KEYS_S
+from shard.move.pace import DEFAULT_RATE_KEYS_S, DEFAULT_RATE_SLOTS_S
 from shard.policy.plan_file import from_text, to_text
 from shard.store import Durability, StoreClient
-from squall.commands.shard_move import DEFAULT_RATE
+from squall.commands.shard_move import DEFAULT_RATE, DEFAULT_SLOT_RATE
 from tests.ports import free_port
 from tests.shard.cluster import StoreCluster, first_good
 from tests.shard.move.moving import check_whole, mover_at, plan_for
@@ -32,9 +32,9 @@ async def squall(cluster: StoreCluster, *argv: str) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-def test_the_rate_is_the_movers() -> None:
-    """The command line's module can't import it."""
-    assert DEFAULT_RATE == DEFAULT_RATE_KEYS_S
+def test_the_rates_are_the_movers() -> None:
+    """The command line's module can't import them."""
+    assert (DEFAULT_RATE, DEFAULT_SLOT_RATE) == (DEFAULT_RATE_KEYS_S, DEFAULT_RATE_SLOTS_S)
 
 
 async def test_a_plan_file_is_carried_out_once_and_half_of_one_never(
@@ -103,6 +103,7 @@ async def test_a_killed_mover_is_followed_by_resume_and_by_cancel(
         (("plan", "--remove", "127.0.0.1:1"), 2, "no node 127.0.0.1:1 here"),
         (("plan", "--algorithm", "slotmap"), 2, "did you mean slot-map"),
         (("rebalance", "--rate", "0", "--yes"), 2, "keys per second"),
+        (("rebalance", "--slot-rate", "nan", "--yes"), 2, "slots per second"),
         (("rebalance", "--plan", "/nowhere/plan.json", "--yes"), 2, "No such file"),
     ],
 )

@@ -8,9 +8,14 @@ import pytest
 
 from hashing.slots import slot_of
 from shard.move.journal import LEASE_MS, Taken
-from shard.move.mover import DEFAULT_PATIENCE_S, DEFAULT_RATE_KEYS_S, Progress
-from shard.move.slot import BATCH_KEYS
+from shard.move.mover import DEFAULT_PATIENCE_S, DEFAULT_RATES, GROUP_KEYS, Progress
+from shard.move.node import Cluster
+from shard.move.pace import Pace
+from shard.move.slot import BATCH_KEYS, SlotMove
+from shard.policy.holders import Holders
+from shard.policy.plan import GROUP_SLOTS, next_group
 from shard.policy.slot_move import Step
+from shard.policy.survey import NodeState
 from shard.policy.topology import Address
 from shard.store import Durability, StoreClient, WriteStatus
 from tests.shard.cluster import StoreCluster, first_good
@@ -38,9 +43,9 @@ class Killed(BaseException):
 
 
 def test_documented_defaults() -> None:
-    """Keys a second, seconds, milliseconds, keys."""
-    assert (DEFAULT_RATE_KEYS_S, DEFAULT_PATIENCE_S) == (5000.0, 60.0)
-    assert (LEASE_MS, BATCH_KEYS) == (5000, 200)
+    """Keys and slots a second, seconds, milliseconds, keys of a batch and of a group, slots."""
+    assert (*DEFAULT_RATES, DEFAULT_PATIENCE_S) == (5000.0, 64.0, 60.0)
+    assert (LEASE_MS, BATCH_KEYS, GROUP_KEYS, GROUP_SLOTS) == (5000, 200, 1000, 16)
 
 
 async def fill(store: StoreClient, prefix: str, count: int = 12) -> dict[str, bytes]:
@@ -86,7 +91,9 @@ async def test_keys_arrive_with_their_types_and_their_ends(
 async def test_a_mover_killed_at_any_step_is_followed_or_taken_back(
     cluster: StoreCluster, store: StoreClient, step: Step, then: str
 ) -> None:
-    """Of three slots the second is broken off; whoever comes after finds all he needs."""
+    """Of three slots the second is broken off, with those that go beside it; whoever comes after
+    finds all he needs.
+    """
     values = await fill(store, f"mover-{step.value}-{then}")
     plan = await plan_for(cluster, slots_of(values))
     before = store.topology
@@ -111,7 +118,75 @@ async def test_a_mover_killed_at_any_step_is_followed_or_taken_back(
     if then == "cancel":
         moved = [await owner(store, move.slot) for move in plan.moves]
         went = [a != before.owners[move.slot] for a, move in zip(moved, plan.moves, strict=True)]
-        assert went == [True, step not in (Step.OPEN, Step.COPY), False]
+        ways = [move[1:] for move in plan.moves]
+        first, last = ways.index(ways[1]), 2 - ways[::-1].index(ways[1])  # of the second's group
+        has_left = step not in (Step.OPEN, Step.COPY)
+        assert went == [number < first or (number <= last and has_left) for number in range(3)]
+
+
+@pytest.mark.parametrize("then", ["resume", "cancel"])
+async def test_slots_of_one_group_may_have_come_to_different_steps(
+    cluster: StoreCluster, store: StoreClient, then: str
+) -> None:
+    """A mover is killed while some have taken a step and others haven't."""
+    values: dict[str, bytes] = {}
+    slots = [*range(6)]  # neighbours: of one shard
+    for slot in slots:
+        name = next(str(n) for n in itertools.count() if slot_of(b"%d" % n) == slot)
+        await first_good(
+            store, "SET", name, b"%d" % slot, durability=Durability.REPLICATED, limit_s=20
+        )
+        values[name] = b"%d" % slot
+    plan = await plan_for(cluster, slots)
+    assert len(next_group(plan.moves, 0)) == len(slots)
+    holders = Holders(await looked(cluster))
+    target = holders.primary(plan.members[plan.moves[0].target])
+    assert target is not None
+    links = Cluster(cluster.addresses)
+    for steps, move in enumerate(plan.moves):
+        source = holders.other_than(target, move.slot)
+        assert source is not None
+        way = (links.link(source.address), links.link(target.address))
+        one = SlotMove(move.slot, source, target, *way, Pace(1000.0).wait)
+        for step in FORWARD[:steps]:
+            await one.take(step)
+    links.close()
+    async with mover_at(cluster) as (mover, journal):
+        await journal.take()
+        await journal.begin(plan)
+        await (mover.run(plan) if then == "resume" else mover.back(plan))
+        await journal.release()
+    await check_whole(cluster, plan, values)
+    went = [await owner(store, slot) == target.address for slot in slots]
+    assert went == ([True] * 6 if then == "resume" else [False] * 3 + [True] * 3)
+
+
+async def looked(cluster: StoreCluster) -> list[NodeState]:
+    """Look at all nodes."""
+    look = Cluster(cluster.addresses)
+    states = await look.look()
+    look.close()
+    return states
+
+
+async def test_a_group_has_no_more_keys_than_can_be_copied_in_a_moment(
+    cluster: StoreCluster, store: StoreClient
+) -> None:
+    """Of three slots with 600 keys each every one goes alone; progress says so."""
+    values: dict[str, bytes] = {}
+    for slot in (10, 11, 12):
+        tag = next(str(n) for n in itertools.count() if slot_of(b"%d" % n) == slot)
+        values |= {f"{{{tag}}}:{n}": b"x" for n in range(600)}
+        await asyncio.gather(*(store.write("SET", f"{{{tag}}}:{n}", b"x") for n in range(600)))
+    plan = await plan_for(cluster, [10, 11, 12])
+    said: list[Progress] = []
+    async with mover_at(cluster, said=said) as (mover, journal):
+        await journal.take()
+        await journal.begin(plan)
+        assert await mover.run(plan)
+        await journal.release()
+    assert [(each.slots, each.keys) for each in said] == [(1, 600), (2, 1200), (3, 1800)]
+    await check_whole(cluster, plan, values)
 
 
 async def owner(store: StoreClient, slot: int) -> Address | None:
@@ -212,7 +287,7 @@ async def test_a_shard_without_its_replica_is_not_moved_from(
     )
     async with mover_at(cluster) as (mover, _):
         mover._patience_s = 1.0
-        with pytest.raises(Exception, match=r"no replica in step|NOREPLICAS"):
+        with pytest.raises(Exception, match=r"no replica|NOREPLICAS"):
             await mover.run(plan)
         await mover.back(plan)
     cluster.mend()

@@ -1,5 +1,7 @@
 """Plans: as few moves as promised, refused where they would harm, whole or not at all."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,11 +12,13 @@ from shard.policy.assignment import Move, assign
 from shard.policy.plan import (
     ALGORITHMS,
     DEFAULT_ALGORITHM,
+    GROUP_SLOTS,
     PlanRefused,
     check_assignment,
     in_turns,
     make_plan,
     moved_ratio,
+    next_group,
     owners_of,
     shares,
 )
@@ -58,9 +62,31 @@ def test_a_shard_that_leaves_gives_everything_away() -> None:
 
 
 def test_sources_take_turns() -> None:
-    """So that load stays even while it moves."""
-    unordered = [Move(1, "a", "d"), Move(2, "a", "d"), Move(3, "b", "d"), Move(4, "c", "d")]
-    assert [move.slot for move in in_turns(unordered)] == [1, 3, 4, 2]
+    """So that load stays even while it moves: a group of each, its slots ascending."""
+    many = [Move(slot, "a", "d") for slot in range(GROUP_SLOTS + 2)]
+    ordered = in_turns([Move(99, "c", "d"), *reversed(many), Move(98, "b", "d")])
+    assert [move.slot for move in ordered] == [*range(16), 98, 99, 16, 17]
+    assert GROUP_SLOTS == 16
+
+
+_WAYS = st.sampled_from([("a", "d"), ("a", "c"), ("b", "d")])
+
+
+@given(st.lists(_WAYS, max_size=100), st.booleans())
+def test_groups_are_of_one_way_and_leave_nothing_out(
+    ways: list[tuple[str, str]], is_ordered: bool
+) -> None:
+    """Of any moves; those of a plan as large as may be."""
+    moves = [Move(slot, *way) for slot, way in enumerate(ways)]
+    moves = in_turns(moves) if is_ordered else moves
+    groups: list[Sequence[Move]] = []
+    while group := next_group(moves, sum(len(each) for each in groups)):
+        groups.append(group)
+    assert [move for group in groups for move in group] == moves
+    assert all(len({move[1:] for move in group}) == 1 for group in groups)
+    assert all(len(group) <= GROUP_SLOTS for group in groups)
+    if is_ordered and len(set(ways)) == 1:
+        assert len(groups) == -(-len(ways) // GROUP_SLOTS)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""Who a slot is with, by what all nodes said at one look. Pure.
+
+During a move both sides may say that a slot is theirs, or neither knows of the other's mark; and a
+failover changes which node of a shard is asked, but not which shard.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from shard.policy.survey import NodeState
+
+
+class Holders:
+    """One look at the nodes.
+
+    Args:
+        states: Of all of them.
+    """
+
+    def __init__(self, states: Iterable[NodeState]) -> None:
+        self._primaries = [each for each in states if not each.row.is_replica]
+
+    def primary(self, node_ids: Sequence[str]) -> NodeState | None:
+        """Find who of a shard's nodes is its primary now: after a failover the one with slots.
+
+        Returns:
+            None when none of them answers as a primary.
+        """
+        found = [each for each in self._answering() if each.node_id in node_ids]
+        return max(found, key=lambda state: len(state.row.slots), default=None)
+
+    def other_than(self, target: NodeState, slot: int) -> NodeState | None:
+        """Find who else says that a slot is its own, or still has a mark on it."""
+        others = (each for each in self._answering() if each is not target)
+        return next((e for e in others if slot in e.row.slots or slot in e.migrating), None)
+
+    def open_slots(self) -> set[int]:
+        """Return the slots with a mark on any primary."""
+        return {slot for one in self._primaries for slot in (*one.importing, *one.migrating)}
+
+    def _answering(self) -> list[NodeState]:
+        return [each for each in self._primaries if not each.trouble]
