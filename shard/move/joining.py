@@ -13,6 +13,7 @@ from shard.policy.survey import NodeState
 from shard.policy.topology import Address
 
 JOIN_LIMIT_S = 30.0
+FRESH_LIMIT_S = 20.0  # valkey waits 5 s for each word of a primary that it begins to follow
 POLL_S = 0.1
 
 
@@ -49,7 +50,8 @@ async def let_go(cluster: Cluster, node_ids: Iterable[str]) -> None:
 
     Raises:
         PlanRefused: One of them owns slots.
-        NodeTrouble: A node that stays doesn't answer; nothing is half done that can't be repeated.
+        NodeTrouble: A node that stays doesn't answer, and then the same may be done again; or one
+            that left, for 20 s, and what it has must be deleted by hand.
     """
     leaving = set(node_ids)
     states = await cluster.look()
@@ -61,10 +63,31 @@ async def let_go(cluster: Cluster, node_ids: Iterable[str]) -> None:
     for stays in (each for each in states if each.node_id not in leaving and not each.trouble):
         for gone in present:
             await cluster.link(stays.address).ask("CLUSTER", "FORGET", gone.node_id)
-    for gone in sorted(present, key=lambda each: not each.row.is_replica):
-        if not gone.trouble:
-            await cluster.link(gone.address).ask_all([("FLUSHALL",)] * (not gone.row.is_replica))
-            await cluster.link(gone.address).ask("CLUSTER", "RESET", "HARD")
+    await asyncio.gather(*(_make_fresh(cluster, each.address) for each in present))
+
+
+async def _make_fresh(cluster: Cluster, address: Address) -> None:
+    """Empty a node and have it forget everybody.
+
+    A shard that loses its last slot follows the shard that got it, and a node that begins to follow
+    may answer nobody for some seconds: it is asked until it answers.
+    """
+    limit_s = time.monotonic() + FRESH_LIMIT_S
+    link = cluster.link(address)
+    while True:
+        try:
+            state, _ = await link.look()
+            await link.ask_all([("FLUSHALL",)] * (not state.row.is_replica))
+            await link.ask("CLUSTER", "RESET", "HARD")
+        except NodeTrouble as error:
+            if time.monotonic() > limit_s:
+                raise NodeTrouble(
+                    f"{address} is of the store no more, and couldn't be emptied: {error}; "
+                    "FLUSHALL and CLUSTER RESET HARD it before it is added again"
+                ) from error
+            await asyncio.sleep(POLL_S)
+        else:
+            return
 
 
 async def _require_fresh(cluster: Cluster, address: Address, states: Sequence[NodeState]) -> None:

@@ -129,9 +129,6 @@ class SlotMove:
         """Copy all keys, and drop what lies on the target and no longer on the source."""
         keys = await self._keys(self._from)
         there = set(await self._keys(self._to)) - set(keys)
-        if not keys and not there:
-            self._copied = {}
-            return
         if there:
             await self._to.ask("DEL", *there, asking=True)
         copied: dict[bytes, bytes] = {}

@@ -1,5 +1,7 @@
 """Two fresh nodes become a shard, and go again; what isn't fresh stays outside."""
 
+import asyncio
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from shard.policy.plan import PlanRefused
 from shard.policy.survey import join
 from shard.policy.topology import Address
 from tests.shard.cluster import PORT, StoreCluster, launch_node
+from tests.shard.fake import until
 from tests.valkey import Valkey
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
@@ -42,6 +45,24 @@ async def test_two_fresh_nodes_come_and_go(cluster: StoreCluster, two_more: list
     assert [each.address for each in newcomer.replicas] == [follower]
     await let_go(look, newcomer.node_ids)
     assert len(await look.look()) == 6
+    assert all(len(node.cli("CLUSTER", "NODES").splitlines()) == 1 for node in two_more)
+    look.close()
+
+
+async def test_a_node_that_is_silent_while_it_leaves_is_emptied_when_it_answers(
+    cluster: StoreCluster, two_more: list[Valkey]
+) -> None:
+    """Else it would know the others still, and couldn't be added again."""
+    look = Cluster(cluster.addresses)
+    head, follower = (Address(node.host, PORT) for node in two_more)
+    await join_shard(look, head, follower)
+    newcomer = join(await look.look())[-1]
+    two_more[1].process.send_signal(signal.SIGSTOP)
+    leaving = asyncio.create_task(let_go(look, newcomer.node_ids))
+    await until(lambda: len(two_more[0].cli("CLUSTER", "NODES").splitlines()) == 1, limit_s=20)
+    assert not leaving.done()
+    two_more[1].process.send_signal(signal.SIGCONT)
+    await leaving
     assert all(len(node.cli("CLUSTER", "NODES").splitlines()) == 1 for node in two_more)
     look.close()
 
