@@ -19,6 +19,7 @@ from chaos.drill.arms import Arm, FaultWindow, fault_windows, load_plan, overlay
 from chaos.drill.bound import parse_bound
 from chaos.drill.crowd import Crowd
 from chaos.drill.fault_schedule import FaultSchedule
+from chaos.drill.growing import Growing
 from chaos.drill.host_lease import HostLease
 from chaos.drill.lease import OverlayLease
 from chaos.drill.loadgen import LoadProcess
@@ -87,13 +88,15 @@ async def run_arm(stage: Stage, arm: Arm, epoch: int) -> ArmOutcome:
     """
     folder = stage.folder / arm.name.replace(" ", "-")
     load = LoadProcess(stage.base_url, folder, _plan(stage, arm))
+    growing = Growing(stage.drill.growth, arm, stage.store)
     try:
         live_after_ms = await _set_lab(stage, arm, epoch)
         await load.start()
-        notes = await _follow(stage, arm, epoch, load, folder)
+        notes = await _follow(stage, arm, epoch, load, growing, folder)
         summary = await load.wait()
     finally:
         await load.stop()
+        await growing.undo()
     at_end = await ask_stats(stage.control)
     notes.samples.append(Sample(arm.seconds, at_end))
     _write(folder / "stats.json", _last_words(notes.samples))
@@ -126,13 +129,14 @@ def _overlay(
     return lambda faults: overlay(stage.drill, arm, holder=holder, epoch=epoch, faults=faults)
 
 
-async def _follow(stage: Stage, arm: Arm, epoch: int, load: LoadProcess, folder: Path) -> Notes:
+async def _follow(
+    stage: Stage, arm: Arm, epoch: int, load: LoadProcess, growing: Growing, folder: Path
+) -> Notes:
     notes = Notes()
     try:
         async with asyncio.TaskGroup() as tasks:
-            helpers = [
-                tasks.create_task(w) for w in _helpers(stage, arm, epoch, load, folder, notes)
-            ]
+            work = [*_helpers(stage, arm, epoch, load, folder, notes), growing.run(load, notes)]
+            helpers = [tasks.create_task(each) for each in work]
             try:
                 await _watch_until_end(stage, arm, load, notes)
             finally:
@@ -216,7 +220,7 @@ def _judgeable(drill: Drill, arm: Arm, load: LoadProcess) -> Arrivals:
 def _arrivals(drill: Drill, arm: Arm, folder: Path, notes: Notes) -> Arrivals:
     records = read_records(folder / "requests.csv")
     targets = [service for window in notes.faults.values() for service in window.names]
-    told = Readings(notes.samples, notes.commands, targets, notes.written)
+    told = Readings(notes.samples, notes.commands, targets, notes.written, notes.grown)
     return Arrivals(records, arm.windows, drill.load.budget_ms / 1000, _capacity(drill), told)
 
 

@@ -12,7 +12,9 @@ from chaos.drivers.host_fault import ISOLATE
 from kit.nearest import nearest
 from kit.source import DataPath
 
-OF_WRITES = frozenset({"acknowledged_lost", "first_local_write_s", "last_cut_off_write_s"})
+OF_WRITES = frozenset(
+    {"acknowledged_lost", "first_local_write_s", "last_cut_off_write_s", "writes_of_steady"}
+)
 AT_A_SERVICE = frozenset({"calls_per_request", "origin_calls", "share_of_calls", "node_share"})
 _CACHE_NODE = re.compile(r"cache-[1-9][0-9]*")
 OF_CAPACITY = frozenset({"goodput_of_capacity", "jain_index", "admitted_of_quota"})
@@ -35,6 +37,8 @@ def hypothesis_mistakes(drill: Drill, hypothesis: Hypothesis, at: DataPath) -> I
         yield at, f"{metric} needs the drill's capacity"
     if metric in OF_WRITES and drill.writes is None:
         yield at, f"{metric} needs the drill's writes"
+    if metric == "moved_of_gained" and drill.growth is None:
+        yield at, "moved_of_gained needs the drill's growth"
     if metric == "last_cut_off_write_s" and all(f.kind != ISOLATE for f in drill.faults):
         yield at, f"{metric} is of a primary cut off from its store: give a fault isolate"
     if metric == "jain_index" and hypothesis.route:

@@ -13,6 +13,7 @@ from statistics import fmean, stdev
 from chaos.drill import readings
 from chaos.drill.calls import calls_per_request, share_of_calls
 from chaos.drill.fairness import jain_index
+from chaos.drill.grown import moved_of_gained
 from chaos.drill.node_share import node_share
 from chaos.drill.observation import NOTHING_SEEN, Observation, batch_sd, count, ratio, share
 from chaos.drill.origin import origin_calls
@@ -24,6 +25,7 @@ from chaos.drill.written import (
     acknowledged_lost,
     first_local_write_s,
     last_cut_off_write_s,
+    writes_of_steady,
 )
 
 NORMAL_SHARE = 0.9  # of the steady state's share in time: a window with less is not yet normal
@@ -294,6 +296,17 @@ def _last_cut_off_write_s(hypothesis: Hypothesis, arrivals: Arrivals) -> Observa
     return last_cut_off_write_s(arrivals.readings.written)
 
 
+def _writes_of_steady(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    if not (arrivals.has(hypothesis.phase) and arrivals.has(STEADY)):
+        return NOTHING_SEEN
+    window, steady = arrivals.window(hypothesis.phase), arrivals.window(STEADY)
+    return writes_of_steady(arrivals.readings.written, window, steady)
+
+
+def _moved_of_gained(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
+    return moved_of_gained(arrivals.readings.grown)
+
+
 def _recovery(hypothesis: Hypothesis, arrivals: Arrivals) -> Observation:
     return seconds_to_recover(arrivals)
 
@@ -332,5 +345,7 @@ METRICS: Mapping[str, Callable[[Hypothesis, Arrivals], Observation]] = {
     "acknowledged_lost": _acknowledged_lost,
     "first_local_write_s": _first_local_write_s,
     "last_cut_off_write_s": _last_cut_off_write_s,
+    "writes_of_steady": _writes_of_steady,
+    "moved_of_gained": _moved_of_gained,
 }
 """By name; ``failed`` counts every sent arrival without a 2xx, rejections included."""

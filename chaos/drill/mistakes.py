@@ -15,6 +15,7 @@ from kit.source import DataPath
 from kit.state import DEFAULT_MODES
 from resilience.policy.contract import Mode
 
+LONGEST_TO_A_KILL_S = 60.0
 MAX_WRITES = 1000.0  # a second; more would be the engine's own load
 _CLASS = re.compile(r"[a-z][a-z0-9_-]*")
 _TENANT = re.compile(r"[A-Za-z0-9_.-]{0,64}")
@@ -28,6 +29,7 @@ def mistakes(drill: Drill) -> Iterator[Mistake]:
     yield from setup_mistakes(drill)
     yield from fault_mistakes(drill)
     yield from _writes_mistakes(drill)
+    yield from _growth_mistakes(drill)
     for index, hypothesis in enumerate(drill.hypotheses):
         yield from hypothesis_mistakes(drill, hypothesis, ("hypotheses", index))
     yield from _control_mistakes(drill)
@@ -70,6 +72,23 @@ def _writes_mistakes(drill: Drill) -> Iterator[Mistake]:
         yield ("writes", "shard"), f"shard is {drill.writes.shard}; shards are numbered from 1"
 
 
+def _growth_mistakes(drill: Drill) -> Iterator[Mistake]:
+    if drill.growth is None:
+        return
+    kills = drill.growth.kills_after_s
+    if any(not 0 < after_s < LONGEST_TO_A_KILL_S for after_s in kills):
+        given = ", ".join(f"{each:g}" for each in kills)
+        yield (
+            ("growth", "kills_after_s"),
+            f"kills_after_s is {given}; give more than 0, less than {LONGEST_TO_A_KILL_S:g} each",
+        )
+    if not drill.growth.slots_per_s >= 1:
+        yield (
+            ("growth", "slots_per_s"),
+            f"slots_per_s is {drill.growth.slots_per_s:g}; give 1 or more",
+        )
+
+
 def _class_mistakes(drill: Drill) -> Iterator[Mistake]:
     sent = {name for phase in drill.load.phases for name in phase.rates}
     for name, each in drill.load.classes.items():
@@ -91,8 +110,9 @@ def _class_mistakes(drill: Drill) -> Iterator[Mistake]:
 def _policy_mistakes(drill: Drill) -> Iterator[Mistake]:
     for name, switch in drill.policies.items():
         if name in ENGINE_POLICIES:
-            if drill.writes is None:
-                yield ("policies", name), f"{name} is of the drill's writes; it has none"
+            part = "growth" if name == "slot_map" else "writes"
+            if getattr(drill, part) is None:
+                yield ("policies", name), f"{name} is of the drill's {part}; it has none"
         elif name not in DEFAULT_MODES:
             yield ("policies", name), f"unknown policy {name}; {nearest(name, DEFAULT_MODES)}"
         for target in switch if isinstance(switch, dict) else ():

@@ -6,7 +6,7 @@ from typing import Any
 
 from chaos.drill.arms import FaultWindow
 from chaos.drill.probes import Evidence, Protection
-from chaos.drill.readings import CommandRun, Sample, Written
+from chaos.drill.readings import CommandRun, Grown, Sample, Written
 
 
 @dataclass(slots=True)
@@ -21,6 +21,7 @@ class Notes:
         samples: Everybody's counters, second by second.
         commands: Runs of the commands that hypotheses ask for.
         written: What became of the drill's writes; None until they are judged.
+        grown: What the store's growth came to; None until it is counted.
     """
 
     proofs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class Notes:
     samples: list[Sample] = field(default_factory=list)
     commands: list[CommandRun] = field(default_factory=list)
     written: Written | None = None
+    grown: Grown | None = None
 
     def add_proofs(self, proofs: Mapping[str, dict[str, Any]]) -> None:
         """Take newer proofs; one that shows less is of processes that were started anew since."""

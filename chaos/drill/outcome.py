@@ -75,7 +75,10 @@ def unsettled(outcome: ArmOutcome) -> list[str]:
 
 
 def fault_rows(drill: Drill, outcome: ArmOutcome) -> list[dict[str, Any]]:
-    """Return an arm's faults with the proof that each bit; a spike of load is one of them."""
+    """Return an arm's faults, each with the proof that it bit.
+
+    A spike of load is one of them, and so is the store's growth.
+    """
     rows = [
         {
             "id": window.id,
@@ -88,8 +91,8 @@ def fault_rows(drill: Drill, outcome: ArmOutcome) -> list[dict[str, Any]]:
         }
         for window in outcome.faults
     ]
-    spike = _load_spike(drill, outcome)
-    return [*rows, spike] if spike else rows
+    others = (_load_spike(drill, outcome), _growth(drill, outcome))
+    return rows + [each for each in others if each]
 
 
 def phase_rows(outcome: ArmOutcome) -> list[dict[str, Any]]:
@@ -144,6 +147,27 @@ def _load_spike(drill: Drill, outcome: ArmOutcome) -> dict[str, Any] | None:
             "hits": len(sent) if over else 0,
             "offered_rps": round(offered, 1),
             "capacity_rps": drill.capacity.rps,
+        },
+    }
+
+
+def _growth(drill: Drill, outcome: ArmOutcome) -> dict[str, Any] | None:
+    """The store's growth bites when slots moved and each mover that should be was killed."""
+    if drill.growth is None or FAULT not in outcome.arrivals.windows:
+        return None
+    window, grown = outcome.arrivals.windows[FAULT], outcome.arrivals.readings.grown
+    kills = len(drill.growth.kills_after_s)
+    bit = grown is not None and grown.gained > 0 and grown.kills == kills
+    return {
+        "id": f"{drill.drill}-growth",
+        "kind": "growth",
+        "target": "store",
+        "words": f"a shard added to the store, its mover killed {kills} times",
+        "from_s": window.from_s,
+        "to_s": window.to_s,
+        "proof": {
+            "hits": grown.moved if grown and bit else 0,
+            **(grown._asdict() if grown else {}),
         },
     }
 

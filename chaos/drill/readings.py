@@ -67,12 +67,28 @@ class Written(NamedTuple):
             acknowledged; None for never, or when nothing was killed.
         last_cut_off_s: From a primary's cut to the end of the last LOCAL write that it acknowledged
             while cut off, 0 for none; None when no node was cut off.
+        acknowledged_at_s: When each acknowledged one began, on the run's clock.
     """
 
     acknowledged: int
     lost: int
     first_local_s: float | None
     last_cut_off_s: float | None = None
+    acknowledged_at_s: Sequence[float] = ()
+
+
+class Grown(NamedTuple):
+    """What a store's growth came to in the fault phase.
+
+    Args:
+        moved: Slots that have another owner than before.
+        gained: Of these, those of the new shard.
+        kills: How often the mover was killed.
+    """
+
+    moved: int
+    gained: int
+    kills: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +100,14 @@ class Readings:
         commands: In order.
         targets: Services and instances that the faults act on.
         written: What became of the drill's writes; None when that isn't known.
+        grown: What the store's growth came to; None when that isn't known.
     """
 
     samples: Sequence[Sample] = ()
     commands: Sequence[CommandRun] = ()
     targets: Sequence[str] = ()
     written: Written | None = None
+    grown: Grown | None = None
 
 
 NOTHING_READ = Readings()

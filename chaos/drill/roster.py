@@ -78,7 +78,7 @@ async def call_roll(
     members = sorted(member.instance for member in await control.members())
     statuses = await _statuses(driver)
     store: Sequence[StoreNode] = ()
-    if drill.writes or any(has_shard_role(fault.on) for fault in drill.faults):
+    if drill.writes or drill.growth or any(has_shard_role(fault.on) for fault in drill.faults):
         store = shard_role.nodes_of(()) or shard_role.nodes_of(
             statuses or await _statuses(lab.driver())
         )

@@ -21,8 +21,8 @@ PHASE_ORDER = (WARM, STEADY, FAULT, RECOVER)  # R1
 ALL = "all"  # of a hypothesis: the whole arm, from the first arrival to the last
 ROUTES = ("home", "list", "page", "comments", "like", "comment")  # what loadtests can send
 
-ENGINE_POLICIES = frozenset({"replicated"})
-"""Protections of the engine's own clients; no process of the lab has such a switch."""
+ENGINE_POLICIES = frozenset({"replicated", "slot_map"})
+"""Protections of the engine's own work; no process of the lab has such a switch."""
 
 DEFAULT_SEED = 17
 DEFAULT_BUDGET_MS = 1000.0  # the gateway's default route budget
@@ -31,6 +31,7 @@ DEFAULT_MAX_IN_FLIGHT = 1024
 DEFAULT_VIDEOS = 200  # what `squall seed` writes
 DEFAULT_STEADY_SHARE = 0.95  # of what is sent before the fault, answered in time: else no verdict
 DEFAULT_CV = 0.25  # R2
+DEFAULT_SLOTS_PER_S = 1024.0  # 4,096 in 4 s, so that an arm needn't be longer than R1 has it
 
 PhaseName = Literal["warm", "steady", "fault", "recover"]
 Span = Literal["warm", "steady", "fault", "recover", "all"]
@@ -153,6 +154,21 @@ class Writes(Part, frozen=True):
     shard: int = 1
 
 
+class Growth(Part, frozen=True):
+    """The store grows by its two spare nodes in the fault phase (``squall shard add``).
+
+    With the policy ``slot_map`` on by the algorithm slot-map, else by modulo. When the phase ends,
+    what still moves is called off, and the new shard leaves again.
+
+    Args:
+        kills_after_s: How long after its first slots each mover but the last is killed.
+        slots_per_s: How many move a second at most.
+    """
+
+    kills_after_s: tuple[float, ...] = ()
+    slots_per_s: float = DEFAULT_SLOTS_PER_S
+
+
 class AbortIf(Part, frozen=True):
     """End early, inconclusive, when a figure of the running load breaks its bound.
 
@@ -261,6 +277,7 @@ class Drill(Part, frozen=True):
         hypotheses: All must hold.
         control: The arm without the protection.
         writes: To the store, beside the load; None for none.
+        growth: Of the store; None for none.
         steady_share: Share of arrivals answered in time before the fault, or there is no verdict.
         tags: For choosing several at once, e.g. ``smoke``.
     """
@@ -280,6 +297,7 @@ class Drill(Part, frozen=True):
     faults: tuple[Fault, ...] = ()
     abort_if: tuple[AbortIf, ...] = ()
     writes: Writes | None = None
+    growth: Growth | None = None
     steady_share: float = DEFAULT_STEADY_SHARE
     tags: tuple[str, ...] = ()
 

@@ -90,7 +90,7 @@ async def ask_roles(nodes: Sequence[StoreNode]) -> dict[str, Row]:
         LabEnvironmentError: No node answers.
     """
     answers = await asyncio.gather(*(_ask(node) for node in nodes))
-    names = {Address(_digits(node.host), node.port): node.name for node in nodes}
+    names = {Address(digits(node.host), node.port): node.name for node in nodes}
     heard = {node.name: rows for node, rows in zip(nodes, answers, strict=True) if rows}
     if not heard:
         where = ", ".join(f"{node.host}:{node.port}" for node in nodes) or "no store node is known"
@@ -190,7 +190,8 @@ def _own(rows: Sequence[Row]) -> Row:
     return next(row for row in rows if "myself" in row.flags)
 
 
-def _digits(host: str) -> str:
+def digits(host: str) -> str:
+    """Return a host's address, as the nodes know each other; itself where nobody knows it."""
     with contextlib.suppress(OSError):
         return socket.gethostbyname(host)
     return host

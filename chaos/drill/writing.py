@@ -93,10 +93,11 @@ def judged(
         cut: When its clients reached only a primary that was cut off, on that clock; None for
             never.
     """
-    ok = sum(1 for e in history.operations if e.op is Op.ADD and e.outcome is Outcome.OK)
+    good = [e for e in history.operations if e.op is Op.ADD and e.outcome is Outcome.OK]
     first_s = None if killed_s is None else _first_good_s(history, killed_s - began_s)
     last_s = None if cut is None else last_good_s(history, cut.from_s - began_s, cut.to_s - began_s)
-    return Written(ok, judge(history).lost, first_s, last_s)
+    at_s = tuple(began_s + each.began_s for each in good)
+    return Written(len(good), judge(history).lost, first_s, last_s, at_s)
 
 
 def _first_good_s(history: History, since_s: float) -> float | None:

@@ -1,11 +1,15 @@
-"""What became of a drill's writes, as figures: lost, taken again, taken still. Pure.
+"""What became of a drill's writes, as figures: lost, kept up, taken again, taken still. Pure.
 
 Why a count: a promise is broken by one write, and counts don't care how fast the machine is.
-Source: drills.md, rows 19 and 20, R3; who counts is ``shard.check.judge``.
+Source: drills.md, rows 19 to 21, R3; who counts is ``shard.check.judge``.
 """
 
-from chaos.drill.observation import NOTHING_SEEN, Observation, count
+import math
+from collections.abc import Sequence
+
+from chaos.drill.observation import NOTHING_SEEN, Observation, count, ratio
 from chaos.drill.readings import Written
+from chaos.drill.records import Window
 
 PROBE_SD_S = 0.05  # probes are 20 ms apart, and one may wait for its turn on a busy machine
 
@@ -15,6 +19,22 @@ def acknowledged_lost(written: Written | None) -> Observation:
     if written is None or not written.acknowledged:
         return NOTHING_SEEN
     return count(written.lost)
+
+
+def writes_of_steady(written: Written | None, window: Window, steady: Window) -> Observation:
+    """Return acknowledged writes a second in a window, over those in the steady phase.
+
+    Writers begin them at a pace, so only how many are missing is by chance: a count.
+    """
+    if written is None:
+        return NOTHING_SEEN
+    inside = _rate(written.acknowledged_at_s, window)
+    return ratio(inside, _rate(written.acknowledged_at_s, steady))
+
+
+def _rate(at_s: Sequence[float], window: Window) -> Observation:
+    hits = sum(1 for each in at_s if window.from_s <= each < window.to_s)
+    return Observation(hits / window.seconds, math.sqrt(hits + 1) / window.seconds, hits)
 
 
 def first_local_write_s(written: Written | None) -> Observation:

@@ -9,7 +9,6 @@ Linux only: 127.0.0.0/8 is all loopback there.
 """
 
 import asyncio
-import ctypes
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from chaos.parent import die_with_parent
 from chaos.server_binary import find_server
 from chaos.store.wires import PORTS, Wires
 from kit.errors import LabEnvironmentError
@@ -44,7 +44,6 @@ OPTIONS = (
     "--save", "",
     "--loglevel", "warning",
 )  # fmt: skip
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class OwnStore:
@@ -144,7 +143,7 @@ class OwnStore:
                 ],
                 stdout=said,
                 stderr=said,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )  # fmt: skip
 
     def _log(self, number: int) -> Path:
@@ -197,7 +196,3 @@ def _free_network() -> int:
         if all(is_free(host, port) for host in hosts for port in PORTS):
             return network
     raise LabEnvironmentError(f"every network 127.{NETWORK}.0 to 127.{NETWORK}.249 is taken")
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

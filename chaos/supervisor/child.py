@@ -3,12 +3,11 @@
 Why: the supervisor is the parent of every process, so each end is noticed at once (pidfd) and
 nothing is left behind: a child gets SIGKILL from the kernel when the supervisor dies, however it
 dies.
-Source: pidfd_open(2); prctl(2), PR_SET_PDEATHSIG.
+Source: pidfd_open(2); ``chaos.parent``.
 Not handled: processes that leave their process group and outlive their parent.
 """
 
 import asyncio
-import ctypes
 import os
 import signal
 import subprocess
@@ -17,16 +16,13 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from chaos.parent import die_with_parent
 from chaos.supervisor.logs import open_log
 from chaos.supervisor.plan import ProcessPlan
 from chaos.supervisor.restart import RestartRule
 from chaos.supervisor.tree import signal_tree
 
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 KILL_WAIT_S = 5.0  # a killed process is gone in milliseconds; longer means the kernel holds it
-
-# Looked up before any fork: dlopen between fork and exec could deadlock.
-_prctl = ctypes.CDLL(None).prctl
 
 
 class State(StrEnum):
@@ -133,7 +129,7 @@ class Child:
                 env=self._environment,
                 process_group=0,
                 # The supervisor has one thread, so running Python between fork and exec is safe.
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         except OSError as error:
             os.write(log, f"cannot start {self.plan.argv[0]}: {error.strerror}\n".encode())
@@ -189,7 +185,3 @@ class Child:
     def _become(self, state: State) -> None:
         self.state = state
         self._on_change(self)
-
-
-def _die_with_parent() -> None:
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
