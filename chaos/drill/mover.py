@@ -13,8 +13,11 @@ from shard.policy.topology import Address
 _IS_MOVING = b" slots, "  # in each line of the bar (``squall.store_bar``)
 
 
+NICENESS = 10  # a mover takes what is left, so that the arm's generator isn't late for it
+
+
 class MoverProcess:
-    """One ``squall shard`` command; it dies with the drill's engine.
+    """One ``squall shard`` command, behind everybody else; it dies with the drill's engine.
 
     Args:
         words: After ``squall shard``.
@@ -41,7 +44,7 @@ class MoverProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            preexec_fn=die_with_parent,
+            preexec_fn=_be_a_background_job,
         )  # fmt: skip
         try:
             said = await self._first_slots(self._process)
@@ -72,3 +75,8 @@ class MoverProcess:
             if _IS_MOVING in line:
                 break
         return said
+
+
+def _be_a_background_job() -> None:
+    os.nice(NICENESS)
+    die_with_parent()

@@ -31,7 +31,7 @@ DEFAULT_MAX_IN_FLIGHT = 1024
 DEFAULT_VIDEOS = 200  # what `squall seed` writes
 DEFAULT_STEADY_SHARE = 0.95  # of what is sent before the fault, answered in time: else no verdict
 DEFAULT_CV = 0.25  # R2
-DEFAULT_SLOTS_PER_S = 1024.0  # 4,096 in 4 s, so that an arm needn't be longer than R1 has it
+DEFAULT_SLOTS_PER_S = 640.0  # 4,096 and two movers' deaths take 19 s: as long as R1 lets a fault be
 
 PhaseName = Literal["warm", "steady", "fault", "recover"]
 Span = Literal["warm", "steady", "fault", "recover", "all"]

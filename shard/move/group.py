@@ -21,8 +21,20 @@ Watcher = Callable[[Step, int], Awaitable[None]]
 """Told after each step, with the slot: reports, or a test's place to break something."""
 
 
-async def move_together(slots: Sequence[SlotMove], watcher: Watcher, *, back: bool = False) -> None:
+async def move_together(
+    slots: Sequence[SlotMove],
+    before_claim: Callable[[], Awaitable[None]],
+    watcher: Watcher,
+    *,
+    back: bool = False,
+) -> None:
     """Go on to the end with all of them, or back where that is safe.
+
+    Args:
+        slots: Of one target.
+        before_claim: Awaited before the target claims any.
+        watcher: See ``Watcher``.
+        back: Whether the move was cancelled.
 
     Raises:
         NodeTrouble: One of them can't go on; the others took the same step first.
@@ -33,6 +45,8 @@ async def move_together(slots: Sequence[SlotMove], watcher: Watcher, *, back: bo
         due = [
             (one, step) for one, step in zip(under_way, steps, strict=True) if step is not Step.DONE
         ]
+        if any(step is Step.CLAIM for _, step in due):
+            await before_claim()
         await _all(one.take(step) for one, step in due)
         for one, step in due:
             await watcher(step, one.slot)

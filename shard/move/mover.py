@@ -8,6 +8,7 @@ with what stood in the way, and the same command goes on later from there.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from shard.move.group import Watcher, move_together
@@ -16,6 +17,7 @@ from shard.move.node import Cluster, NodeTrouble
 from shard.move.pace import Pace, Rates
 from shard.move.slot import SlotMove
 from shard.policy.assignment import Move
+from shard.policy.epochs import would_be_believed
 from shard.policy.holders import Holders
 from shard.policy.plan import Plan, next_group
 from shard.policy.slot_move import Step
@@ -24,6 +26,8 @@ from shard.policy.survey import NodeState
 DEFAULT_RATES = Rates()
 DEFAULT_PATIENCE_S = 60.0  # as long as forming the cluster may take (``shard.form``)
 LOOK_AGAIN_S = 0.1
+SETTLE_LIMIT_S = 2.0  # gossip takes a millisecond, 40 when it is held back; two node timeouts
+SETTLE_POLL_S = 0.005
 GROUP_KEYS = 1000  # what 0.2 s copy at that rate: what changes meanwhile is left to MIGRATE
 
 
@@ -151,7 +155,7 @@ class Mover:
         ]
         await self._slots_pace.wait(len(slots))
         try:
-            await move_together(slots, self._watcher, back=back)
+            await move_together(slots, partial(self._settle, target), self._watcher, back=back)
         finally:
             self._keys += sum(one.keys_moved for one in slots)
         return size
@@ -182,6 +186,19 @@ class Mover:
     def _slot_move(self, slot: int, source: NodeState, target: NodeState, lane: int) -> SlotMove:
         link_from, link_to = (self._cluster.link(one.address, lane) for one in (source, target))
         return SlotMove(slot, source, target, link_from, link_to, self._keys_pace.wait)
+
+    async def _settle(self, target: NodeState) -> None:
+        """Wait until the target's claim would be believed (``shard.policy.epochs``)."""
+        limit_s = time.monotonic() + SETTLE_LIMIT_S
+        links = [self._cluster.link(each.address) for each in self._holders.primaries()]
+        while True:
+            claimant = await self._cluster.link(target.address).epochs()
+            primaries = await asyncio.gather(*(link.epochs() for link in links))
+            if would_be_believed(claimant, primaries):
+                return
+            if time.monotonic() > limit_s:
+                raise NodeTrouble(f"{target.address} hasn't heard of all epochs: {primaries}")
+            await asyncio.sleep(SETTLE_POLL_S)
 
     async def _look(self) -> None:
         try:

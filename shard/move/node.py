@@ -9,6 +9,7 @@ from dataclasses import replace
 from shard.connection import Connection, Limits
 from shard.nudge import Nudge
 from shard.policy.attempt import Failure
+from shard.policy.epochs import Epochs, parse_epochs
 from shard.policy.survey import NodeState, parse_node
 from shard.policy.topology import Address
 from shard.policy.view import parse_row
@@ -92,6 +93,18 @@ class NodeLink:
         own = [line for line in text.splitlines() if "myself" in line]
         try:
             return parse_node(own[0] if own else "", "\n".join(map(_text, parts))), text
+        except ValueError as error:
+            raise NodeTrouble(f"{self.address}: {error}") from error
+
+    async def epochs(self) -> Epochs:
+        """Return the epochs the node knows.
+
+        Raises:
+            NodeTrouble: As ``ask``.
+        """
+        text = _text(await self.ask("CLUSTER", "INFO"))
+        try:
+            return parse_epochs(text)
         except ValueError as error:
             raise NodeTrouble(f"{self.address}: {error}") from error
 

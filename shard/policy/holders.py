@@ -25,17 +25,18 @@ class Holders:
         Returns:
             None when none of them answers as a primary.
         """
-        found = [each for each in self._answering() if each.node_id in node_ids]
+        found = [each for each in self.primaries() if each.node_id in node_ids]
         return max(found, key=lambda state: len(state.row.slots), default=None)
 
     def other_than(self, target: NodeState, slot: int) -> NodeState | None:
         """Find who else says that a slot is its own, or still has a mark on it."""
-        others = (each for each in self._answering() if each is not target)
+        others = (each for each in self.primaries() if each is not target)
         return next((e for e in others if slot in e.row.slots or slot in e.migrating), None)
 
     def open_slots(self) -> set[int]:
         """Return the slots with a mark on any primary."""
         return {slot for one in self._primaries for slot in (*one.importing, *one.migrating)}
 
-    def _answering(self) -> list[NodeState]:
+    def primaries(self) -> list[NodeState]:
+        """Return those that answered."""
         return [each for each in self._primaries if not each.trouble]

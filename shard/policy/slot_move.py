@@ -5,7 +5,7 @@ A move has five steps, and each leaves its mark on the nodes before the next beg
     OPEN    the target imports the slot. Nobody is sent there yet, so what lies there isn't seen
     COPY    all keys lie on the target and on its replica, too (WAIT); the source still has them
     LEAVE   the source migrates the slot and has let go of its keys, all or none (WATCH)
-    CLAIM   the target owns the slot, with an epoch of its own
+    CLAIM   the target owns the slot, with an epoch above all others (``shard.policy.epochs``)
     TELL    the source knows it
 
 So a mover that was killed is followed by another that only looks. What it may not do is go back

@@ -337,3 +337,20 @@ def test_split_brain_is_row_twenty() -> None:
     assert drill.policies["replicated"] is Mode.ON
     assert drill.control.off == ("replicated",)
     assert must_show(drill) == {"lost": ">= 20"}
+
+
+def test_reshard_live_is_row_twenty_one() -> None:
+    """A shard is added under 100 writes a second and reads, its mover killed twice."""
+    drill = named("reshard-live")
+
+    assert drill.writes is not None
+    assert drill.growth is not None
+    assert drill.writes.rate == 100
+    assert len(drill.growth.kills_after_s) == 2
+    assert claims(drill)["lost"] == ("acknowledged_lost", "<= 0")
+    assert claims(drill)["moved"] == ("moved_of_gained", "<= 1.2")
+    assert claims(drill)["writes"] == ("writes_of_steady", ">= 0.8")
+    assert claims(drill)["pages"] == ("goodput_of_offered", ">= 0.8")
+    assert drill.policies["slot_map"] is Mode.ON
+    assert drill.control.off == ("slot_map",)
+    assert must_show(drill) == {"moved": ">= 2"}

@@ -22,7 +22,8 @@ from shard.check.events import Op, Outcome
 from shard.check.history import lines_of, parse_history
 from shard.policy.topology import Address
 from tests.chaos.drill.build import drill
-from tests.chaos.drill.test_writing import WRITES, Clock, nodes_of
+from tests.chaos.drill.clock import Clock
+from tests.chaos.drill.test_writing import WRITES, nodes_of
 
 HERE, THERE = Address("127.77.0.9", 6379), Address("127.77.0.10", 6379)
 TORN = {**WRITES, "faults": [{"kind": "isolate", "on": "shard.1.primary", "at": 1, "for": 2}]}

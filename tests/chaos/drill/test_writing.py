@@ -1,7 +1,5 @@
 """A drill's writes to the store: who judges them, what is made of it, and what a file may say."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +21,7 @@ from chaos.store.own import OwnStore, start_store
 from shard.check.ending import ask
 from shard.check.history import lines_of, parse_history
 from tests.chaos.drill.build import drill
+from tests.chaos.drill.clock import Clock
 
 WRITES: dict[str, Any] = {
     "writes": {"rate": 100, "shard": 1},
@@ -30,22 +29,6 @@ WRITES: dict[str, Any] = {
     "hypotheses": [{"name": "lost", "metric": "acknowledged_lost", "bound": "<= 0"}],
     "control": {"off": ["replicated"], "refutes": [{"name": "lost", "bound": ">= 5"}]},
 }
-
-
-class Clock:
-    """A load generator's clock, which began a second ago."""
-
-    def __init__(self) -> None:
-        self._began_s = time.monotonic() - 1.0
-
-    @property
-    def at_s(self) -> float:
-        """Seconds since the run's start."""
-        return time.monotonic() - self._began_s
-
-    async def sleep_until(self, at_s: float) -> None:
-        """Return at a moment."""
-        await asyncio.sleep(max(0.0, at_s - self.at_s))
 
 
 @pytest.fixture
@@ -124,7 +107,7 @@ def test_writes_are_summed_up_on_the_runs_clock() -> None:
     ]
     history = parse_history(lines_of(events))
 
-    assert judged(history, None, 2.0) == Written(1, 1, None)
+    assert judged(history, None, 2.0) == Written(1, 1, None, None, (3.0,))
     written = judged(history, 5.0, 2.0)
     assert (written.acknowledged, written.lost) == (1, 1)
     assert written.first_local_s == pytest.approx(2.5)

@@ -27,7 +27,10 @@ async def no_watcher(step: Step, slot: int) -> None:
 
 @asynccontextmanager
 async def mover_at(
-    nodes: StoreCluster, watcher: Watcher = no_watcher, *, said: list[Progress] | None = None
+    nodes: StoreCluster,
+    watcher: Watcher = no_watcher,
+    *,
+    said: list[Progress] | None = None,
 ) -> AsyncIterator[tuple[Mover, Journal]]:
     """Hand out a mover with everything it stands on."""
     store = StoreClient(nodes.addresses, limits=Limits(reply_timeout_s=2.0), wait_timeout_s=0.8)

@@ -9,9 +9,10 @@ import pytest
 from hashing.slots import slot_of
 from shard.move.journal import LEASE_MS, PLAN, Taken
 from shard.move.mover import DEFAULT_PATIENCE_S, DEFAULT_RATES, GROUP_KEYS, Progress
-from shard.move.node import Cluster
+from shard.move.node import Cluster, NodeLink
 from shard.move.pace import Pace
 from shard.move.slot import BATCH_KEYS, SlotMove
+from shard.policy.epochs import Epochs
 from shard.policy.holders import Holders
 from shard.policy.plan import GROUP_SLOTS, Plan, next_group
 from shard.policy.slot_move import Step
@@ -253,6 +254,32 @@ async def test_clients_write_on_and_nothing_is_lost(
     is_over.set()
     await asyncio.gather(*tasks)
     await check_whole(cluster, plan, {name: b"%d" % count for name, count in done.items()})
+
+
+async def test_nothing_is_claimed_before_the_target_has_heard_of_all_epochs(
+    cluster: StoreCluster, store: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two nodes have the same until they have been asked some times; then the claim is made."""
+    plan = await plan_for(cluster, [*range(8)])
+    real, asked, asked_at_claim = NodeLink.epochs, 0, 0
+
+    async def late(link: NodeLink) -> Epochs:
+        nonlocal asked
+        asked += 1
+        return Epochs(3, 3) if asked < 20 else await real(link)
+
+    async def note(step: Step, slot: int) -> None:
+        nonlocal asked_at_claim
+        asked_at_claim = asked if step is Step.CLAIM else asked_at_claim
+
+    monkeypatch.setattr(NodeLink, "epochs", late)
+    async with mover_at(cluster, note) as (mover, journal):
+        await journal.take()
+        await journal.begin(plan)
+        assert await mover.run(plan)
+        await journal.release()
+    assert asked_at_claim >= 20
+    await check_whole(cluster, plan, {})
 
 
 async def test_one_mover_at_a_time_and_a_word_to_stop(
