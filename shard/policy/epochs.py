@@ -3,7 +3,7 @@
 A node that claims an imported slot takes the highest epoch it has heard of, plus one. Has it not
 heard of the owner's last epoch yet, nobody believes it: the others tell it that the slot isn't its
 own, while the owner was told that it is. Then each takes the other for the owner, and the slot is
-served by nobody (measured: twelve thousand slots moved to and fro by modulo, sixteen of them lost
+served by nobody (measured: twelve thousand slots dealt anew by modulo, sixteen of them lost
 their owner). Epochs travel by gossip, 40 ms late at times (``shard.nudge``). Two nodes that took
 the same epoch at once are no good either: one of them takes another by itself, at any moment.
 Source: Redis Cluster specification, "Hash slots configuration propagation" and "config epoch
