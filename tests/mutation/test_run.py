@@ -12,7 +12,7 @@ from tests.mutation.suites import ROOT, Suite, own_tests, suites
 
 pytestmark = pytest.mark.unit
 
-SLOTS = "hashing/slots.py"  # two comparisons
+SLOTS = "hashing/slots.py"  # two comparisons and more
 BLIND = '''\
 """Sees one brace and never two."""
 
@@ -26,9 +26,9 @@ def test_a_brace_that_is_never_closed_begins_no_tag() -> None:
 
 
 def trials_of(fate: Fate) -> list[Trial]:
-    """Return every mutant of the slots with one fate."""
+    """Return two mutants of the slots with one fate."""
     suite = Suite(SLOTS, ())
-    return [Trial(suite, mutant, fate) for mutant in mutants_of(suite.source())]
+    return [Trial(suite, mutant, fate) for mutant in mutants_of(suite.source())[:2]]
 
 
 def entry_of(trial: Trial) -> Equivalent:
@@ -41,7 +41,7 @@ def test_a_mutant_survives_tests_that_do_not_look(monkeypatch: pytest.MonkeyPatc
     """What passes with a mutant in place is a survivor, named with its line."""
     extra = Mutant(2, 1, "", "a", "b")
     ends = {-1: 0, 0: 0, 1: run.EXIT_ENDLESS, 2: 1}
-    monkeypatch.setattr(run, "mutants_of", lambda source: [*mutants_of(source), extra])
+    monkeypatch.setattr(run, "mutants_of", lambda source: [*mutants_of(source)[:2], extra])
     monkeypatch.setattr(run, "run_tests", lambda suite, copy, index, limit_s: (ends[index], ""))
     told: list[Trial] = []
     found = try_suite(Suite(SLOTS, ("test_slots.py",)), told.append)

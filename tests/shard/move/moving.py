@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Set
+from contextlib import asynccontextmanager, closing
 
 from hashing.slots import slot_of
 from shard.connection import Limits
@@ -46,9 +46,8 @@ async def mover_at(
 
 async def plan_for(nodes: StoreCluster, slots: list[int]) -> Plan:
     """Plan to move slots from whoever owns each to the shard after it."""
-    look = Cluster(nodes.addresses)
-    shards = join(await look.look())
-    look.close()
+    with closing(Cluster(nodes.addresses)) as look:
+        shards = join(await look.look())
     members = {shard.primary.node_id: shard.node_ids for shard in shards}
     names = [shard.primary.node_id for shard in shards]
     found = []
@@ -61,31 +60,34 @@ async def plan_for(nodes: StoreCluster, slots: list[int]) -> Plan:
 async def check_whole(nodes: StoreCluster, plan: Plan, values: Mapping[str, bytes]) -> None:
     """Every slot of the plan has one owner and no mark, every key one place and its value."""
     slots = {move.slot for move in plan.moves}
-    look = Cluster(nodes.addresses)
+    with closing(Cluster(nodes.addresses)) as look:
+        limit_s = time.monotonic() + SETTLED_S
+        while said := await _trouble(look, slots):  # gossip tells, within half a node timeout
+            assert time.monotonic() < limit_s, said
+            await asyncio.sleep(0.02)
+        for slot in slots:
+            holders = [
+                shard.primary.address
+                for shard in join(await look.look())
+                if await look.link(shard.primary.address).ask("CLUSTER", "COUNTKEYSINSLOT", slot)
+            ]
+            expected = any(slot_of(key.encode()) == slot for key in values)
+            assert len(holders) == int(expected), f"slot {slot} is at {holders}"
+    async with asyncio.timeout(SETTLED_S):
+        store = StoreClient(nodes.addresses, limits=Limits(reply_timeout_s=2.0))
+        try:
+            await store.connect()
+            assert await store.read_many([("GET", key) for key in values]) == list(values.values())
+        finally:
+            await store.close()
 
-    async def trouble() -> str:
-        primaries = [shard.primary for shard in join(await look.look())]
-        if silent := [one.trouble for one in primaries if one.trouble]:
-            return silent[0]  # one that was killed last, and nobody has taken its place yet
-        owners = [sum(slot in one.row.slots for one in primaries) for slot in slots]
-        marks = [(one.address, one.importing, one.migrating) for one in primaries]
-        is_open = any(importing or migrating for _, importing, migrating in marks)
-        return f"{owners} {marks}" if set(owners) != {1} or is_open else ""
 
-    limit_s = time.monotonic() + SETTLED_S
-    while said := await trouble():  # gossip tells the rest, within half a node timeout
-        assert time.monotonic() < limit_s, said
-        await asyncio.sleep(0.02)
-    for slot in slots:
-        holders = [
-            shard.primary.address
-            for shard in join(await look.look())
-            if await look.link(shard.primary.address).ask("CLUSTER", "COUNTKEYSINSLOT", slot)
-        ]
-        expected = any(slot_of(key.encode()) == slot for key in values)
-        assert len(holders) == int(expected), f"slot {slot} is at {holders}"
-    look.close()
-    store = StoreClient(nodes.addresses, limits=Limits(reply_timeout_s=2.0))
-    await store.connect()
-    assert await store.read_many([("GET", key) for key in values]) == list(values.values())
-    await store.close()
+async def _trouble(look: Cluster, slots: Set[int]) -> str:
+    """Say what is not settled yet; nothing when each slot has one owner and no mark."""
+    primaries = [shard.primary for shard in join(await look.look())]
+    if silent := [one.trouble for one in primaries if one.trouble]:
+        return silent[0]  # one that was killed last, and nobody has taken its place yet
+    owners = [sum(slot in one.row.slots for one in primaries) for slot in slots]
+    marks = [(one.address, one.importing, one.migrating) for one in primaries]
+    is_open = any(importing or migrating for _, importing, migrating in marks)
+    return f"{owners} {marks}" if set(owners) != {1} or is_open else ""

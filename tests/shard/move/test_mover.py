@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+from contextlib import closing
 
 import pytest
 
@@ -16,7 +17,7 @@ from shard.policy.epochs import Epochs
 from shard.policy.holders import Holders
 from shard.policy.plan import GROUP_SLOTS, Plan, next_group
 from shard.policy.slot_move import Step
-from shard.policy.survey import NodeState
+from shard.policy.survey import NodeState, join
 from shard.policy.topology import Address
 from shard.store import Durability, StoreClient, WriteStatus
 from tests.shard.cluster import StoreCluster, first_good
@@ -47,6 +48,14 @@ def test_documented_defaults() -> None:
     """Keys and slots a second, seconds, milliseconds, keys of a batch and of a group, slots."""
     assert (*DEFAULT_RATES, DEFAULT_PATIENCE_S) == (5000.0, 64.0, 60.0)
     assert (LEASE_MS, BATCH_KEYS, GROUP_KEYS, GROUP_SLOTS) == (5000, 200, 1000, 16)
+
+
+@pytest.fixture(autouse=True)
+async def empty(cluster: StoreCluster) -> None:
+    """Begin without keys: tests name slots whose keys they count."""
+    with closing(Cluster(cluster.addresses)) as look:
+        for shard in join(await look.look()):
+            await look.link(shard.primary.address).ask("FLUSHALL")
 
 
 async def fill(store: StoreClient, prefix: str, count: int = 12) -> dict[str, bytes]:
@@ -143,15 +152,14 @@ async def test_slots_of_one_group_may_have_come_to_different_steps(
     holders = Holders(await looked(cluster))
     target = holders.primary(plan.members[plan.moves[0].target])
     assert target is not None
-    links = Cluster(cluster.addresses)
-    for steps, move in enumerate(plan.moves):
-        source = holders.other_than(target, move.slot)
-        assert source is not None
-        way = (links.link(source.address), links.link(target.address))
-        one = SlotMove(move.slot, source, target, *way, Pace(1000.0).wait)
-        for step in FORWARD[:steps]:
-            await one.take(step)
-    links.close()
+    with closing(Cluster(cluster.addresses)) as links:
+        for steps, move in enumerate(plan.moves):
+            source = holders.other_than(target, move.slot)
+            assert source is not None
+            way = (links.link(source.address), links.link(target.address))
+            one = SlotMove(move.slot, source, target, *way, Pace(1000.0).wait)
+            for step in FORWARD[:steps]:
+                await one.take(step)
     async with mover_at(cluster) as (mover, journal):
         await journal.take()
         await journal.begin(plan)
@@ -164,10 +172,8 @@ async def test_slots_of_one_group_may_have_come_to_different_steps(
 
 async def looked(cluster: StoreCluster) -> list[NodeState]:
     """Look at all nodes."""
-    look = Cluster(cluster.addresses)
-    states = await look.look()
-    look.close()
-    return states
+    with closing(Cluster(cluster.addresses)) as look:
+        return await look.look()
 
 
 async def test_a_group_has_no_more_keys_than_can_be_copied_in_a_moment(
@@ -260,7 +266,8 @@ async def test_nothing_is_claimed_before_the_target_has_heard_of_all_epochs(
     cluster: StoreCluster, store: StoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two nodes have the same until they have been asked some times; then the claim is made."""
-    plan = await plan_for(cluster, [*range(8)])
+    values = await fill(store, "epochs")
+    plan = await plan_for(cluster, slots_of(values))
     real, asked, asked_at_claim = NodeLink.epochs, 0, 0
 
     async def late(link: NodeLink) -> Epochs:
@@ -279,7 +286,7 @@ async def test_nothing_is_claimed_before_the_target_has_heard_of_all_epochs(
         assert await mover.run(plan)
         await journal.release()
     assert asked_at_claim >= 20
-    await check_whole(cluster, plan, {})
+    await check_whole(cluster, plan, values)
 
 
 async def test_one_mover_at_a_time_and_a_word_to_stop(
