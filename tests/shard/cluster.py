@@ -99,6 +99,7 @@ class StoreCluster:
     def start(self, number: int, *, host: str | None = None, empty: bool = False) -> None:
         """Bring a node back, from its files or without them, at its address or at another."""
         old = self.nodes[number]
+        assert old.process.poll() is not None, f"{old.host} runs already"
         if empty:
             _clear(old.folder)
         self.nodes[number] = launch_node(host or old.host, old.folder)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Set
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager, closing
 
 from hashing.slots import slot_of
@@ -14,7 +14,7 @@ from shard.move.node import Cluster
 from shard.policy.assignment import Move
 from shard.policy.plan import Plan, in_turns
 from shard.policy.slot_move import Step
-from shard.policy.survey import join
+from shard.policy.survey import NodeState, join
 from shard.store import StoreClient
 from tests.shard.cluster import StoreCluster
 
@@ -61,30 +61,36 @@ async def check_whole(nodes: StoreCluster, plan: Plan, values: Mapping[str, byte
     """Every slot of the plan has one owner and no mark, every key one place and its value."""
     slots = {move.slot for move in plan.moves}
     with closing(Cluster(nodes.addresses)) as look:
-        limit_s = time.monotonic() + SETTLED_S
-        while said := await _trouble(look, slots):  # gossip tells, within half a node timeout
-            assert time.monotonic() < limit_s, said
-            await asyncio.sleep(0.02)
+        primaries = await _settled(look, slots)
         for slot in slots:
             holders = [
-                shard.primary.address
-                for shard in join(await look.look())
-                if await look.link(shard.primary.address).ask("CLUSTER", "COUNTKEYSINSLOT", slot)
+                one.address
+                for one in primaries
+                if await look.link(one.address).ask("CLUSTER", "COUNTKEYSINSLOT", slot)
             ]
             expected = any(slot_of(key.encode()) == slot for key in values)
             assert len(holders) == int(expected), f"slot {slot} is at {holders}"
-    async with asyncio.timeout(SETTLED_S):
-        store = StoreClient(nodes.addresses, limits=Limits(reply_timeout_s=2.0))
-        try:
-            await store.connect()
-            assert await store.read_many([("GET", key) for key in values]) == list(values.values())
-        finally:
-            await store.close()
+    store = StoreClient(nodes.addresses, limits=Limits(reply_timeout_s=2.0))
+    try:
+        await store.connect()
+        assert await store.read_many([("GET", key) for key in values]) == list(values.values())
+    finally:
+        await store.close()
 
 
-async def _trouble(look: Cluster, slots: Set[int]) -> str:
-    """Say what is not settled yet; nothing when each slot has one owner and no mark."""
-    primaries = [shard.primary for shard in join(await look.look())]
+async def _settled(look: Cluster, slots: Set[int]) -> Sequence[NodeState]:
+    """Return the primaries once each slot has one owner and no mark: gossip may tell it late."""
+    limit_s = time.monotonic() + SETTLED_S
+    while True:
+        primaries = [shard.primary for shard in join(await look.look())]
+        if not (trouble := _trouble(primaries, slots)):
+            return primaries
+        assert time.monotonic() < limit_s, trouble
+        await asyncio.sleep(0.02)
+
+
+def _trouble(primaries: Sequence[NodeState], slots: Set[int]) -> str:
+    """Say what is not settled yet, or nothing."""
     if silent := [one.trouble for one in primaries if one.trouble]:
         return silent[0]  # one that was killed last, and nobody has taken its place yet
     owners = [sum(slot in one.row.slots for one in primaries) for slot in slots]
