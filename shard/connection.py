@@ -122,6 +122,12 @@ class Connection(asyncio.Protocol):
         return name[0] if name else ""
 
     @property
+    def own_host(self) -> str:
+        """This side's address in digits; "" when closed."""
+        name = self._transport.get_extra_info("sockname") if self._transport else None
+        return name[0] if name else ""
+
+    @property
     def in_flight(self) -> int:
         """Commands queued or unanswered, abandoned ones included."""
         return len(self._queued) + len(self._held) + len(self._unanswered)

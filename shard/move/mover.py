@@ -8,6 +8,7 @@ with what stood in the way, and the same command goes on later from there.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ from shard.move.group import Watcher, move_together
 from shard.move.journal import Journal, Taken
 from shard.move.node import Cluster, NodeTrouble
 from shard.move.pace import Pace, Rates
-from shard.move.slot import SlotMove
+from shard.move.relay import Relay
+from shard.move.slot import Copied, SlotMove
 from shard.policy.assignment import Move
 from shard.policy.epochs import would_be_believed
 from shard.policy.holders import Holders
@@ -28,7 +30,7 @@ DEFAULT_PATIENCE_S = 60.0  # as long as forming the cluster may take (``shard.fo
 LOOK_AGAIN_S = 0.1
 SETTLE_LIMIT_S = 2.0  # gossip takes a millisecond, 40 when it is held back; two node timeouts
 SETTLE_POLL_S = 0.005
-GROUP_KEYS = 1000  # what 0.2 s copy at that rate: what changes meanwhile is left to MIGRATE
+GROUP_KEYS = 1000  # what 0.2 s copy at that rate: what changes meanwhile, MIGRATE hands over
 
 
 class Progress(NamedTuple):
@@ -91,6 +93,8 @@ class Mover:
         self._holders = Holders([])
         self._began_s = 0.0
         self._keys = 0
+        self._relay = Relay()
+        self._copied: dict[int, Copied] = {}
 
     async def run(self, plan: Plan) -> bool:
         """Carry a plan out; False when somebody cancelled it, and then it is taken back.
@@ -101,12 +105,13 @@ class Mover:
         self._began_s = time.monotonic()
         await self._look()
         done = 0
-        while group := next_group(plan.moves, done):
-            if await self._journal.is_asked_to_stop():
-                await self.back(plan)
-                return False
-            done += await self._through(plan, group, done, back=False)
-            self._report(self._progress(done, plan))
+        with closing(self._relay):
+            while group := next_group(plan.moves, done):
+                if await self._journal.is_asked_to_stop():
+                    await self.back(plan)
+                    return False
+                done += await self._through(plan, group, done, back=False)
+                self._report(self._progress(done, plan))
         await self._journal.end()
         return True
 
@@ -121,8 +126,9 @@ class Mover:
         is_open = self._holders.open_slots()
         left = [move for move in plan.moves if move.slot in is_open]
         settled, done = len(plan.moves) - len(left), 0
-        while group := next_group(left, done):
-            done += await self._through(plan, group, settled + done, back=True)
+        with closing(self._relay):
+            while group := next_group(left, done):
+                done += await self._through(plan, group, settled + done, back=True)
         await self._journal.end()
 
     async def _through(self, plan: Plan, group: Sequence[Move], done: int, *, back: bool) -> int:
@@ -185,7 +191,10 @@ class Mover:
 
     def _slot_move(self, slot: int, source: NodeState, target: NodeState, lane: int) -> SlotMove:
         link_from, link_to = (self._cluster.link(one.address, lane) for one in (source, target))
-        return SlotMove(slot, source, target, link_from, link_to, self._keys_pace.wait)
+        return SlotMove(
+            slot, source, target, link_from, link_to,
+            self._keys_pace.wait, self._relay, self._copied,
+        )  # fmt: skip
 
     async def _settle(self, target: NodeState) -> None:
         """Wait until the target's claim would be believed (``shard.policy.epochs``)."""

@@ -77,6 +77,14 @@ class NodeLink:
         """
         return Address((await self._open()).peer, self.address.port)
 
+    async def own_host(self) -> str:
+        """Return this machine's address in digits, as the node sees it.
+
+        Raises:
+            NodeTrouble: The node can't be reached.
+        """
+        return (await self._open()).own_host
+
     async def look(self) -> tuple[NodeState, str]:
         """Return what the node says of itself, and its whole CLUSTER NODES.
 

@@ -4,7 +4,7 @@ A move has five steps, and each leaves its mark on the nodes before the next beg
 
     OPEN    the target imports the slot. Nobody is sent there yet, so what lies there isn't seen
     COPY    all keys lie on the target and on its replica, too (WAIT); the source still has them
-    LEAVE   the source migrates the slot and has let go of its keys, all or none (WATCH)
+    LEAVE   the source migrates the slot and has let go of its keys, all or none
     CLAIM   the target owns the slot, with an epoch above all others (``shard.policy.epochs``)
     TELL    the source knows it
 
@@ -63,7 +63,7 @@ def next_step(marks: Marks) -> Step:
         # until it has one again it sends everybody back.
         return Step.OPEN
     if marks.source_migrates:
-        # No way back. With keys left they leave now, one by one if need be; without, it is over.
+        # No way back. With keys left they leave now; without, it is over.
         return Step.LEAVE if marks.keys_left else Step.CLAIM
     return Step.LEAVE if marks.is_copied else Step.COPY
 

@@ -15,8 +15,8 @@ from shard.policy.assignment import Move
 from shard.policy.plan import Plan, in_turns
 from shard.policy.slot_move import Step
 from shard.policy.survey import NodeState, join
-from shard.store import StoreClient
-from tests.shard.cluster import StoreCluster
+from shard.store import Durability, StoreClient
+from tests.shard.cluster import StoreCluster, first_good
 
 SETTLED_S = 10.0
 
@@ -42,6 +42,27 @@ async def mover_at(
     finally:
         cluster.close()
         await store.close()
+
+
+async def fill(store: StoreClient, prefix: str, count: int = 12) -> dict[str, bytes]:
+    """Write keys of three slots, in each of which are several."""
+    values: dict[str, bytes] = {}
+    for number in range(count):
+        key, value = f"{{{prefix}{number % 3}}}:{number}", b"%d" % number
+        await first_good(store, "SET", key, value, durability=Durability.REPLICATED, limit_s=20)
+        values[key] = value
+    return values
+
+
+def slots_of(values: dict[str, bytes]) -> list[int]:
+    """Each slot once."""
+    return sorted({slot_of(key.encode()) for key in values})
+
+
+async def looked(nodes: StoreCluster) -> list[NodeState]:
+    """Look at all nodes."""
+    with closing(Cluster(nodes.addresses)) as look:
+        return await look.look()
 
 
 async def plan_for(nodes: StoreCluster, slots: list[int]) -> Plan:

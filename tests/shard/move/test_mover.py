@@ -12,18 +12,18 @@ from shard.move.journal import LEASE_MS, PLAN, Taken
 from shard.move.mover import DEFAULT_PATIENCE_S, DEFAULT_RATES, GROUP_KEYS, Progress
 from shard.move.node import Cluster, NodeLink
 from shard.move.pace import Pace
+from shard.move.relay import Relay
 from shard.move.slot import BATCH_KEYS, SlotMove
 from shard.policy.epochs import Epochs
 from shard.policy.holders import Holders
 from shard.policy.plan import GROUP_SLOTS, Plan, next_group
 from shard.policy.slot_move import Step
-from shard.policy.survey import NodeState, join
 from shard.policy.topology import Address
 from shard.store import Durability, StoreClient, WriteStatus
 from tests.shard.cluster import StoreCluster, first_good
-from tests.shard.move.moving import check_whole, mover_at, plan_for
+from tests.shard.move.moving import check_whole, fill, looked, mover_at, plan_for, slots_of
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60), pytest.mark.usefixtures("empty")]
 
 FORWARD = (Step.OPEN, Step.COPY, Step.LEAVE, Step.CLAIM, Step.TELL)
 # Every step and node, so many times each: minutes. Without it the cases that differ in kind.
@@ -48,29 +48,6 @@ def test_documented_defaults() -> None:
     """Keys and slots a second, seconds, milliseconds, keys of a batch and of a group, slots."""
     assert (*DEFAULT_RATES, DEFAULT_PATIENCE_S) == (5000.0, 64.0, 60.0)
     assert (LEASE_MS, BATCH_KEYS, GROUP_KEYS, GROUP_SLOTS) == (5000, 200, 1000, 16)
-
-
-@pytest.fixture(autouse=True)
-async def empty(cluster: StoreCluster) -> None:
-    """Begin without keys: tests name slots whose keys they count."""
-    with closing(Cluster(cluster.addresses)) as look:
-        for shard in join(await look.look()):
-            await look.link(shard.primary.address).ask("FLUSHALL")
-
-
-async def fill(store: StoreClient, prefix: str, count: int = 12) -> dict[str, bytes]:
-    """Write keys of three slots, in each of which are several."""
-    values: dict[str, bytes] = {}
-    for number in range(count):
-        key, value = f"{{{prefix}{number % 3}}}:{number}", b"%d" % number
-        await first_good(store, "SET", key, value, durability=Durability.REPLICATED, limit_s=20)
-        values[key] = value
-    return values
-
-
-def slots_of(values: dict[str, bytes]) -> list[int]:
-    """Each slot once."""
-    return sorted({slot_of(key.encode()) for key in values})
 
 
 async def test_keys_arrive_with_their_types_and_their_ends(
@@ -152,12 +129,12 @@ async def test_slots_of_one_group_may_have_come_to_different_steps(
     holders = Holders(await looked(cluster))
     target = holders.primary(plan.members[plan.moves[0].target])
     assert target is not None
-    with closing(Cluster(cluster.addresses)) as links:
+    with closing(Cluster(cluster.addresses)) as links, closing(Relay()) as relay:
         for steps, move in enumerate(plan.moves):
             source = holders.other_than(target, move.slot)
             assert source is not None
             way = (links.link(source.address), links.link(target.address))
-            one = SlotMove(move.slot, source, target, *way, Pace(1000.0).wait)
+            one = SlotMove(move.slot, source, target, *way, Pace(1000.0).wait, relay, {})
             for step in FORWARD[:steps]:
                 await one.take(step)
     async with mover_at(cluster) as (mover, journal):
@@ -168,12 +145,6 @@ async def test_slots_of_one_group_may_have_come_to_different_steps(
     await check_whole(cluster, plan, values)
     went = [await owner(store, slot) == target.address for slot in slots]
     assert went == ([True] * 6 if then == "resume" else [False] * 3 + [True] * 3)
-
-
-async def looked(cluster: StoreCluster) -> list[NodeState]:
-    """Look at all nodes."""
-    with closing(Cluster(cluster.addresses)) as look:
-        return await look.look()
 
 
 async def test_a_group_has_no_more_keys_than_can_be_copied_in_a_moment(
