@@ -160,7 +160,7 @@ async def _opened(nodes: Sequence[Address]) -> AsyncIterator[tuple[Cluster, Jour
     store = StoreClient(nodes, limits=CLIENT_LIMITS)
     cluster = Cluster(nodes)
     try:
-        await cluster.look()
+        await _refusing(cluster.require_valkey())
         async with asyncio.timeout(LEASE_MS / 1000):
             await store.connect()
         yield cluster, Journal(store)

@@ -10,13 +10,14 @@ from shard.connection import Connection, Limits
 from shard.nudge import Nudge
 from shard.policy.attempt import Failure
 from shard.policy.epochs import Epochs, parse_epochs
-from shard.policy.survey import NodeState, parse_node
+from shard.policy.survey import NodeState, parse_node, valkey_major
 from shard.policy.topology import Address
 from shard.policy.view import parse_row
 from shard.resp import Argument, Reply, ReplyError, pack
 
 # A node may be asked for all its slots at once. SETSLOT waits a second for its replicas.
 _NUDGING = -1  # the lane of nudges
+LEAST_VALKEY = 8  # valkey: CLUSTER SETSLOT: since 8.0 replicas have it before it is executed
 LIMITS = Limits(connect_timeout_s=0.5, reply_timeout_s=3.0, max_in_flight=20_000)
 
 
@@ -215,6 +216,22 @@ class Cluster:
                 states.append(_at(found[0], row.address))
         self._seeds = [each.address for each in states if not each.trouble] or self._seeds
         return states
+
+    async def require_valkey(self) -> None:
+        """Refuse nodes whose SETSLOT doesn't wait for replicas: a failover would lose the marks.
+
+        Raises:
+            NodeTrouble: A node is older than Valkey 8, or none at all; or no seed answers.
+        """
+        for state in await self.look():
+            if state.trouble:
+                continue
+            info = _text(await self.link(state.address).ask("INFO", "server"))
+            if valkey_major(info) < LEAST_VALKEY:
+                raise NodeTrouble(
+                    f"{state.address} isn't Valkey {LEAST_VALKEY} or newer: its slots can't be "
+                    "moved safely, since its SETSLOT doesn't wait for replicas"
+                )
 
     def leave_out(self, addresses: Sequence[Address]) -> None:
         """Ask these no more who is in the cluster: they have left it."""

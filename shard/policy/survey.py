@@ -90,6 +90,16 @@ def parse_node(own_line: str, info: str) -> NodeState:
     )
 
 
+def valkey_major(info: str) -> int:
+    """Read from INFO of which Valkey a node is; 0 when it is something else, such as Redis."""
+    for line in info.splitlines():
+        name, _, value = line.partition(":")
+        if name == "valkey_version":
+            major = value.partition(".")[0]
+            return int(major) if major.isdigit() else 0
+    return 0
+
+
 def open_slots(own_line: str) -> tuple[dict[int, str], dict[int, str]]:
     """Return the slots that a node imports, and those that it migrates, with the other's id."""
     importing: dict[int, str] = {}

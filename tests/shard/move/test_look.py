@@ -1,5 +1,7 @@
 """Looking at a real cluster, whole and with a node that doesn't answer."""
 
+from contextlib import closing
+
 import pytest
 
 from shard.move.node import Cluster, NodeTrouble
@@ -39,3 +41,14 @@ async def test_nobody_answers() -> None:
     port = free_port()
     with pytest.raises(NodeTrouble, match=f"127.0.0.1:{port} does not answer"):
         await Cluster([Address("127.0.0.1", port)]).look()
+
+
+async def test_nodes_that_would_forget_marks_are_refused(
+    cluster: StoreCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """These pass; of newer kind than they are, the first is named."""
+    with closing(Cluster(cluster.addresses)) as look:
+        await look.require_valkey()
+        monkeypatch.setattr("shard.move.node.LEAST_VALKEY", 100)
+        with pytest.raises(NodeTrouble, match=r"127\.78\.\d+\.\d:6379 isn't Valkey 100 or newer"):
+            await look.require_valkey()

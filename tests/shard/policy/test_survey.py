@@ -2,7 +2,7 @@
 
 import pytest
 
-from shard.policy.survey import NodeState, join, open_slots, parse_node
+from shard.policy.survey import NodeState, join, open_slots, parse_node, valkey_major
 from shard.policy.view import parse_row
 
 A, B, C, D = ("a" * 40, "b" * 40, "c" * 40, "d" * 40)
@@ -50,3 +50,18 @@ def test_another_nodes_line_is_refused() -> None:
     """Only a node's own line has its marks."""
     with pytest.raises(ValueError, match="own line"):
         parse_node(LINE_B, INFO_A)
+
+
+@pytest.mark.parametrize(
+    ("info", "major"),
+    [
+        ("server_name:valkey\r\nvalkey_version:8.1.4\r\n", 8),
+        ("redis_version:7.2.4\r\nvalkey_version:10.0.0\r\n", 10),
+        ("redis_version:7.0.15\r\nredis_mode:cluster\r\n", 0),
+        ("valkey_version:unstable\r\n", 0),
+        ("", 0),
+    ],
+)
+def test_of_which_valkey_a_node_is(info: str, major: int) -> None:
+    """Redis has no such line; what isn't a number is none."""
+    assert valkey_major(info) == major
