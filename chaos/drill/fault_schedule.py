@@ -72,6 +72,7 @@ class FaultSchedule:
         self._crowd = crowd
         self._token = f"{token}.{os.getpid()}"
         self._silencing = 0
+        self._has_bitten = {each.id: asyncio.Event() for each in windows if each.fault.is_host}
 
     async def run(self) -> None:
         """Let every fault begin and end; returns after the last.
@@ -111,6 +112,7 @@ class FaultSchedule:
         began_s = self._load.at_s
         self._expect_silence(window)
         await self._host.begin(fault)
+        self._has_bitten[window.id].set()
         # Shown from now on, though its end isn't known yet.
         shown_to_s = began_s + AT_ONCE_BAND_S if window.fault.is_at_once else window.window.to_s
         self._notes.faults[window.id] = replace(window, window=Window(began_s, shown_to_s))
@@ -124,7 +126,15 @@ class FaultSchedule:
         self._notes.faults[window.id] = replace(window, window=Window(began_s, to_s))
 
     async def _carry_out_detach(self, planned: FaultWindow) -> None:
+        """Drop replicas once each host fault that was to come before has bitten.
+
+        An engine takes some 0.3 s to pause a container; dropped before that, its replica would be
+        back at once.
+        """
         await self._load.sleep_until(planned.window.from_s)
+        for other in self._windows:
+            if other.fault.is_host and other.window.from_s < planned.window.from_s:
+                await self._has_bitten[other.id].wait()
         window = await self._look_up(planned)
         ended = await shard_role.drop_replicas(window.target, self._store)
         began_s = self._load.at_s
