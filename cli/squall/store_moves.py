@@ -183,9 +183,9 @@ async def _at_work(nodes: Sequence[Address]) -> AsyncIterator[tuple[Cluster, Jou
             try:
                 await journal.take()
                 break
-            except Taken:
+            except Taken as error:
                 if time.monotonic() > limit_s:
-                    raise
+                    raise Taken(f"{error} (to end it: squall shard cancel)") from None
                 await asyncio.sleep(EVERY_S / 4)
         try:
             yield cluster, journal
