@@ -12,6 +12,7 @@ from contextlib import closing
 from functools import partial
 from typing import NamedTuple
 
+from shard.move.claims import Claims
 from shard.move.group import Watcher, move_together
 from shard.move.journal import Journal, Taken
 from shard.move.node import Cluster, NodeTrouble
@@ -19,7 +20,6 @@ from shard.move.pace import Pace, Rates
 from shard.move.relay import Relay
 from shard.move.slot import Copied, SlotMove
 from shard.policy.assignment import Move
-from shard.policy.epochs import would_be_believed
 from shard.policy.holders import Holders
 from shard.policy.plan import Plan, next_group
 from shard.policy.slot_move import Step
@@ -28,8 +28,6 @@ from shard.policy.survey import NodeState
 DEFAULT_RATES = Rates()
 DEFAULT_PATIENCE_S = 60.0  # as long as forming the cluster may take (``shard.form``)
 LOOK_AGAIN_S = 0.1
-SETTLE_LIMIT_S = 2.0  # gossip takes a millisecond, 40 when it is held back; two node timeouts
-SETTLE_POLL_S = 0.005
 GROUP_KEYS = 1000  # what 0.2 s copy at that rate: what changes meanwhile, MIGRATE hands over
 
 
@@ -94,6 +92,7 @@ class Mover:
         self._began_s = 0.0
         self._keys = 0
         self._relay = Relay()
+        self._claims = Claims(cluster)
         self._copied: dict[int, Copied] = {}
 
     async def run(self, plan: Plan) -> bool:
@@ -152,26 +151,24 @@ class Mover:
         target = self._holders.primary(plan.members[name])
         if target is None:
             raise NodeTrouble(f"shard {name[:8]} has no primary that answers")
-        sources = [self._source(move.slot, target) for move in group]
+        sources = [self._holders.other_than(target, move.slot) for move in group]
+        for move, source in zip(group, sources, strict=True):
+            if source is None and move.slot not in target.row.slots:
+                await self._claims.adopt(move.slot, self._holders, target)
         size = await self._size([(m.slot, s) for m, s in zip(group, sources, strict=True)])
         slots = [
             self._slot_move(move.slot, source, target, lane)
             for lane, (move, source) in enumerate(zip(group[:size], sources, strict=False), 1)
             if source is not None
         ]
+        owners = [source for source in sources[:size] if source is not None]
+        settle = partial(self._claims.settle, self._holders, target, owners)
         await self._slots_pace.wait(len(slots))
         try:
-            await move_together(slots, partial(self._settle, target), self._watcher, back=back)
+            await move_together(slots, settle, self._watcher, back=back)
         finally:
             self._keys += sum(one.keys_moved for one in slots)
         return size
-
-    def _source(self, slot: int, target: NodeState) -> NodeState | None:
-        """Find from whom a slot comes; None when it has come."""
-        source = self._holders.other_than(target, slot)
-        if source is None and slot not in target.row.slots:
-            raise NodeTrouble(f"slot {slot} has no owner that answers")
-        return source
 
     async def _size(self, slots: Sequence[tuple[int, NodeState | None]]) -> int:
         """Say how many of a group's slots have no more keys together than a group may."""
@@ -195,19 +192,6 @@ class Mover:
             slot, source, target, link_from, link_to,
             self._keys_pace.wait, self._relay, self._copied,
         )  # fmt: skip
-
-    async def _settle(self, target: NodeState) -> None:
-        """Wait until the target's claim would be believed (``shard.policy.epochs``)."""
-        limit_s = time.monotonic() + SETTLE_LIMIT_S
-        links = [self._cluster.link(each.address) for each in self._holders.primaries()]
-        while True:
-            claimant = await self._cluster.link(target.address).epochs()
-            primaries = await asyncio.gather(*(link.epochs() for link in links))
-            if would_be_believed(claimant, primaries):
-                return
-            if time.monotonic() > limit_s:
-                raise NodeTrouble(f"{target.address} hasn't heard of all epochs: {primaries}")
-            await asyncio.sleep(SETTLE_POLL_S)
 
     async def _look(self) -> None:
         try:

@@ -41,6 +41,15 @@ def parse_epochs(info: str) -> Epochs:
         raise ValueError(f"no epochs in CLUSTER INFO: {error}") from None
 
 
+def config_epoch(nodes: str, node_id: str) -> int:
+    """Read from CLUSTER NODES which epoch a node is known to have claimed with; 0 for none."""
+    for line in nodes.splitlines():
+        fields = line.split()
+        if fields[:1] == [node_id] and len(fields) > 6 and fields[6].isdigit():
+            return int(fields[6])
+    return UNSET
+
+
 def would_be_believed(claimant: Epochs, primaries: Sequence[Epochs]) -> bool:
     """Whether what a node claims now is above all others' claims.
 

@@ -17,7 +17,9 @@ class Holders:
     """
 
     def __init__(self, states: Iterable[NodeState]) -> None:
-        self._primaries = [each for each in states if not each.row.is_replica]
+        nodes = list(states)
+        self._primaries = [each for each in nodes if not each.row.is_replica]
+        self._replicas = [each for each in nodes if each.row.is_replica]
 
     def primary(self, node_ids: Sequence[str]) -> NodeState | None:
         """Find who of a shard's nodes is its primary now: after a failover the one with slots.
@@ -36,6 +38,15 @@ class Holders:
     def open_slots(self) -> set[int]:
         """Return the slots with a mark on any primary."""
         return {slot for one in self._primaries for slot in (*one.importing, *one.migrating)}
+
+    def silent(self) -> list[NodeState]:
+        """Return primaries that didn't answer and may own something."""
+        return [each for each in self._primaries if each.trouble and each.row.slots]
+
+    def replicas(self, primary: NodeState) -> list[NodeState]:
+        """Return those of a primary's replicas that answered."""
+        followers = (each for each in self._replicas if each.row.primary_id == primary.node_id)
+        return [each for each in followers if not each.trouble]
 
     def primaries(self) -> list[NodeState]:
         """Return those that answered."""

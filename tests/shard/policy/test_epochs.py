@@ -2,7 +2,7 @@
 
 import pytest
 
-from shard.policy.epochs import Epochs, parse_epochs, would_be_believed
+from shard.policy.epochs import Epochs, config_epoch, parse_epochs, would_be_believed
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,13 @@ def test_epochs_are_read_from_cluster_info() -> None:
     for wrong in ("", "cluster_my_epoch:4", said.replace("9", "x")):
         with pytest.raises(ValueError, match="no epochs in CLUSTER INFO"):
             parse_epochs(wrong)
+
+
+def test_what_a_node_knows_of_anothers_epoch() -> None:
+    """It stands before the link's state; a node that isn't there, or a torn line, has none."""
+    rows = (
+        "aa 127.0.0.1:1@2 myself,master - 0 0 7 connected 0-99\n"
+        "bb 127.0.0.2:1@2 slave aa 0 1 9 connected\n"
+        "cc 127.0.0.3:1@2 master"
+    )
+    assert [config_epoch(rows, name) for name in ("aa", "bb", "cc", "dd")] == [7, 9, 0, 0]
