@@ -72,20 +72,24 @@ async def carry_out(
     ask: bool,
     as_json: bool,
 ) -> None:
-    """Plan, show, ask and move; or go on with the same change where it was broken off."""
-    text = _read(file) if file is not None else None
+    """Plan, show, ask and move.
+
+    Raises:
+        LabEnvironmentError: Another move was broken off: it is ended first, one way or the other.
+    """
+    given = _refused(from_text, _read(file)) if file is not None else None
     async with _at_work(nodes) as (cluster, journal):
-        under_way = await _refusing(journal.plan())
-        if under_way is not None:
-            say("squall: a move is under way and is gone on with (to end it: squall shard cancel)")
-            await _run(cluster, journal, under_way, rates, as_json=as_json)
-            return
+        if await _refusing(journal.plan()) is not None:
+            raise LabEnvironmentError(
+                "another move was broken off: squall shard resume goes on with it, squall shard "
+                "cancel ends it; then give this command again"
+            )
         shards = join(await cluster.look())
-        plan = _refused(from_text, text) if text is not None else _plan(shards, change)
+        plan = given or _plan(shards, change)
         say(plan_text(await plan_data(cluster, shards, plan)))
         if ask:
             confirm()
-        if change.add and text is None:
+        if change.add and given is None:
             first, second = read_nodes(",".join(change.add))
             await _refusing(join_shard(cluster, first, second))
             plan = _plan(join(await cluster.look()), change)

@@ -10,8 +10,9 @@ from tests.shard.cluster import StoreCluster
 
 
 @pytest.fixture
-async def empty(cluster: StoreCluster) -> None:
-    """Begin without keys: tests name slots whose keys they count."""
+async def cluster(cluster: StoreCluster) -> StoreCluster:
+    """Begin without keys: tests count them, and a plan under way is one, too."""
     with closing(Cluster(cluster.addresses)) as look:
         for shard in join(await look.look()):
             await look.link(shard.primary.address).ask("FLUSHALL")
+    return cluster

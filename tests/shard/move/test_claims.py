@@ -16,7 +16,7 @@ from shard.store import StoreClient
 from tests.shard.cluster import StoreCluster
 from tests.shard.move.moving import check_whole, fill, looked, mover_at, plan_for, slots_of
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60), pytest.mark.usefixtures("empty")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 
 def test_documented_defaults() -> None:

@@ -95,6 +95,22 @@ async def test_a_killed_mover_is_followed_by_resume_and_by_cancel(
     await check_whole(cluster, plan, {"left": b"1"})
 
 
+async def test_no_other_move_begins_before_one_that_was_broken_off_has_ended(
+    cluster: StoreCluster, store: StoreClient
+) -> None:
+    """A shard that should leave must not be taken for gone because another move succeeded."""
+    await first_good(store, "SET", "left", "1", durability=Durability.REPLICATED, limit_s=20)
+    plan = await plan_for(cluster, [slot_of(b"left")])
+    async with mover_at(cluster) as (_, journal):
+        await journal.take()
+        await journal.begin(plan)
+        await journal.release()
+        code, out, err = await squall(cluster, "remove", cluster.seeds_text.split(",")[0], "--yes")
+        assert (code, out, "another move was broken off" in err) == (3, "", True)
+        assert await journal.plan() == plan
+        await journal.end()
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "said"),
     [

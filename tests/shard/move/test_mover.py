@@ -23,7 +23,7 @@ from shard.store import Durability, StoreClient, WriteStatus
 from tests.shard.cluster import StoreCluster, first_good
 from tests.shard.move.moving import check_whole, fill, looked, mover_at, plan_for, slots_of
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60), pytest.mark.usefixtures("empty")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 FORWARD = (Step.OPEN, Step.COPY, Step.LEAVE, Step.CLAIM, Step.TELL)
 # Every step and node, so many times each: minutes. Without it the cases that differ in kind.

@@ -31,7 +31,7 @@ from tests.shard.cluster import StoreCluster
 from tests.shard.move.moving import check_whole, fill, mover_at, plan_for, slots_of
 from tests.valkey import Valkey, start_valkey
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60), pytest.mark.usefixtures("empty")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 
 def test_documented_defaults() -> None:
