@@ -72,18 +72,24 @@ async def carry_out(
     ask: bool,
     as_json: bool,
 ) -> None:
-    """Plan, show, ask and move.
+    """Plan, show, ask and move; or go on with the same change where it was broken off.
 
     Raises:
-        LabEnvironmentError: Another move was broken off: it is ended first, one way or the other.
+        LabEnvironmentError: Another change was broken off: it is ended first, one way or the other.
     """
     given = _refused(from_text, _read(file)) if file is not None else None
+    wanted = to_text(given) if given else " ".join(change.argv)
     async with _at_work(nodes) as (cluster, journal):
-        if await _refusing(journal.plan()) is not None:
-            raise LabEnvironmentError(
-                "another move was broken off: squall shard resume goes on with it, squall shard "
-                "cancel ends it; then give this command again"
-            )
+        under_way = await _refusing(journal.plan())
+        if under_way is not None:
+            if await _refusing(journal.wanted()) != wanted:
+                raise LabEnvironmentError(
+                    "another move was broken off: squall shard resume goes on with it, squall "
+                    "shard cancel ends it; then give this command again"
+                )
+            say("squall: going on where this was broken off (to end it: squall shard cancel)")
+            await _run(cluster, journal, under_way, rates, as_json=as_json)
+            return
         shards = join(await cluster.look())
         plan = given or _plan(shards, change)
         say(plan_text(await plan_data(cluster, shards, plan)))
@@ -93,7 +99,7 @@ async def carry_out(
             first, second = read_nodes(",".join(change.add))
             await _refusing(join_shard(cluster, first, second))
             plan = _plan(join(await cluster.look()), change)
-        await journal.begin(plan)
+        await journal.begin(plan, wanted)
         await _run(cluster, journal, plan, rates, as_json=as_json)
 
 

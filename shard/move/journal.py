@@ -1,6 +1,6 @@
-"""What a move needs to be gone on with, in the store itself: the plan, who moves, a word to stop.
+"""What a move needs to be gone on with, in the store itself: plan, who moves, a word to stop.
 
-Three keys of one slot, written REPLICATED; the plan stays until it is carried out or cancelled. How
+Keys of one slot, written REPLICATED; the plan stays until it is carried out or cancelled. How
 far it has come is not here: the nodes say it (``shard.policy.slot_move``). In the store, since the
 mover may run anywhere, in a container that is gone tomorrow, and always reaches the store.
 Not handled: a mover that sleeps longer than its lease and wakes between two commands of one slot;
@@ -26,7 +26,9 @@ RENEW_S = 1.0
 TRY_FOR_S = (
     15.0  # a node that restarts is back after 3 s (deploy/store-node.sh), in step soon after
 )
-PLAN, LEASE, STOP = (f"{{squall:move}}:{name}" for name in ("plan", "lease", "stop"))
+PLAN, WANTED, LEASE, STOP = (
+    f"{{squall:move}}:{name}" for name in ("plan", "wanted", "lease", "stop")
+)
 
 _RENEW = (
     "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('PEXPIRE',KEYS[1],ARGV[2]) end "
@@ -65,14 +67,29 @@ class Journal:
         text = await self._read(PLAN)
         return from_text(text.decode()) if isinstance(text, bytes) else None
 
-    async def begin(self, plan: Plan) -> None:
-        """Write a new plan down; take the lease first."""
+    async def wanted(self) -> str:
+        """Return what ``begin`` was told the plan under way is for.
+
+        Raises:
+            NodeTrouble: The store doesn't answer.
+        """
+        text = await self._read(WANTED)
+        return text.decode() if isinstance(text, bytes) else ""
+
+    async def begin(self, plan: Plan, wanted: str = "") -> None:
+        """Write a new plan down; take the lease first.
+
+        Args:
+            plan: What moves.
+            wanted: What for: who wants the same again may go on with it.
+        """
         await self._write("DEL", STOP)
+        await self._write("SET", WANTED, wanted)
         await self._write("SET", PLAN, to_text(plan))
 
     async def end(self) -> None:
         """Forget the plan."""
-        await self._write("DEL", PLAN, STOP)
+        await self._write("DEL", PLAN, WANTED, STOP)
 
     async def take(self) -> None:
         """Take the lease, or keep it; asks the store once a second at most.

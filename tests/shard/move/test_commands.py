@@ -95,20 +95,25 @@ async def test_a_killed_mover_is_followed_by_resume_and_by_cancel(
     await check_whole(cluster, plan, {"left": b"1"})
 
 
-async def test_no_other_move_begins_before_one_that_was_broken_off_has_ended(
-    cluster: StoreCluster, store: StoreClient
+async def test_who_wants_the_same_again_goes_on_and_who_wants_another_move_is_refused(
+    cluster: StoreCluster, store: StoreClient, tmp_path: Path
 ) -> None:
     """A shard that should leave must not be taken for gone because another move succeeded."""
     await first_good(store, "SET", "left", "1", durability=Durability.REPLICATED, limit_s=20)
     plan = await plan_for(cluster, [slot_of(b"left")])
     async with mover_at(cluster) as (_, journal):
         await journal.take()
-        await journal.begin(plan)
+        await journal.begin(plan, to_text(plan))
         await journal.release()
         code, out, err = await squall(cluster, "remove", cluster.seeds_text.split(",")[0], "--yes")
         assert (code, out, "another move was broken off" in err) == (3, "", True)
         assert await journal.plan() == plan
-        await journal.end()
+        file = tmp_path / "plan.json"
+        file.write_text(to_text(plan))
+        code, out, err = await squall(cluster, "rebalance", "--plan", str(file))
+        assert (code, out[:5], "going on where this was broken off" in err) == (0, "moved", True)
+        assert await journal.plan() is None
+    await check_whole(cluster, plan, {"left": b"1"})
 
 
 @pytest.mark.parametrize(
